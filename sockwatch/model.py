@@ -105,7 +105,7 @@ class SocketGroup(NamedTuple):
     """Sockets of one port that are alike in all that the kernel's bind test looks at.
 
     Connections and TIME_WAITs come as groups, since a busy host has 100,000 of them.
-    `inodes` are those of the members that have an fd.
+    `inodes` are those of the members that have an fd; None where the table does not tell.
     """
 
     family: Family
@@ -116,7 +116,7 @@ class SocketGroup(NamedTuple):
     v6only: bool | None
     uid: int | None
     count: int
-    inodes: tuple[int, ...]
+    inodes: tuple[int, ...] | None
     first_frees_in_s: float | None
     last_frees_in_s: float | None
     flags: ReuseFlags = UNKNOWN_FLAGS
@@ -138,7 +138,8 @@ class Port(NamedTuple):
 
     `states` counts owners by state; half-open requests own nothing and are counted apart.
     `holders` are those of the listeners and bound sockets, or of the connections if there are
-    neither. `connections` holds each remaining socket, made on access; it is None in a snapshot
+    neither. `orphans` were closed by their process but not yet by the peer, `unaccepted` wait in
+    an accept queue; None where the table does not tell. `connections` holds each remaining socket, made on access; it is None in a snapshot
     of all ports, where `groups` is what is known of them.
     """
 
@@ -149,8 +150,8 @@ class Port(NamedTuple):
     bound: tuple[Socket, ...] = ()
     groups: tuple[SocketGroup, ...] = ()
     time_wait: TimeWait = NO_TIME_WAIT
-    orphans: int = 0
-    unaccepted: int = 0
+    orphans: int | None = 0
+    unaccepted: int | None = 0
     half_open: int = 0
     holders: tuple[Holder, ...] = ()
     connections: Sequence[Socket] | None = None

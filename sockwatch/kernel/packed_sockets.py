@@ -1,0 +1,56 @@
+"""Sockets of one port kept as packed rows, so that 100,000 of them open at once."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import overload
+
+from sockwatch.model import Holder, Socket
+
+
+class PackedSockets(Sequence[Socket]):
+    """Sockets that are made from their packed rows when somebody looks at them."""
+
+    def __init__(self, decode: Callable[[bytes, int], Socket]) -> None:
+        self._decode = decode
+        self._buffers: list[bytes] = []
+        self._places: dict[int, array[int]] = defaultdict(lambda: array("Q"))
+        self._order: tuple[array[int], ...] | None = None
+        self._holders: Mapping[int, tuple[Holder, ...]] = {}
+
+    def add_buffer(self, data: bytes) -> None:
+        self._buffers.append(data)
+
+    def add(self, state: int, starts: range) -> None:
+        """Keep the rows at `starts` of the buffer added last."""
+        base = len(self._buffers) - 1 << 32
+        self._places[state].extend(range(base + starts.start, base + starts.stop, starts.step))
+        self._order = None
+
+    def attach(self, holders: Mapping[int, tuple[Holder, ...]]) -> None:
+        """Give each socket its holders, by inode, as it is made."""
+        self._holders = holders
+
+    def __len__(self) -> int:
+        return sum(map(len, self._places.values()))
+
+    @overload
+    def __getitem__(self, index: int) -> Socket: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Socket, ...]: ...
+    def __getitem__(self, index: int | slice) -> Socket | tuple[Socket, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        if index < 0:
+            index += len(self)
+        if self._order is None:
+            self._order = tuple(self._places[state] for state in sorted(self._places))
+        for places in self._order:
+            if 0 <= index < len(places):
+                place = places[index]
+                sock = self._decode(self._buffers[place >> 32], place & 0xFFFFFFFF)
+                return sock._replace(holders=self._holders.get(sock.inode or 0, ()))
+            index -= len(places)
+        raise IndexError(index)

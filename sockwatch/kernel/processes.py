@@ -1,0 +1,122 @@
+"""Who a process is: name, command line, user, start time, parent, state, unit."""
+
+from __future__ import annotations
+
+import pwd
+import re
+import time
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import psutil
+
+from sockwatch.kernel.proc_stat import ProcessStat, read_stat
+from sockwatch.model import Process
+from sockwatch.text import NAME_LIMIT, clean
+
+# A command line can change without exec() (setproctitle), so a remembered one is read again.
+REMEMBER_S: Final = 10.0
+UNIT: Final = re.compile(r"[^/]+\.(?:service|socket|scope|slice)$")
+CONTAINER: Final = re.compile(r"(?:^|[-/:])([0-9a-f]{64})(?:\.scope)?$")
+
+
+class _Remembered(NamedTuple):
+    stat: ProcessStat
+    read_at: float  # time.monotonic()
+    process: Process
+
+
+class ProcessNames:
+    """Identifies processes, and remembers them by (pid, start time)."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Remembered] = {}
+
+    def identify(self, pid: int) -> Process | None:
+        """The process, or None if it is gone or hidden."""
+        stat = read_stat(pid)
+        if stat is None:
+            self._known.pop(pid, None)
+            return None
+        known = self._known.get(pid)
+        now = time.monotonic()
+        if (
+            known is not None
+            and (known.stat.start_ticks, known.stat.comm) == (stat.start_ticks, stat.comm)
+            and now - known.read_at < REMEMBER_S
+        ):
+            process = known.process
+            if (process.state, process.parent_pid) != (stat.state, stat.parent_pid):
+                process = process._replace(state=stat.state, parent_pid=stat.parent_pid)
+            return process
+        read = _read(pid, stat)
+        if read is not None:
+            self._known[pid] = _Remembered(stat, now, read)
+        return read
+
+    def forget_others(self, pids: set[int]) -> None:
+        """Drop what is remembered of processes that hold no socket any more."""
+        for pid in self._known.keys() - pids:
+            del self._known[pid]
+
+
+def _read(pid: int, stat: ProcessStat) -> Process | None:
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            uid = process.uids().effective
+            try:
+                arguments = process.cmdline()
+            except psutil.AccessDenied:
+                arguments = []
+            name = process.name()
+            start_time = process.create_time()
+    except psutil.Error:
+        return None
+    return Process(
+        pid=pid,
+        name=clean(name, NAME_LIMIT),
+        command=clean(" ".join(arguments)),
+        user=user_name(uid),
+        uid=uid,
+        start_time=start_time,
+        parent_pid=stat.parent_pid or None,
+        state=stat.state,
+        unit=_unit(pid),
+    )
+
+
+@lru_cache(maxsize=1024)
+def user_name(uid: int) -> str:
+    """The user's name, or the number where it has none."""
+    try:
+        return clean(pwd.getpwuid(uid).pw_name, NAME_LIMIT)
+    except KeyError:
+        return str(uid)
+
+
+def _unit(pid: int) -> str | None:
+    try:
+        with open(f"/proc/{pid}/cgroup", "rb") as file:  # noqa: PTH123 - hot path
+            text = file.read()
+    except OSError:
+        return None
+    return unit_of_cgroup(text)
+
+
+def unit_of_cgroup(text: bytes) -> str | None:
+    """The container (``container:`` and 12 digits) or innermost systemd unit in a cgroup file.
+
+    The line of cgroup v2 has the number 0; under v1 systemd keeps a hierarchy of its own.
+    """
+    for line in text.decode("utf-8", "surrogateescape").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number != "0" and controllers != "name=systemd":
+            continue
+        if container := CONTAINER.search(path):
+            return f"container:{container[1][:12]}"
+        for part in reversed(path.split("/")):
+            if UNIT.fullmatch(part) and not part.endswith(".slice"):
+                return clean(part, NAME_LIMIT)
+    return None

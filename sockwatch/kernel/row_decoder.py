@@ -1,0 +1,229 @@
+"""Rows of the kernel's tables -> the owners of each port."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sockwatch.kernel import inet_diag
+from sockwatch.kernel.inet_diag import (
+    ATTR_SHUTDOWN,
+    ATTR_SKV6ONLY,
+    HEADER,
+    HEADER_SIZE,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    ROW,
+    ROW_SIZE,
+    TIMER_MINI_SOCKET,
+)
+from sockwatch.kernel.packed_sockets import PackedSockets
+from sockwatch.kernel.time_waits import MiniSocketTally
+from sockwatch.model import TCP_STATES, UDP_STATES, KernelError, Protocol, Socket, SocketGroup
+
+DeviceName = Callable[[int], str | None]
+
+
+class GroupKey(NamedTuple):
+    """What connections of one group have in common, as it stands in the row."""
+
+    port: int
+    family: int
+    state: int
+    address: bytes
+    device: int
+    uid: int
+    v6only: bool | None
+
+
+@dataclass(slots=True)
+class OwnerTable:
+    """The owners that one dump showed, by port number.
+
+    `sockets` are listeners and bound ones; `connections` is filled where every row was kept.
+    """
+
+    sockets: dict[int, list[Socket]] = field(default_factory=lambda: defaultdict(list))
+    groups: dict[int, list[SocketGroup]] = field(default_factory=lambda: defaultdict(list))
+    half_open: Counter[int] = field(default_factory=Counter)
+    connections: Sequence[Socket] | None = None
+
+
+class RowDecoder:
+    """Feeds on the buffers of one or more dumps of one protocol; `table()` gives the result.
+
+    Rows are told apart by cookie: a dump that resumes can show a socket twice.
+    """
+
+    def __init__(
+        self, protocol: Protocol, device_name: DeviceName, *, keep_rows: bool = False
+    ) -> None:
+        self._protocol = protocol
+        self._states = TCP_STATES if protocol == "tcp" else UDP_STATES
+        self._device_name = device_name
+        self._sockets: list[Socket] = []
+        self._counts: Counter[GroupKey] = Counter()
+        self._inodes: dict[GroupKey, list[int]] = defaultdict(list)
+        self._minis = MiniSocketTally()
+        self._half_open: Counter[int] = Counter()
+        self._seen: set[int] = set()
+        self._rows = PackedSockets(self.decode) if keep_rows else None
+
+    def feed(self, data: bytes) -> int | None:
+        """Take in one received buffer.
+
+        Returns None if the dump goes on, else the errno it ended with (0: complete).
+        Raises KernelError for bytes that are no sock_diag answer.
+        """
+        view = memoryview(data)
+        if self._rows is not None:
+            self._rows.add_buffer(data)
+        start, end, runs = 0, len(data), True
+        while start + HEADER_SIZE <= end:
+            length, kind = HEADER.unpack_from(data, start)
+            if kind in (NLMSG_DONE, NLMSG_ERROR):
+                if start + HEADER_SIZE + 4 > end:
+                    break
+                number = data[start + HEADER_SIZE : start + HEADER_SIZE + 4]
+                return -int.from_bytes(number, "little", signed=True)
+            if length < ROW_SIZE or start + length > end:
+                break
+            if data[start + inet_diag.AT_TIMER] == TIMER_MINI_SOCKET:
+                # A run is worth a try once a buffer: where sockets are mixed, most runs are short.
+                count = (end - start) // length if runs else 1
+                runs = count > 1 and self._minis.add_run(
+                    view[start : start + count * length], length
+                )
+                if not runs:
+                    count = 1
+                    self._minis.add_row(view, start)
+                if self._rows is not None:
+                    state = data[start + inet_diag.AT_STATE]
+                    self._rows.add(state, range(start, start + count * length, length))
+                start += count * length
+                continue
+            self._add_full(data, start, length)
+            start += (length + 3) & ~3
+        if start < end:
+            raise KernelError("sock_diag sent a message that is cut short", 0)
+        return None
+
+    def table(self) -> OwnerTable:
+        table = OwnerTable(half_open=self._half_open, connections=self._rows)
+        for sock in self._sockets:
+            table.sockets[sock.port].append(sock)
+        for key, count in self._counts.items():
+            table.groups[key.port].append(self._group(key, count))
+        for alike, raw_port, count, first, last in self._minis.groups():
+            address = inet_diag.address_text(alike.family, alike.address)
+            group = SocketGroup(
+                family="ipv4" if alike.family == socket.AF_INET else "ipv6",
+                state=self._states.get(alike.state, f"STATE_{alike.state}"),
+                mini=True,
+                address=address,
+                device=self._device_name(alike.device),
+                v6only=connection_v6only(alike.family, address),
+                uid=None,
+                count=count,
+                inodes=(),
+                first_frees_in_s=first / 1000,
+                last_frees_in_s=last / 1000,
+            )
+            table.groups[socket.ntohs(raw_port)].append(group)
+        return table
+
+    def decode(self, data: bytes, start: int) -> Socket:
+        """The socket of the message that begins at `start`."""
+        (
+            family, state, timer, _, sport, dport, source, destination,
+            device, cookie, expires, queue, backlog, uid, inode,
+        ) = ROW.unpack_from(data, start + HEADER_SIZE)  # fmt: skip
+        mini = timer == TIMER_MINI_SOCKET
+        address = inet_diag.address_text(family, source)
+        connected = dport != 0
+        length = HEADER.unpack_from(data, start)[0]
+        return Socket(
+            protocol=self._protocol,
+            family="ipv4" if family == socket.AF_INET else "ipv6",
+            state=self._states.get(state, f"STATE_{state}"),
+            address=address,
+            port=socket.ntohs(sport),
+            peer_address=inet_diag.address_text(family, destination) if connected else None,
+            peer_port=socket.ntohs(dport) if connected else None,
+            device=self._device_name(device),
+            v6only=self._v6only(data, start, length, family, address),
+            uid=None if mini else uid,
+            inode=inode,
+            cookie=cookie,
+            mini=mini,
+            queue=queue,
+            backlog=backlog,
+            frees_in_s=expires / 1000 if mini else None,
+        )
+
+    def _add_full(self, data: bytes, start: int, length: int) -> None:
+        (
+            family, state, _, _, sport, _, source, _,
+            device, cookie, _, _, _, uid, inode,
+        ) = ROW.unpack_from(data, start + HEADER_SIZE)  # fmt: skip
+        if family not in (socket.AF_INET, socket.AF_INET6) or sport == 0:
+            return
+        if cookie in self._seen:
+            return
+        self._seen.add(cookie)
+        if state == inet_diag.STATE_SYN_RECV and not has_attribute(
+            data, start, length, ATTR_SHUTDOWN
+        ):
+            self._half_open[socket.ntohs(sport)] += 1
+            return
+        if state in (inet_diag.STATE_LISTEN, inet_diag.STATE_CLOSE):
+            self._sockets.append(self.decode(data, start))
+            return
+        if self._rows is not None:
+            self._rows.add(state, range(start, start + 1))
+        v6only: bool | None = False
+        if family == socket.AF_INET6:
+            v6only = connection_v6only(family, inet_diag.address_text(family, source))
+        key = GroupKey(socket.ntohs(sport), family, state, source, device, uid, v6only)
+        self._counts[key] += 1
+        if inode:
+            self._inodes[key].append(inode)
+
+    def _group(self, key: GroupKey, count: int) -> SocketGroup:
+        return SocketGroup(
+            family="ipv4" if key.family == socket.AF_INET else "ipv6",
+            state=self._states.get(key.state, f"STATE_{key.state}"),
+            mini=False,
+            address=inet_diag.address_text(key.family, key.address),
+            device=self._device_name(key.device),
+            v6only=key.v6only,
+            uid=key.uid,
+            count=count,
+            inodes=tuple(self._inodes.get(key, ())),
+            first_frees_in_s=None,
+            last_frees_in_s=None,
+        )
+
+    @staticmethod
+    def _v6only(data: bytes, start: int, length: int, family: int, address: str) -> bool | None:
+        if family == socket.AF_INET6:
+            for kind, at, _ in inet_diag.attributes(data, start + ROW_SIZE, start + length):
+                if kind == ATTR_SKV6ONLY:
+                    return data[at] != 0
+        return connection_v6only(family, address)
+
+
+def connection_v6only(family: int, address: str) -> bool | None:
+    """v6only where sock_diag does not say: only a native IPv6 socket can have either value."""
+    if family == socket.AF_INET or address.startswith("::ffff:"):
+        return False
+    return None
+
+
+def has_attribute(data: bytes, start: int, length: int, wanted: int) -> bool:
+    """Whether the row that begins at `start` carries the attribute."""
+    rows = inet_diag.attributes(data, start + ROW_SIZE, start + length)
+    return any(kind == wanted for kind, _, _ in rows)

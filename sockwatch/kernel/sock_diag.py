@@ -1,0 +1,104 @@
+"""Dumps of the kernel's socket tables over pyroute2's netlink socket, with our own Marshal.
+
+pyroute2's own one makes an object per attribute and drops the errno of NLMSG_ERROR and NLMSG_DONE;
+ours hands each received buffer to a RowDecoder and turns every errno into a KernelError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from pyroute2.netlink import nlmsg
+from pyroute2.netlink.diag import DiagSocket
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.nlsocket import Marshal
+
+from sockwatch.kernel import inet_diag
+from sockwatch.kernel.row_decoder import DeviceName, OwnerTable, RowDecoder
+from sockwatch.model import Family, KernelError, Protocol
+
+
+class _Request(nlmsg):  # type: ignore[misc] # pyroute2 ships no types
+    fields = (("body", "s"),)
+
+
+class _BulkMarshal(Marshal):  # type: ignore[misc] # pyroute2 ships no types
+    """Feeds whole buffers to the decoder; the dicts are what pyroute2's receive loop wants back."""
+
+    def __init__(self, decoder: RowDecoder) -> None:
+        super().__init__()
+        self._decoder = decoder
+        self.errno: int | None = None
+
+    def parse(self, data: bytes, *_: Any, **__: Any) -> Iterator[dict[str, Any]]:
+        self.errno = self._decoder.feed(data)
+        yield {"header": {"error": None, "flags": 2}}  # NLM_F_MULTI
+
+    def is_enough(self, _: dict[str, Any]) -> bool:
+        return self.errno is not None
+
+
+def dump(protocol: Protocol, device_name: DeviceName, port: int | None = None) -> OwnerTable:
+    """The owners of every port, or of `port` with each connection kept.
+
+    Raises KernelError where the kernel refuses the table or breaks off.
+    """
+    decoder = RowDecoder(protocol, device_name, keep_rows=port is not None)
+    if protocol == "tcp":
+        requests = [(inet_diag.TCPDIAG_GETSOCK, inet_diag.tcp_request(port=port))]
+    else:
+        families: tuple[Family, ...] = ("ipv4", "ipv6")
+        requests = [
+            (inet_diag.SOCK_DIAG_BY_FAMILY, inet_diag.udp_request(family, port))
+            for family in families
+        ]
+    _outside_event_loop(requests, decoder)
+    return decoder.table()
+
+
+def _outside_event_loop(requests: list[tuple[int, bytes]], decoder: RowDecoder) -> None:
+    """Run the requests; in a thread if this one runs an event loop, which pyroute2 cannot share."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        _run(requests, decoder)
+        return
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _run(requests, decoder)
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="sock_diag")
+    thread.start()
+    thread.join()
+    for failure in failures:
+        raise failure
+
+
+def _run(requests: list[tuple[int, bytes]], decoder: RowDecoder) -> None:
+    try:
+        with DiagSocket() as diag:
+            for kind, body in requests:
+                marshal = _BulkMarshal(decoder)
+                diag.set_marshal(marshal)
+                request = _Request()
+                request["body"] = body
+                for _ in diag.nlm_request(request, kind, inet_diag.NLM_F_REQUEST_DUMP):
+                    pass
+                if marshal.errno:
+                    raise _refused(marshal.errno)
+                if marshal.errno is None:
+                    raise KernelError("sock_diag broke off in the middle of a dump", 0)
+    except (OSError, NetlinkError) as error:
+        raise _refused(getattr(error, "errno", None) or getattr(error, "code", 0)) from error
+
+
+def _refused(errno: int) -> KernelError:
+    return KernelError(f"sock_diag: {os.strerror(errno)}", errno)
