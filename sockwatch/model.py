@@ -115,7 +115,7 @@ class SocketGroup(NamedTuple):
     device: str | None
     v6only: bool | None
     uid: int | None
-    count: int
+    count: int  # type: ignore[assignment] # nobody wants tuple.count here
     inodes: tuple[int, ...] | None
     first_frees_in_s: float | None
     last_frees_in_s: float | None
@@ -125,7 +125,7 @@ class SocketGroup(NamedTuple):
 class TimeWait(NamedTuple):
     """The TIME_WAITs of a port; the times are None where there are none or no clock was seen."""
 
-    count: int = 0
+    count: int = 0  # type: ignore[assignment] # nobody wants tuple.count here
     first_frees_in_s: float | None = None
     last_frees_in_s: float | None = None
 
@@ -137,10 +137,10 @@ class Port(NamedTuple):
     """Protocol + number within one network namespace, with everything seen on it.
 
     `states` counts owners by state; half-open requests own nothing and are counted apart.
-    `holders` are those of the listeners and bound sockets, or of the connections if there are
-    neither. `orphans` were closed by their process but not yet by the peer, `unaccepted` wait in
-    an accept queue; None where the table does not tell. `connections` holds each remaining socket, made on access; it is None in a snapshot
-    of all ports, where `groups` is what is known of them.
+    `orphans` were closed by their process but not yet by the peer, `unaccepted` wait in an accept
+    queue; None where the table does not tell. `holders` are those of the listeners and bound
+    sockets, or of the connections if there are neither. `connections` holds each remaining
+    socket, made on access; it is None in a snapshot of all ports, which knows only `groups`.
     """
 
     protocol: Protocol

@@ -34,7 +34,7 @@ def scan(inodes: Iterable[int]) -> HolderScan:
     found: dict[int, dict[tuple[int, int], Holder]] = defaultdict(dict)
     unreadable = 0
     if wanted:
-        for entry in os.listdir("/proc"):  # noqa: PTH208 - names are enough
+        for entry in os.listdir("/proc"):
             if entry.isdigit():
                 readable = True
                 pid = int(entry)
@@ -82,9 +82,9 @@ def _fd_tables(pid: int) -> Iterator[str]:
     yield f"/proc/{pid}/fd"
     try:
         # proc_task_getattr(): the link count is 2 plus the number of threads.
-        if os.stat(f"/proc/{pid}/task").st_nlink <= 3:  # noqa: PTH116 - hot path
+        if os.stat(f"/proc/{pid}/task").st_nlink <= 3:
             return
-        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - names are enough
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return
     different = [pid]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +48,7 @@ def sees_every_process() -> bool:
 def device_namer() -> Callable[[int], str | None]:
     """A function from interface index to name, good for one look; 0 is no device."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def name(index: int) -> str | None:
         if index == 0:
             return None

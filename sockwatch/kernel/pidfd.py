@@ -50,6 +50,6 @@ def reuse_options(pidfd: int, fd: int, inode: int) -> tuple[bool, bool] | None:
         or _libc.getsockopt(duplicate, socket.SOL_SOCKET, socket.SO_REUSEPORT, at_port, at_size)
     )
     _libc.close(duplicate)
-    if failed or int.from_bytes(status[STX_INO : STX_INO + 8], sys.byteorder) != inode:
+    if failed or int.from_bytes(status.raw[STX_INO : STX_INO + 8], sys.byteorder) != inode:
         return None
     return reuseaddr.value != 0, reuseport.value != 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -58,7 +58,7 @@ def table(protocol: Protocol, port: int | None, refusal: KernelError) -> tuple[O
     )
 
 
-def _socket(protocol: Protocol, row: psutil._common.sconn) -> Socket:
+def _socket(protocol: Protocol, row: Any) -> Socket:
     state = str(row.status)
     state = TCP_NAMES.get(state, state) if protocol == "tcp" else UDP_NAMES.get(state, state)
     family: Family = "ipv4" if row.family == socket.AF_INET else "ipv6"

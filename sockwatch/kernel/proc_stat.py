@@ -23,7 +23,7 @@ class ProcessStat(NamedTuple):
 def read_stat(pid: int) -> ProcessStat | None:
     """proc_pid_stat(5) of the process, or None if it is gone or hidden."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - hot path
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             text = file.read()
     except OSError:
         return None

@@ -65,12 +65,13 @@ def _read(pid: int, stat: ProcessStat) -> Process | None:
         process = psutil.Process(pid)
         with process.oneshot():
             uid = process.uids().effective
+            start_time = process.create_time()
+            name = process.name()
             try:
                 arguments = process.cmdline()
-            except psutil.AccessDenied:
+            except (psutil.AccessDenied, psutil.ZombieProcess):
+                # A process whose leader has exited counts as a zombie, and its threads live on.
                 arguments = []
-            name = process.name()
-            start_time = process.create_time()
     except psutil.Error:
         return None
     return Process(
@@ -97,7 +98,7 @@ def user_name(uid: int) -> str:
 
 def _unit(pid: int) -> str | None:
     try:
-        with open(f"/proc/{pid}/cgroup", "rb") as file:  # noqa: PTH123 - hot path
+        with open(f"/proc/{pid}/cgroup", "rb") as file:
             text = file.read()
     except OSError:
         return None

@@ -22,7 +22,7 @@ class FlagReading(NamedTuple):
 
 
 def read_flags(inodes: Iterable[int], holders: Mapping[int, tuple[Holder, ...]]) -> FlagReading:
-    """The flags of each inode that has a holder which lets us look; each holder is asked in turn."""
+    """The flags of each inode with a holder that lets us look; holders are asked in turn."""
     flags: dict[int, ReuseFlags] = {}
     refused: set[int] = set()
     by_pid: dict[int, list[tuple[int, int]]] = defaultdict(list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -118,9 +118,7 @@ class SnapshotReader:
         if isinstance(connections, PackedSockets):
             connections.attach(found)
         for number in sorted(table.sockets.keys() | table.groups.keys() | table.half_open.keys()):
-            sockets = [
-                self._complete(sock, found, flags) for sock in table.sockets.get(number, ())
-            ]
+            sockets = [self._complete(sock, found, flags) for sock in table.sockets.get(number, ())]
             groups = tuple(table.groups.get(number, ()))
             states = Counter(sock.state for sock in sockets)
             for group in groups:
@@ -215,35 +213,41 @@ def _time_wait(groups: Iterable[SocketGroup]) -> TimeWait:
 
 
 def _holder_gaps(scan: holders.HolderScan, unattributed: set[int]) -> Iterator[Gap]:
+    root = os.geteuid() == 0
     if scan.unreadable:
         yield Gap(
             "holders-not-permitted",
             f"the fds of {_count(scan.unreadable, 'process', 'processes')} may not be read: "
-            f"{_count(len(unattributed), 'socket')} without a known holder, others may have more",
-            "root would show it",
+            f"{_count(len(unattributed), 'socket')} without a known holder, and any may have more",
+            "the capabilities that those processes have would show them"
+            if root
+            else "root would show them",
         )
-    elif unattributed and not (os.geteuid() == 0 and host.sees_every_process()):
+    elif unattributed and not (root and host.sees_every_process()):
         yield Gap(
             "holders-not-visible",
             f"{_count(len(unattributed), 'socket')} held by no process that can be seen from here",
-            "root in the host's pid namespace would show it",
+            "root in the host's pid namespace would show the holders",
         )
 
 
 def _flag_gaps(reading: reuse_flags.FlagReading, inodes: set[int]) -> Iterator[Gap]:
-    unknown = len(inodes - reading.flags.keys())
-    if unknown and reading.not_supported:
+    unknown = _count(len(inodes - reading.flags.keys()), "socket with an fd", "sockets with an fd")
+    if inodes <= reading.flags.keys():
+        return
+    if reading.not_supported:
         yield Gap(
             "flags-not-supported",
-            f"reuse flags of {_count(unknown, 'socket')} unknown: no pidfd_getfd(2) here",
-            "linux 5.6 or newer, outside a sandbox that forbids it",
+            f"reuse flags of {unknown} unknown: pidfd_getfd(2) is not available",
+            "linux 5.6 or newer, outside a sandbox that forbids it, would show them",
         )
-    elif unknown:
+    else:
         yield Gap(
             "flags-unknown",
-            f"reuse flags of {_count(unknown, 'listener or bound socket', 'listeners or bound sockets')}"
-            " unknown",
-            "root would show them for every socket that a process holds",
+            f"reuse flags of {unknown} unknown",
+            "a capability that the holder has would show them"
+            if os.geteuid() == 0
+            else "root would show them for every socket that a process holds",
         )
 
 

@@ -97,8 +97,8 @@ def _run(requests: list[tuple[int, bytes]], decoder: RowDecoder) -> None:
                 if marshal.errno is None:
                     raise KernelError("sock_diag broke off in the middle of a dump", 0)
     except (OSError, NetlinkError) as error:
-        raise _refused(getattr(error, "errno", None) or getattr(error, "code", 0)) from error
+        raise _refused(error.errno if isinstance(error, OSError) else error.code) from error
 
 
-def _refused(errno: int) -> KernelError:
-    return KernelError(f"sock_diag: {os.strerror(errno)}", errno)
+def _refused(errno: int | None) -> KernelError:
+    return KernelError(f"sock_diag: {os.strerror(errno or 0)}", errno or 0)

@@ -1,0 +1,30 @@
+"""Fixtures for all tests; an ordinary user gets a user namespace in which to make sockets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.netns import become_root_of_a_user_namespace, fresh_netns
+
+REAL_ROOT = os.geteuid() == 0
+CAN_MAKE_NETNS = REAL_ROOT or become_root_of_a_user_namespace()
+
+
+@pytest.fixture
+def netns() -> Iterator[None]:
+    """A network namespace of the test's own."""
+    if not CAN_MAKE_NETNS:
+        pytest.skip("this user may not make network namespaces")
+    with fresh_netns():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:
+    for name in list(os.environ):
+        if name.startswith(("SOCKWATCH_", "XDG_")) and name != "SOCKWATCH_UPDATE_GOLDEN":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -1,0 +1,45 @@
+"""TIME_WAITs by the thousand, on the server's side of short connections."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+FIRST_PORT = 10000
+FIRST_CLIENT_PORT = 20000
+CLIENTS_PER_ADDRESS = 20000
+
+
+def make_time_waits(count: int, ports: int, stack: ExitStack, *, keep_open: int = 0) -> list[int]:
+    """`count` TIME_WAITs spread over listeners on `ports` ports, and connections that stay open.
+
+    The listeners and connections live as long as the stack. Returns the ports.
+    """
+    limit = Path("/proc/sys/net/ipv4/tcp_max_tw_buckets")
+    if int(limit.read_text()) < count + 1000:
+        limit.write_text(str(count + 1000))
+    listeners = []
+    for number in range(FIRST_PORT, FIRST_PORT + ports):
+        listener = stack.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", number))
+        listener.listen(64)
+        listeners.append(listener)
+    for number in range(count + keep_open):
+        # Each client has an address and port of its own: a 4-tuple that comes twice would take
+        # over its TIME_WAIT.
+        block, offset = divmod(number, CLIENTS_PER_ADDRESS)
+        source = (f"127.1.{block >> 8}.{block & 255}", FIRST_CLIENT_PORT + offset)
+        listener = listeners[number % ports]
+        client = socket.socket()
+        client.bind(source)
+        client.connect(listener.getsockname())
+        server = listener.accept()[0]
+        if number < keep_open:
+            stack.enter_context(client)
+            stack.enter_context(server)
+        else:
+            server.close()
+            client.close()
+    return [listener.getsockname()[1] for listener in listeners]
