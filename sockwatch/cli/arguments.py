@@ -1,0 +1,132 @@
+"""The command line: options, their environment variables, and one-line errors."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from typing import Final, NoReturn
+
+SHORTEST_INTERVAL_S: Final = 0.1
+LONGEST_INTERVAL_S: Final = 3600.0
+DESCRIPTION: Final = "Who has my port, and why does bind() fail? A live answer for every port."
+EPILOG: Final = """\
+A FILTER is words that must all match: 8080, nginx, port:8000-8100,
+state:time_wait, process:java, user:www, proto:udp, flag:none; ! before a word
+excludes it.
+
+Environment: SOCKWATCH_INTERVAL, SOCKWATCH_ASCII, SOCKWATCH_NO_MOUSE and
+SOCKWATCH_READONLY stand for the options of the same name; NO_COLOR switches
+colours off.
+
+Exit codes: 0 yes or fine, 1 no or conflict, 2 usage, 3 could not be determined,
+130 interrupted.
+"""
+
+
+class UsageError(Exception):
+    """A command line that cannot be run; its text is one line for the user."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one-line errors and the same help on every terminal and Python."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; type {self.prog} --help")
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=80)
+
+
+def parser() -> Parser:
+    """The parser of the whole command line."""
+    top = Parser(
+        prog="sockwatch",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=_formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    _plain(top)
+    top.add_argument("-h", "--help", action="help", help="show this help and end")
+    top.add_argument("--version", action="store_true", help="show the versions and end")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    screen = top.add_argument_group("the screen (sockwatch without a command)")
+    screen.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=interval,
+        default=None,
+        help=f"time between two looks, {SHORTEST_INTERVAL_S:g} to {LONGEST_INTERVAL_S:g} (1)",
+    )
+    screen.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    screen.add_argument(
+        "--no-mouse", action="store_true", help="leave the mouse to the terminal, for copying"
+    )
+    screen.add_argument(
+        "--readonly", action="store_true", help="switch off everything that acts on the host"
+    )
+    commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    ports = commands.add_parser(
+        "ports",
+        help="print the table of ports once",
+        description="Print the ports of this network namespace once; ends with 1 if none matches.",
+        epilog="A FILTER is explained by sockwatch --help.",
+        formatter_class=_formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    _plain(ports)
+    ports.add_argument("-h", "--help", action="help", help="show this help and end")
+    ports.add_argument("filter", metavar="FILTER", nargs="*", help="show only what matches")
+    ports.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
+    return top
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options, with what the environment says where the command line is silent.
+
+    Raises UsageError.
+    """
+    options = parser().parse_args(arguments)
+    if options.interval is None:
+        text = os.environ.get("SOCKWATCH_INTERVAL", "")
+        try:
+            options.interval = interval(text) if text else 1.0
+        except argparse.ArgumentTypeError as error:
+            raise UsageError(f"SOCKWATCH_INTERVAL: {error}") from error
+    for name in ("ascii", "no_mouse", "readonly"):
+        setattr(options, name, getattr(options, name) or _switch(f"SOCKWATCH_{name.upper()}"))
+    return options
+
+
+def interval(text: str) -> float:
+    """Seconds between two looks. Raises argparse.ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not SHORTEST_INTERVAL_S <= seconds <= LONGEST_INTERVAL_S:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds from {SHORTEST_INTERVAL_S:g} "
+            f"to {LONGEST_INTERVAL_S:g}"
+        )
+    return seconds
+
+
+def _switch(variable: str) -> bool:
+    text = os.environ.get(variable, "").lower()
+    if text in ("", "0", "no", "false"):
+        return False
+    if text in ("1", "yes", "true"):
+        return True
+    raise UsageError(f"{variable} is {text!r}; set it to 1 or 0")
+
+
+def _plain(made: argparse.ArgumentParser) -> None:
+    # Python 3.14 colours help text by itself.
+    if sys.version_info >= (3, 14):
+        made.color = False

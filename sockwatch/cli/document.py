@@ -1,0 +1,84 @@
+"""The JSON document, schema 1. README.md describes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sockwatch.model import Gap, Holder, Port, Snapshot, Socket
+
+SCHEMA: Final = 1
+
+
+def ports_document(snapshot: Snapshot, ports: Iterable[Port]) -> str:
+    """`ports` of the snapshot as one JSON document, one port a line."""
+    head = {
+        "schema": SCHEMA,
+        "host": snapshot.host,
+        "kernel": snapshot.kernel,
+        "time": round(snapshot.time, 3),
+        "netns": {"inode": snapshot.netns.inode, "name": snapshot.netns.name},
+        "gaps": [_gap(gap) for gap in snapshot.gaps],
+    }
+    rows = ",\n".join(json.dumps(_port(port), ensure_ascii=False) for port in ports)
+    text = json.dumps(head, ensure_ascii=False)
+    return f'{text[:-1]}, "ports": [\n{rows}\n]}}\n'
+
+
+def _gap(gap: Gap) -> dict[str, str]:
+    return {"code": gap.code, "text": gap.text, "remedy": gap.remedy}
+
+
+def _port(port: Port) -> dict[str, Any]:
+    return {
+        "protocol": port.protocol,
+        "port": port.number,
+        "states": dict(port.states),
+        "time_wait": {
+            "count": port.time_wait.count,
+            "first_frees_in_s": port.time_wait.first_frees_in_s,
+            "last_frees_in_s": port.time_wait.last_frees_in_s,
+        },
+        "orphans": port.orphans,
+        "unaccepted": port.unaccepted,
+        "half_open": port.half_open,
+        "listeners": [_listener(sock) for sock in port.listeners],
+        "bound": [_socket(sock) for sock in port.bound],
+        "holders": [_holder(holder) for holder in port.holders],
+    }
+
+
+def _socket(sock: Socket) -> dict[str, Any]:
+    return {
+        "address": sock.address,
+        "family": sock.family,
+        "v6only": sock.v6only,
+        "device": sock.device,
+        "uid": sock.uid,
+        "inode": sock.inode,
+        "reuseaddr": sock.flags.reuseaddr,
+        "reuseport": sock.flags.reuseport,
+        "flags_source": sock.flags.source,
+        "holders": [_holder(holder) for holder in sock.holders],
+    }
+
+
+def _listener(sock: Socket) -> dict[str, Any]:
+    accepts = sock.protocol == "tcp"
+    return _socket(sock) | {
+        "queue": sock.queue if accepts else None,
+        "backlog": sock.backlog if accepts else None,
+    }
+
+
+def _holder(holder: Holder) -> dict[str, Any]:
+    process = holder.process
+    return {
+        "pid": holder.pid,
+        "fd": holder.fd,
+        "name": process and process.name,
+        "command": process and process.command,
+        "user": process and process.user,
+        "start_time": process and round(process.start_time, 2),
+    }

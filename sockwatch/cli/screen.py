@@ -1,0 +1,30 @@
+"""`sockwatch` alone: the screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from sockwatch.cli.arguments import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(options: argparse.Namespace) -> int:
+    """Open the screen; returns its exit code. Raises UsageError where there is no terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the screen needs a terminal; type sockwatch ports to print the table")
+    if os.environ.get("TERM", "dumb") == "dumb":
+        raise UsageError("TERM is dumb, no screen; type sockwatch ports to print the table")
+    from sockwatch.tui import Options, run_screen
+
+    return run_screen(
+        Options(
+            interval_s=options.interval,
+            ascii=options.ascii,
+            mouse=not options.no_mouse,
+            readonly=options.readonly,
+        )
+    )

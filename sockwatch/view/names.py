@@ -1,0 +1,103 @@
+"""How addresses, flags and queues are written, everywhere the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sockwatch.view.units import short_count
+
+if TYPE_CHECKING:
+    from sockwatch.model import Holder, ReuseFlags, Socket
+
+
+QueueWriter: TypeAlias = Callable[[int | None, int | None], str]
+
+
+class Addressed(Protocol):
+    """A socket or a group of sockets: both have a local address."""
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def device(self) -> str | None: ...
+    @property
+    def v6only(self) -> bool | None: ...
+
+
+def local_address(owner: Addressed) -> str:
+    """``10.0.0.1``, ``[::1]``, ``[::]`` for IPv6 alone, ``*`` for IPv6 and IPv4, ``...%eth0``.
+
+    ``[::]?`` is an IPv6 wildcard of which the kernel does not tell whether it takes IPv4 too.
+    """
+    if owner.family == "ipv4":
+        address = owner.address
+    elif owner.address != "::":
+        address = f"[{owner.address}]"
+    elif owner.v6only is None:
+        address = "[::]?"
+    else:
+        address = "[::]" if owner.v6only else "*"
+    return f"{address}%{owner.device}" if owner.device else address
+
+
+def local_endpoint(socket: Socket) -> str:
+    """``10.0.0.1:8080``."""
+    return f"{local_address(socket)}:{socket.port}"
+
+
+def peer_endpoint(socket: Socket) -> str:
+    """``10.0.0.2:51000``, or ``-`` if the socket has no peer."""
+    if socket.peer_address is None:
+        return "-"
+    address = socket.peer_address
+    if socket.family == "ipv6":
+        address = f"[{address}]"
+    return f"{address}:{socket.peer_port}"
+
+
+def flag_letters(flags: ReuseFlags) -> str:
+    """Two characters, SO_REUSEADDR and SO_REUSEPORT: ``A`` ``P`` set, ``-`` not, ``?`` unknown."""
+    return _letter(flags.reuseaddr, "A") + _letter(flags.reuseport, "P")
+
+
+def _letter(value: bool | None, letter: str) -> str:
+    return "?" if value is None else letter if value else "-"
+
+
+def flag_words(flags: ReuseFlags) -> str:
+    """The same in words: ``reuseaddr yes, reuseport unknown (read from the socket)``."""
+    words = ", ".join(
+        f"{name} {'unknown' if value is None else 'yes' if value else 'no'}"
+        for name, value in (("reuseaddr", flags.reuseaddr), ("reuseport", flags.reuseport))
+    )
+    return f"{words} (from {flags.source})" if flags.source else words
+
+
+def queue_text(now: int | None, limit: int | None) -> str:
+    """An accept queue, ``0/4096``; unknown numbers are ``?``."""
+    return f"{'?' if now is None else now}/{'?' if limit is None else limit}"
+
+
+def short_queue_text(now: int | None, limit: int | None) -> str:
+    """The same for a narrow column: ``4.0k/4k``."""
+    left = "?" if now is None else short_count(now)
+    right = "?" if limit is None else short_count(limit).replace(".0", "")
+    return f"{left}/{right}"
+
+
+def uid_name(uid: int | None) -> str:
+    """A user known by number only."""
+    return "?" if uid is None else f"uid {uid}"
+
+
+def holders_more(count: int) -> str:
+    """What stands behind the first holder: `` +3``."""
+    return f" +{count}" if count else ""
+
+
+def holder_name(holder: Holder) -> str:
+    """``nginx(812)``; ``?(812)`` if the process may not be identified."""
+    return f"{holder.process.name if holder.process else '?'}({holder.pid})"

@@ -1,0 +1,126 @@
+"""One port in a few plain sentences. What is not known is said, with what would show it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sockwatch.view import cells, holders, names
+from sockwatch.view.units import plural, spoken_clock, spoken_duration
+
+if TYPE_CHECKING:
+    from sockwatch.model import Port, Snapshot, Socket
+
+AS_ROOT = "root would show it"
+HOLDERS, FLAGS = "holder", "flag"
+_SHOWN_ENDPOINTS = 4
+
+
+def summary(port: Port, snapshot: Snapshot) -> tuple[str, ...]:
+    """The most important line first."""
+    lines = [
+        title(port),
+        *_holder_lines(port, snapshot),
+        *_flag_lines(port, snapshot),
+        *_state_lines(port),
+    ]
+    return tuple(line for line in lines if line)
+
+
+def title(port: Port) -> str:
+    """``8080/tcp  listens on 0.0.0.0:8080``."""
+    name = f"{port.number}/{port.protocol}"
+    if port.listeners:
+        verb = "listens on" if port.protocol == "tcp" else "receives on"
+        text = f"{name}  {verb} {_endpoints(port.listeners)}"
+        queue = cells.fullest(port)
+        if queue is not None and queue.queue and queue.queue > (queue.backlog or 0):
+            text += ", accept queue full"
+        return f"{text}; bound {_endpoints(port.bound)}" if port.bound else text
+    if port.bound:
+        return f"{name}  bound to {_endpoints(port.bound)}, not listening"
+    if port.groups:
+        return f"{name}  no listener; local address {cells.address(port, 0)}"
+    return f"{name}  no listener"
+
+
+def _endpoints(sockets: tuple[Socket, ...]) -> str:
+    counts: dict[str, int] = {}
+    for socket in sockets:
+        endpoint = names.local_endpoint(socket)
+        counts[endpoint] = counts.get(endpoint, 0) + 1
+    shown = [
+        endpoint if count == 1 else f"{endpoint} x{count}"
+        for endpoint, count in list(counts.items())[:_SHOWN_ENDPOINTS]
+    ]
+    return ", ".join(shown) + names.holders_more(len(counts) - len(shown))
+
+
+def _remedy(snapshot: Snapshot, topic: str) -> str:
+    """What would show it, as the gap of this look that is about `topic` says."""
+    for gap in snapshot.gaps:
+        if topic in gap.code:
+            return gap.remedy
+    return AS_ROOT
+
+
+def _holder_lines(port: Port, snapshot: Snapshot) -> list[str]:
+    holder = holders.first(port)
+    if holder is None:
+        if cells.holders_unseen(port):
+            return [f"holder not visible; {_remedy(snapshot, HOLDERS)}"]
+        return []
+    more = names.holders_more(len(holders.distinct(port.holders)) - 1)
+    process = holder.process
+    if process is None:
+        remedy = _remedy(snapshot, HOLDERS)
+        return [f"held by pid {holder.pid}{more}, which may not be identified; {remedy}"]
+    age = spoken_duration(snapshot.time - process.start_time)
+    line = f"held by {process.name}({process.pid}){more} of user {process.user}, started {age} ago"
+    return [f"{line}, {process.unit}" if process.unit else line]
+
+
+def _flag_lines(port: Port, snapshot: Snapshot) -> list[str]:
+    found = set(cells.flags(port))
+    if not found:
+        return []
+    if len(found) > 1:
+        return [f"reuse flags differ: {', '.join(sorted({names.flag_letters(f) for f in found}))}"]
+    flags = found.pop()
+    if flags.reuseaddr is None and flags.reuseport is None:
+        return [f"reuse flags unknown; {_remedy(snapshot, FLAGS)}"]
+    return [names.flag_words(flags)]
+
+
+def _state_lines(port: Port) -> list[str]:
+    parts = state_parts(port)
+    return ["  ".join(parts)] if parts else []
+
+
+def state_parts(port: Port) -> list[str]:
+    """``312 ESTABLISHED``, ``801 TIME_WAIT (first frees in 2 s, last in 58 s)`` and so on."""
+    parts: list[str] = []
+    if established := port.states.get("ESTABLISHED", 0):
+        parts.append(f"{established} ESTABLISHED")
+    if waiting := port.time_wait.count:
+        parts.append(f"{waiting} TIME_WAIT{_frees(port)}")
+    parts += [
+        f"{count} {state}"
+        for state, count in port.states.items()
+        if count and state not in ("LISTEN", "UNCONN", "BOUND", "ESTABLISHED", "TIME_WAIT")
+    ]
+    if port.unaccepted:
+        parts.append(f"{port.unaccepted} not accepted yet")
+    if port.orphans:
+        parts.append(plural(port.orphans, "orphan"))
+    if port.half_open:
+        parts.append(f"{port.half_open} half-open")
+    return parts
+
+
+def _frees(port: Port) -> str:
+    count, first, last = port.time_wait
+    if first is None or last is None:
+        return " (no clock seen)"
+    if count == 1:
+        return f" (frees in {spoken_clock(last)})"
+    return f" (first frees in {spoken_clock(first)}, last in {spoken_clock(last)})"

@@ -1,0 +1,58 @@
+"""Numbers and times as people read them."""
+
+from __future__ import annotations
+
+import math
+
+_STEPS = ((86_400, "d"), (3_600, "h"), (60, "m"))
+UNKNOWN = "?"
+
+
+def short_count(count: int) -> str:
+    """`count` in at most four characters up to a million: ``801``, ``1.2k``, ``28k``, ``3.1M``.
+
+    Rounds down, so that a limit never looks reached before it is.
+    """
+    for step, letter in ((1_000_000, "M"), (1_000, "k")):
+        if count >= 10 * step:
+            return f"{count // step}{letter}"
+        if count >= step:
+            tenths = count * 10 // step
+            return f"{tenths // 10}.{tenths % 10}{letter}"
+    return str(count)
+
+
+def duration(seconds: float | None) -> str:
+    """A time span with one unit: ``41s``, ``5m``, ``3h``, ``12d``; ``?`` if unknown."""
+    return _span(seconds, "")
+
+
+def spoken_duration(seconds: float | None) -> str:
+    """The same for sentences: ``41 s``, ``5 min``, ``3 h``, ``12 d``."""
+    text = _span(seconds, " ")
+    return f"{text}in" if text.endswith("m") else text
+
+
+def clock(seconds: float | None) -> str:
+    """What is left on a clock, rounded up, always in seconds: ``41s``."""
+    return UNKNOWN if seconds is None else f"{max(0, math.ceil(seconds))}s"
+
+
+def spoken_clock(seconds: float | None) -> str:
+    """The same for sentences: ``41 s``."""
+    return UNKNOWN if seconds is None else f"{max(0, math.ceil(seconds))} s"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """``1 socket``, ``2 sockets``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _span(seconds: float | None, gap: str) -> str:
+    if seconds is None:
+        return UNKNOWN
+    whole = max(0, int(seconds))
+    for step, letter in _STEPS:
+        if whole >= step:
+            return f"{whole // step}{gap}{letter}"
+    return f"{whole}{gap}s"

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from sockwatch.view.columns import COLUMNS, columns_for
+from sockwatch.view.sorting import Order, sort_ports
+from tests.view import build
+from tests.view.build import NOW, group, port
+
+
+def numbers(order: Order) -> list[int]:
+    return [found.number for found in sort_ports(build.web_host(), order, NOW)]
+
+
+def test_the_default_is_protocol_then_number() -> None:
+    assert numbers(Order()) == [22, 3306, 8080, 9000, 9100, 53]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("port", [22, 53, 3306, 8080, 9000, 9100]),
+        ("est", [8080, 22, 3306, 9000, 9100, 53]),
+        ("tw", [8080, 9000, 22, 3306, 9100, 53]),
+        ("queue", [3306, 22, 8080, 9000, 9100, 53]),
+        ("process", [8080, 9100, 22, 53, 3306, 9000]),
+        ("age", [22, 8080, 53, 9100, 3306, 9000]),
+    ],
+)
+def test_sort(key: str, expected: list[int]) -> None:
+    assert numbers(Order(key)) == expected
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.key)
+def test_inverting_keeps_every_port(column: object) -> None:
+    key = str(getattr(column, "key", ""))
+    ports = [port(n, groups=(group("TIME_WAIT", f"10.0.0.{n % 7}", n),)) for n in range(1, 40)]
+    there = sort_ports(ports, Order(key), NOW)
+    back = sort_ports(ports, Order(key).invert(), NOW)
+    keys = [Order(key).column.sort_key(p, NOW) for p in there]
+    assert keys == [Order(key).column.sort_key(p, NOW) for p in reversed(back)]
+    assert {p.number for p in there} == {p.number for p in back} == set(range(1, 40))
+
+
+def test_steps_go_around_the_shown_columns() -> None:
+    shown = columns_for(80)
+    order = Order()
+    for column in (*shown[1:], shown[0]):
+        order = order.step(1, shown)
+        assert order.key == column.key
+    assert order.step(-1, shown).key == "process"
+    assert Order("command").step(1, shown).key == "proto"
