@@ -18,13 +18,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("the screen needs a terminal; type sockwatch ports to print the table")
     if os.environ.get("TERM", "dumb") == "dumb":
         raise UsageError("TERM is dumb, no screen; type sockwatch ports to print the table")
-    from sockwatch.tui import Options, run_screen
+    from sockwatch import tui
 
-    return run_screen(
-        Options(
+    return tui.run(
+        tui.Options(
             interval_s=options.interval,
             ascii=options.ascii,
             mouse=not options.no_mouse,
             readonly=options.readonly,
+            no_color=bool(os.environ.get("NO_COLOR")),
         )
     )

@@ -9,6 +9,8 @@ import ctypes
 import os
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -17,8 +19,26 @@ SYS_PIDFD_GETFD: Final = 438  # the same on every architecture
 AT_EMPTY_PATH: Final = 0x1000
 STATX_INO: Final = 0x100
 STX_INO: Final = 32  # offset of stx_ino in struct statx, the same on every architecture
-# PyDLL keeps the GIL: no other thread can run, and hold us up, while we have the duplicate.
+# PyDLL keeps the GIL: no other thread runs, and holds us up, while we have the duplicate.
 _libc = ctypes.PyDLL(None, use_errno=True)
+
+
+class _TimeSlice(threading.local):
+    """Nobody asks a thread for the GIL until it has had it for sys.getswitchinterval(), 5 ms.
+
+    So a thread that has just given it away and got it back can hold a duplicate in peace.
+    """
+
+    began = -1.0
+
+    def renew(self) -> None:
+        """Give the GIL away once if a good part of this slice has gone."""
+        if time.monotonic() - self.began > sys.getswitchinterval() / 4:
+            time.sleep(0)
+            self.began = time.monotonic()
+
+
+_slice = _TimeSlice()
 
 
 @contextmanager
@@ -40,6 +60,7 @@ def reuse_options(pidfd: int, fd: int, inode: int) -> tuple[bool, bool] | None:
     reuseaddr, reuseport, size = ctypes.c_int(0), ctypes.c_int(0), ctypes.c_uint(4)
     status = ctypes.create_string_buffer(256)
     at_addr, at_port, at_size = map(ctypes.byref, (reuseaddr, reuseport, size))
+    _slice.renew()
     duplicate = _libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0)
     if duplicate < 0:
         number = ctypes.get_errno()

@@ -77,7 +77,7 @@ def _read(pid: int, stat: ProcessStat) -> Process | None:
     return Process(
         pid=pid,
         name=clean(name, NAME_LIMIT),
-        command=clean(" ".join(arguments)),
+        command=clean(" ".join(arguments).rstrip()),  # setproctitle pads with empty arguments
         user=user_name(uid),
         uid=uid,
         start_time=start_time,
