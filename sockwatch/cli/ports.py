@@ -78,6 +78,6 @@ def _table(ports: Sequence[Port], snapshot: Snapshot) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _line(columns: Sequence[Column], texts: Sequence[str]) -> str:
+def _line(columns: Sequence[Column[Port]], texts: Sequence[str]) -> str:
     cells = (fit(text, c.width, c.align) for c, text in zip(columns, texts, strict=True))
     return (" " * MARGIN + " ".join(cells)).rstrip()

@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
             ascii=options.ascii,
             mouse=not options.no_mouse,
             readonly=options.readonly,
+            debug=options.debug,
             no_color=bool(os.environ.get("NO_COLOR")),
         )
     )

@@ -97,9 +97,11 @@ def _free_text(needle: str) -> Test:
 
 def _texts(port: Port) -> Iterator[str]:
     yield f"{port.number}/{port.protocol}"
+    yield from port.states
     for address in cells.addresses(port):
         yield f"{address}:{port.number}"
-    yield from port.states
+    if not port.holders:
+        return
     for process in _processes(port):
         yield process.name
         yield process.command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from sockwatch.model import Port, Snapshot
+    from sockwatch.model import Port, Protocol, Snapshot
 
 Mark = Literal["", "new", "gone"]
 MARK_S = 3.0
@@ -16,6 +16,7 @@ class Marks:
 
     def __init__(self) -> None:
         self._last: Snapshot | None = None
+        self._keys: set[tuple[Protocol, int]] = set()
         self._new: dict[tuple[str, int], float] = {}
         self._gone: dict[tuple[str, int], tuple[float, Port]] = {}
 
@@ -24,16 +25,17 @@ class Marks:
         since = now - MARK_S
         self._new = {key: at for key, at in self._new.items() if since < at <= now}
         self._gone = {key: seen for key, seen in self._gone.items() if since < seen[0] <= now}
+        here: set[tuple[Protocol, int]] = {(port[0], port[1]) for port in snapshot.ports}
         if self._last is not None:
-            last = {port.key: port for port in self._last.ports}
-            here = {port.key for port in snapshot.ports}
-            self._new.update(dict.fromkeys(here - last.keys(), now))
-            for key in here:
+            for key in here - self._keys:
+                self._new[key] = now
                 self._gone.pop(key, None)
-            for key in last.keys() - here:
+            for key in self._keys - here:
                 self._new.pop(key, None)
-                self._gone[key] = (now, last[key])
-        self._last = snapshot
+                port = self._last.port(*key)
+                if port is not None:
+                    self._gone[key] = (now, port)
+        self._last, self._keys = snapshot, here
 
     def of(self, key: tuple[str, int]) -> Mark:
         if key in self._new:

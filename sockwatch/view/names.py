@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sockwatch.view.units import short_count
@@ -32,15 +33,19 @@ def local_address(owner: Addressed) -> str:
 
     ``[::]?`` is an IPv6 wildcard of which the kernel does not tell whether it takes IPv4 too.
     """
-    if owner.family == "ipv4":
-        address = owner.address
-    elif owner.address != "::":
-        address = f"[{owner.address}]"
-    elif owner.v6only is None:
-        address = "[::]?"
-    else:
-        address = "[::]" if owner.v6only else "*"
-    return f"{address}%{owner.device}" if owner.device else address
+    return _written(owner.family, owner.address, owner.device, owner.v6only)
+
+
+@lru_cache(maxsize=4096)
+def _written(family: str, address: str, device: str | None, v6only: bool | None) -> str:
+    if family == "ipv6":
+        if address != "::":
+            address = f"[{address}]"
+        elif v6only is None:
+            address = "[::]?"
+        else:
+            address = "[::]" if v6only else "*"
+    return f"{address}%{device}" if device else address
 
 
 def local_endpoint(socket: Socket) -> str:

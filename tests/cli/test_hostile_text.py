@@ -39,7 +39,7 @@ sys.stdin.read()
 def server(request: pytest.FixtureRequest, netns: None) -> Iterator[bytes]:
     """A listener on port 8080 whose name and command line hold the hostile bytes."""
     text: bytes = request.param
-    command = [sys.executable, "-c", SERVER, text[:15].hex(), text]
+    command: list[str | bytes] = [sys.executable, "-c", SERVER, text[:15].hex(), text]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

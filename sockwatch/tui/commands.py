@@ -1,0 +1,134 @@
+"""Every command once: bindings, footer, palette and help come from these tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding, BindingType
+
+_KEY_NAMES = {
+    "up": "Up", "down": "Down", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home",
+    "end": "End", "enter": "Enter", "escape": "Esc", "space": "Space",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a key does. `footer` is its short name there; `urgent` keys work while typing, too."""
+
+    id: str
+    keys: tuple[str, ...]
+    action: str
+    title: str
+    help: str
+    footer: str = ""
+    urgent: tuple[str, ...] = ()
+
+    def bindings(self) -> list[Binding]:
+        return [
+            Binding(
+                key, self.action, self.title, show=False, tooltip=self.help,
+                id=f"{self.id}.{n}", priority=key in self.urgent,
+            )
+            for n, key in enumerate((*self.keys, *self.urgent))
+        ]  # fmt: skip
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(_key_name(key) for key in (*self.keys, *self.urgent))
+
+
+def _key_name(key: str) -> str:
+    if key.startswith("ctrl+"):
+        return f"^{key.removeprefix('ctrl+').upper()}"
+    return _KEY_NAMES.get(key, key.upper() if key[1:].isdigit() else key)
+
+
+def bindings(commands: tuple[Command, ...]) -> list[BindingType]:
+    return [binding for command in commands for binding in command.bindings()]
+
+
+QUIT = Command(
+    "quit", ("q", "f10"), "app.quit", "Quit", "Leave sockwatch", "quit", urgent=("ctrl+c",)
+)
+HELP = Command(
+    "help", ("?", "h", "f1"), "app.help", "Help", "Explain this screen and its keys", "help"
+)
+PAUSE = Command(
+    "pause", ("p", "space", "Z"), "app.pause", "Pause",
+    "Freeze the view; looking goes on behind it", "pause",
+)  # fmt: skip
+APP_COMMANDS = (
+    HELP,
+    PAUSE,
+    Command("refresh", ("r", "ctrl+l"), "app.look_now", "Look now", "Look at the host at once"),
+    Command("slower", ("+",), "app.interval(1)", "Look less often", "Make the interval longer"),
+    Command("faster", ("-",), "app.interval(-1)", "Look more often", "Make the interval shorter"),
+    Command(
+        "palette", ("ctrl+p",), "app.command_palette", "Command palette",
+        "Find any command by its name",
+    ),
+    QUIT,
+)  # fmt: skip
+
+MOVE_COMMANDS = (
+    Command("up", ("up", "k"), "screen.move(-1)", "Up", "One line up"),
+    Command("down", ("down", "j"), "screen.move(1)", "Down", "One line down"),
+    Command("page_up", ("pageup",), "screen.page(-1)", "Page up", "One page up"),
+    Command("page_down", ("pagedown",), "screen.page(1)", "Page down", "One page down"),
+    Command("half_up", ("ctrl+u",), "screen.page(-0.5)", "Half a page up", "Half a page up"),
+    Command("half_down", ("ctrl+d",), "screen.page(0.5)", "Half a page down", "Half a page down"),
+    Command("top", ("home", "g"), "screen.edge(-1)", "Top", "First line"),
+    Command("bottom", ("end", "G"), "screen.edge(1)", "Bottom", "Last line"),
+)
+
+FILTER = Command(
+    "filter", ("/", "f3", "f4", "\\"), "screen.filter", "Filter",
+    "Show only what matches, as you type", "filter",
+)  # fmt: skip
+SORT = Command(
+    "sort", ("s", "f6", ">"), "screen.sort(1)", "Sort by the next column",
+    "Sort by the next column", "sort",
+)  # fmt: skip
+DETAILS = Command(
+    "details", ("enter",), "screen.details", "Details",
+    "Everything about the port under the cursor", "details",
+)  # fmt: skip
+COPY = Command(
+    "copy", ("y", "c"), "screen.copy", "Copy the row",
+    "Copy the row to the terminal's clipboard (OSC 52)",
+)  # fmt: skip
+MAIN_COMMANDS = (
+    DETAILS,
+    FILTER,
+    Command(
+        "clear", ("escape",), "screen.clear_filter", "Clear the filter", "Show every port again"
+    ),
+    SORT,
+    Command(
+        "sort_back", ("<",), "screen.sort(-1)", "Sort by the column before",
+        "Sort by the column before",
+    ),
+    Command("invert", ("I",), "screen.invert", "Invert the order", "Turn the order around"),
+    Command(
+        "follow", ("F",), "screen.follow", "Follow the row",
+        "Keep the row under the cursor at its place on the screen",
+    ),
+    COPY,
+)  # fmt: skip
+BACK = Command("back", ("escape",), "app.leave_screen", "Back", "Back to where you were", "back")
+DETAILS_COMMANDS = (BACK, COPY)
+HELP_COMMANDS = (
+    Command(
+        "back",
+        ("escape", "q", "?", "h", "f1"),
+        "app.leave_screen",
+        "Back",
+        "Close the help",
+        "back",
+    ),
+)
+
+MAIN_FOOTER = (HELP, FILTER, SORT, DETAILS, PAUSE, QUIT)
+DETAILS_FOOTER = (HELP, BACK, PAUSE, QUIT)
+HELP_FOOTER = HELP_COMMANDS

@@ -1,0 +1,17 @@
+"""What the command line decides about the screens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`readonly` forbids whatever changes the host; nothing on these screens does."""
+
+    interval_s: float = 1.0
+    ascii: bool = False
+    mouse: bool = True
+    readonly: bool = False
+    no_color: bool = False
+    debug: bool = False

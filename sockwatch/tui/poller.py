@@ -1,0 +1,94 @@
+"""One thread looks at the host again and again and posts what it sees."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, TypeAlias
+
+from sockwatch.model import SockwatchError
+from sockwatch.tui.messages import LookCrashed, Looked, LookFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.message import Message
+
+    from sockwatch.model import Snapshot
+
+Take: TypeAlias = "Callable[[int | None], Snapshot]"
+
+# At most a quarter of one CPU goes into looking.
+REST_PER_LOOK = 3.0
+
+
+class Poller:
+    """Looks never overlap: the next one starts when the last is done and its rest is over."""
+
+    def __init__(self, take: Take, post: Callable[[Message], object], interval_s: float) -> None:
+        self._take = take
+        self._post = post
+        self._wake = threading.Event()
+        self._stopped = False
+        self._port: int | None = None
+        self.interval_s = interval_s
+        self.took_s = 0.0
+        self.looking_since: float | None = None
+        # A daemon: a look that hangs in the kernel must not hold up the exit.
+        self._thread = threading.Thread(target=self._run, name="sockwatch-poller", daemon=True)
+
+    def start(self) -> None:
+        """Start looking, once."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wake.set()
+
+    def look_now(self) -> None:
+        self._wake.set()
+
+    def watch(self, port: int | None) -> None:
+        """Look at this port only, or at all of them, from now on."""
+        self._port = port
+        self._wake.set()
+
+    @property
+    def period_s(self) -> float:
+        """The time from one look to the next: the interval, longer where looks are slow."""
+        return max(self.interval_s, self.took_s * (1 + REST_PER_LOOK))
+
+    def late_s(self, now: float) -> float:
+        """For how long the look that is under way has been overdue."""
+        since = self.looking_since
+        return 0.0 if since is None else max(0.0, now - since - self.interval_s)
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wake.clear()
+            started = time.monotonic()
+            self.looking_since = started
+            message = self._look()
+            self.looking_since = None
+            self.took_s = time.monotonic() - started
+            if not self._deliver(message):
+                return
+            self._wake.wait(self.period_s - self.took_s)
+
+    def _look(self) -> Message:
+        try:
+            return Looked(self._take(self._port))
+        except SockwatchError as error:
+            return LookFailed(str(error))
+        except Exception as error:  # noqa: BLE001 - the app raises it again, in its own thread
+            return LookCrashed(error)
+
+    def _deliver(self, message: Message) -> bool:
+        if self._stopped:
+            return False
+        try:
+            self._post(message)
+        except RuntimeError:  # the event loop is closed: the app has ended
+            return False
+        return True

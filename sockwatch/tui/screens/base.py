@@ -1,0 +1,67 @@
+"""What all screens have: lines that scroll, a footer, and a place for notices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.message import Message
+from textual.screen import Screen
+
+from sockwatch.tui.widgets.lines import LineWidget
+from sockwatch.tui.widgets.scroll_lines import ScrollLines
+
+if TYPE_CHECKING:
+    from sockwatch.model import Snapshot
+    from sockwatch.tui.commands import Command
+    from sockwatch.tui.symbols import Symbols
+
+
+class BaseScreen(Screen[None]):
+    """`COMMAND_TABLE` is what the help and the palette offer here besides the app's commands."""
+
+    COMMAND_TABLE: ClassVar[tuple[Command, ...]] = ()
+    HELP_TITLE: ClassVar[str] = ""
+    AUTO_FOCUS = ""
+    watched_port: int | None = None
+    fresh = True  # nothing was shown yet: a pause does not keep the first look away
+
+    class Opened(Message):
+        """A screen is there and can be drawn on."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        super().__init__()
+        self.symbols = symbols
+
+    def on_mount(self) -> None:
+        for widget in self.query(LineWidget):
+            widget.symbols = self.symbols
+        self.ready()
+        self.post_message(self.Opened())
+
+    def ready(self) -> None:
+        """The widgets are there."""
+
+    @property
+    def lines(self) -> ScrollLines:
+        return self.query_one(ScrollLines)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show a look at the host."""
+
+    def show_pace(self, text: str, style: str) -> None:
+        """Show how fresh the looks are."""
+
+    def show_notice(self, text: str) -> None:
+        """Show a short message."""
+
+    def show_error(self, text: str) -> None:
+        """Show why the last look failed, or with an empty text that it did not."""
+
+    def action_move(self, by: int) -> None:
+        self.lines.move(by)
+
+    def action_page(self, by: float) -> None:
+        self.lines.page(by)
+
+    def action_edge(self, side: int) -> None:
+        self.lines.edge(side)

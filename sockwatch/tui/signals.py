@@ -1,0 +1,19 @@
+"""Signals that end the app leave the terminal as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+def exit_on_signals(leave: Callable[[int], None]) -> None:
+    """Call `leave` with 128+n for signal n, from the running event loop."""
+    loop = asyncio.get_running_loop()
+    for number in ENDING:
+        loop.add_signal_handler(number, leave, 128 + number)

@@ -1,0 +1,53 @@
+"""The bottom line: the keys of the screen, or a hint while typing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sockwatch.tui.widgets.lines import Line, LineWidget
+from sockwatch.view.fit import cell_width
+
+if TYPE_CHECKING:
+    from textual import events
+
+    from sockwatch.tui.commands import Command
+
+
+class FooterBar(LineWidget):
+    """Shows as many commands as fit; a click runs one."""
+
+    def __init__(self, commands: tuple[Command, ...]) -> None:
+        super().__init__()
+        self._commands = commands
+        self._hint: Line = ()
+
+    def show_hint(self, text: str, style: str = "") -> None:
+        """Show `text` in place of the keys, or the keys again for an empty one."""
+        self._hint = ((f" {text}", style),) if text else ()
+        self.redraw()
+
+    def line(self, _y: int) -> Line:
+        if self._hint:
+            return self._hint
+        pieces: list[tuple[str, str]] = []
+        for command, _ in self._placed():
+            pieces += [(f" {command.key_names[0]}", "-key"), (f" {command.footer} ", "")]
+        return tuple(pieces)
+
+    def _placed(self) -> list[tuple[Command, int]]:
+        """Each command that fits, and where it ends."""
+        placed: list[tuple[Command, int]] = []
+        end = 0
+        for command in self._commands:
+            end += cell_width(command.key_names[0]) + cell_width(command.footer) + 3
+            if end <= self.size.width:
+                placed.append((command, end))
+        return placed
+
+    async def on_click(self, event: events.Click) -> None:
+        if self._hint:
+            return
+        for command, end in self._placed():
+            if event.x < end:
+                await self.run_action(command.action)
+                return

@@ -1,0 +1,123 @@
+"""The top line: which host, how many sockets, and how fresh all of it is."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from sockwatch.tui.widgets.lines import Line, LineWidget
+from sockwatch.view.fit import cell_width, fit
+from sockwatch.view.units import plural, short_count
+
+if TYPE_CHECKING:
+    from sockwatch.model import Snapshot
+
+_HISTORY = 40
+_GAP = 2
+
+
+class _Piece(NamedTuple):
+    text: str
+    style: str
+    rank: int  # what is dropped first where there is no room: the highest
+
+
+class HeaderBar(LineWidget):
+    """Drops what matters least where it does not fit."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
+        super().__init__(id=id)
+        self._snapshot: Snapshot | None = None
+        self._counts = (0, 0, 0)
+        self._waiting: deque[int] = deque(maxlen=_HISTORY)
+        self._pace = ("", "-dim")
+        self._subject = ""
+
+    def show(self, snapshot: Snapshot, subject: str = "") -> None:
+        """Show the counts of all ports or, with a `subject`, that it is about this one."""
+        self._snapshot = snapshot
+        self._subject = subject
+        tcp = [port.states for port in snapshot.ports if port.protocol == "tcp"]
+        waiting = sum(states.get("TIME_WAIT", 0) for states in tcp)
+        established = sum(states.get("ESTABLISHED", 0) for states in tcp)
+        self._counts = (sum(sum(states.values()) for states in tcp), established, waiting)
+        self._waiting.append(waiting)
+        self.redraw()
+
+    def show_pace(self, text: str, style: str) -> None:
+        """How often the host is looked at, or why what is shown is not fresh."""
+        if self._pace != (text, style):
+            self._pace = (text, style)
+            self.redraw()
+
+    def line(self, _y: int) -> Line:
+        left, right = self._left(), self._right()
+        width = self.size.width - 2
+        while _width(left) + _width(right) + _GAP > width and len(left) + len(right) > 2:
+            worst = max((*left, *right), key=lambda piece: piece.rank)
+            (left if worst in left else right).remove(worst)
+        space = max(0, width - _width(left) - _width(right))
+        pieces = [(" ", "")]
+        pieces += [(text, style) for text, style in _spaced(left)]
+        pieces.append((" " * space, ""))
+        pieces += [(text, style) for text, style in _spaced(right)]
+        pieces.append((" ", ""))
+        return tuple(pieces)
+
+    def _left(self) -> list[_Piece]:
+        pieces = [_Piece("sockwatch", "-title", 3 if self._subject else 0)]
+        if self._subject:
+            pieces.append(_Piece(self._subject, "-title", 0))
+        if self._snapshot is None:
+            pieces.append(_Piece("looking", "-dim", 1))
+            return pieces
+        netns = self._snapshot.netns
+        pieces += [
+            _Piece(fit(self._snapshot.host, min(24, cell_width(self._snapshot.host))), "", 2),
+            _Piece(self._snapshot.kernel.partition("-")[0], "-dim", 9),
+            _Piece(f"netns {netns.name or netns.inode}", "-dim", 7),
+        ]
+        if self._snapshot.gaps:
+            pieces.append(_Piece(plural(len(self._snapshot.gaps), "gap"), "-warn", 6))
+        return pieces
+
+    def _right(self) -> list[_Piece]:
+        pace = _Piece(*self._pace, 1)
+        if self._snapshot is None:
+            return [pace]
+        if self._subject:
+            return [pace]
+        tcp, established, waiting = map(short_count, self._counts)
+        pieces = [
+            _Piece(f"tcp {tcp}", "", 5),
+            _Piece(f"est {established}", "", 4),
+            _Piece(f"tw {waiting}", "", 3),
+        ]
+        spark = self._sparkline()
+        if spark:
+            pieces.append(_Piece(spark, "-good", 8))
+        return [*pieces, pace]
+
+    def _sparkline(self) -> str:
+        """TIME_WAITs over the last looks; nothing where they did not change."""
+        shown = list(self._waiting)[-(4 if self.size.width < 100 else 12) :]
+        highest = max(shown, default=0)
+        if highest == min(shown, default=0):
+            return ""
+        signs = self.symbols.spark
+        bars = [signs[value * (len(signs) - 1) // highest] for value in shown]
+        return "".join(bars)
+
+
+def _width(pieces: list[_Piece]) -> int:
+    return sum(cell_width(piece.text) for piece in pieces) + _GAP * max(0, len(pieces) - 1)
+
+
+def _spaced(pieces: list[_Piece]) -> list[tuple[str, str]]:
+    spaced: list[tuple[str, str]] = []
+    for place, piece in enumerate(pieces):
+        if place:
+            alike = pieces[place - 1].style == piece.style
+            spaced.append((" " * _GAP, piece.style if alike else ""))
+        spaced.append((piece.text, piece.style))
+    return spaced

@@ -1,0 +1,83 @@
+"""Widgets drawn line by line that send to the terminal only what changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+from rich.segment import Segment
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from sockwatch.tui.symbols import UNICODE, Symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.style import Style
+
+# Pieces of text, each with the name of a component class (or "" for the widget's own style).
+Line: TypeAlias = "tuple[tuple[str, str], ...]"
+
+
+class LineWidget(Widget, can_focus=False):
+    """A subclass tells what stands on each line; `redraw` compares that with what is shown."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "-title", "-head", "-sort", "-dim", "-key", "-good", "-warn", "-bad", "-select", "-new",
+    }  # fmt: skip
+    symbols: Symbols = UNICODE
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
+        super().__init__(id=id)
+        self._shown: dict[int, Strip] = {}
+
+    def line(self, y: int) -> Line:
+        raise NotImplementedError
+
+    def render_line(self, y: int) -> Strip:
+        strip = self._strip(y)
+        self._shown[y] = strip
+        return strip.simplify()
+
+    def redraw(self) -> None:
+        """Draw again what changed since it was drawn; a line that is as it was costs no byte."""
+        for y in range(self.size.height):
+            old = self._shown.get(y)
+            if old is None:
+                self.refresh(Region(0, y, self.size.width, 1))
+                continue
+            new = self._strip(y)
+            if new != old:
+                start, end = _changed(old, new)
+                self.refresh(Region(start, y, end - start, 1))
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._shown.clear()
+
+    def _strip(self, y: int) -> Strip:
+        width = self.size.width
+        segments = [
+            Segment(self.symbols.text(text), self._style(style)) for text, style in self.line(y)
+        ]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _style(self, name: str) -> Style:
+        return self.get_component_rich_style(name) if name else self.rich_style
+
+
+def _changed(old: Strip, new: Strip) -> tuple[int, int]:
+    """The cells from the first to the last segment that differs."""
+    before, after = list(old), list(new)
+    start = _alike(before, after)
+    return start, max(new.cell_length - _alike(before[::-1], after[::-1]), start + 1)
+
+
+def _alike(first: Sequence[Segment], second: Sequence[Segment]) -> int:
+    cells = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        cells += one.cell_length
+    return cells

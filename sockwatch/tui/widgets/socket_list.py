@@ -1,0 +1,101 @@
+"""All that is known of one port, then its sockets, of which only the visible ones are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sockwatch.tui.widgets.scroll_lines import ScrollLines
+from sockwatch.view.details import DetailLine, details
+from sockwatch.view.fit import fit
+from sockwatch.view.socket_columns import socket_columns_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sockwatch.model import Port, Snapshot, Socket
+    from sockwatch.tui.widgets.lines import Line
+    from sockwatch.view.columns import Column
+
+_STYLES = {"title": "-title", "section": "-head", "gap": "-warn", "process": "", "text": ""}
+
+
+class SocketList(ScrollLines):
+    """The cursor stays on the same socket of the list when the lines above it change."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
+        super().__init__(id=id)
+        self._above: list[DetailLine] = []
+        self._sockets: Sequence[Socket] = ()
+        self._now = 0.0
+
+    def show(self, port: Port, snapshot: Snapshot) -> None:
+        above = details(port, snapshot, self._text_width(), self.symbols.tree)
+        sockets = port.connections or ()
+        if sockets:
+            above += [DetailLine("text", ""), DetailLine("section", "")]
+        self._replace(above, sockets, snapshot.time)
+
+    def _text_width(self) -> int:
+        # Before the first layout the widget has no size, but the screen has.
+        return (self.size.width or self.app.size.width) - 1
+
+    def show_text(self, *lines: str) -> None:
+        self._replace([DetailLine("text", line) for line in lines], (), self._now)
+
+    def _replace(self, above: list[DetailLine], sockets: Sequence[Socket], now: float) -> None:
+        if self._sockets and sockets and self.cursor >= len(self._above):
+            shift = len(above) - len(self._above)
+            self.cursor += shift
+            self.top += shift
+        self._above, self._sockets, self._now = above, sockets, now
+        self.cursor = max(0, min(self.cursor, self.total - 1))
+        self.clamp()
+        self.redraw()
+
+    @property
+    def total(self) -> int:
+        return len(self._above) + len(self._sockets)
+
+    @property
+    def place(self) -> str:
+        """Where the cursor is among the sockets."""
+        if not self._sockets:
+            return ""
+        number = self.cursor - len(self._above) + 1
+        count = f"{len(self._sockets)} sockets"
+        return f"{number} of {count}" if number > 0 else count
+
+    @property
+    def columns(self) -> tuple[Column[Socket], ...]:
+        return socket_columns_for(self.size.width)
+
+    def item(self, index: int, *, selected: bool) -> Line:
+        sign = self.symbols.cursor if selected else " "
+        base = "-select" if selected else ""
+        if index >= len(self._above):
+            return (
+                (sign, base),
+                *self._socket(self._sockets[index - len(self._above)], base),
+            )
+        line = self._above[index]
+        text = line.text
+        if self._sockets and index == len(self._above) - 1:
+            text = " ".join(fit(c.title, c.width, c.align, "") for c in self.columns)
+        cut = fit(text, self.size.width - 1, ellipsis=self.symbols.ellipsis)
+        return ((sign, base), (cut, base or _STYLES[line.kind]))
+
+    def _socket(self, socket: Socket, base: str) -> Line:
+        pieces: list[tuple[str, str]] = []
+        for column in self.columns:
+            text = column.text(socket, self._now)
+            cell = fit(text, column.width, column.align, self.symbols.ellipsis)
+            pieces.append((f"{cell} ", base or ("-dim" if text in ("-", "??") else "")))
+        return tuple(pieces)
+
+    def row_text(self) -> str:
+        """The line under the cursor as text for the clipboard."""
+        index = self.cursor - len(self._above)
+        if index >= 0 and self._sockets:
+            socket = self._sockets[index]
+            return "\t".join(column.cell(socket, self._now) for column in self.columns)
+        return self._above[self.cursor].text.strip() if self._above else ""

@@ -1,0 +1,136 @@
+"""Make the pictures in screenshots/ from real sockets.
+
+Run: .venv/bin/python -m tests.screenshots
+
+A host is staged in a network namespace of its own: a pre-forked web server with TIME_WAITs, a
+group that shares a port, a database, a server that is bound but never listens, one that has gone
+and left its TIME_WAITs behind, a client, name servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from sockwatch.kernel.snapshot import SnapshotReader
+from sockwatch.model import Snapshot
+from sockwatch.tui import Options
+from sockwatch.tui.app import SockwatchApp
+from tests.support.child import idle_child
+from tests.support.netns import fresh_netns
+
+PICTURES = Path(__file__).parents[1] / "screenshots"
+A, P = socket.SO_REUSEADDR, socket.SO_REUSEPORT
+
+
+def rename(command: str) -> None:
+    """Give this process the name and command line of the program it plays."""
+    Path("/proc/self/comm").write_text(Path(command.split(maxsplit=1)[0]).name)
+    start, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:
+        memory.seek(start)
+        memory.write(command.encode()[: end - start - 1].ljust(end - start, b"\0"))
+
+
+def server(
+    address: str,
+    port: int,
+    *options: int,
+    kind: int = socket.SOCK_STREAM,
+    backlog: int | None = 128,
+) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    for option in options:
+        sock.setsockopt(socket.SOL_SOCKET, option, 1)
+    sock.bind((address, port))
+    if kind == socket.SOCK_STREAM and backlog is not None:
+        sock.listen(backlog)
+    return sock
+
+
+def stage(stack: ExitStack) -> None:
+    """Start everything that the pictures show; it ends with the stack."""
+    kept: list[socket.socket] = []
+
+    def start(command: str, make: Callable[[], socket.socket]) -> None:
+        def prepare() -> None:
+            kept.append(make())
+            rename(command)
+
+        stack.enter_context(idle_child(prepare))
+
+    start("/usr/sbin/sshd -D", lambda: server("0.0.0.0", 22, A))
+    start("systemd-resolved", lambda: server("127.0.0.53", 53, A, kind=socket.SOCK_DGRAM))
+    start("postgres -D /srv/db", lambda: server("127.0.0.1", 5432, A))
+    start("redis-server *:6379", lambda: server("::1", 6379, A))
+    start("java -jar metrics.jar", lambda: server("::", 9100, backlog=None))
+    for _ in range(4):
+        start("envoy -c envoy.yaml", lambda: server("0.0.0.0", 8443, A, P, backlog=4096))
+    rename("gunicorn -w 3 shop:app")
+    web = stack.enter_context(server("::", 8080, A, backlog=511))
+    for _ in range(3):
+        start("gunicorn -w 3 shop:app", lambda: web)
+    connect(web, 212, stack, keep=5)
+    gone = server("127.0.0.1", 9000)
+    connect(gone, 17, stack)
+    gone.close()
+
+
+def connect(listener: socket.socket, count: int, stack: ExitStack, keep: int = 0) -> None:
+    for number in range(count):
+        client = socket.create_connection(("127.0.0.1", listener.getsockname()[1]))
+        accepted = listener.accept()[0]
+        if number < keep:
+            stack.enter_context(client)
+            stack.enter_context(accepted)
+        else:
+            accepted.close()
+            client.close()
+
+
+async def picture(name: str, size: tuple[int, int], *keys: str) -> None:
+    reader = SnapshotReader()
+
+    def take(port: int | None) -> Snapshot:
+        snapshot = reader.take(port)
+        object.__setattr__(snapshot, "host", "web-1")
+        return snapshot
+
+    app = SockwatchApp(Options(interval_s=0.5), take)
+    async with app.run_test(size=size) as pilot:
+        for key in ("", *keys):
+            if key:
+                await pilot.press(key)
+            seen = app.latest
+            app.poller.look_now()
+            while app.latest is seen:
+                await pilot.pause(0.02)
+        await pilot.pause()
+        svg = app.export_screenshot(title="sockwatch")
+    # The picture must not fetch a font from anywhere, and every reader is to keep its spaces.
+    svg = re.sub(r"@font-face\s*{[^}]*}", "", svg)
+    svg = svg.replace("<text ", '<text xml:space="preserve" ')
+    (PICTURES / f"{name}.svg").write_text(svg)
+
+
+def main() -> None:
+    with fresh_netns(), ExitStack() as stack:
+        Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 60999")
+        stage(stack)
+        os.environ["TEXTUAL_ANIMATIONS"] = "none"
+        for name, size, keys in (
+            ("main-80x24", (80, 24), ["down", "down", "down", "down"]),
+            ("main-120x40", (120, 40), ["down", "down", "down", "down"]),
+            ("details-80x24", (80, 24), ["slash", *"8080", "enter", "enter"]),
+            ("filter-80x24", (80, 24), ["slash", *"state:time_wait", "space", *"flga:none"]),
+        ):
+            asyncio.run(picture(name, size, *keys))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""A host whose looks the test decides."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sockwatch.tui.app import SockwatchApp
+from sockwatch.tui.options import Options
+from tests.view import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from textual.pilot import Pilot
+
+    from sockwatch.model import Gap, Port, Snapshot
+
+GOLDEN = Path(__file__).parent / "golden"
+DEADLINE_S = 10.0
+
+
+class Host:
+    """`take` is what the app calls, in its own thread."""
+
+    def __init__(self, ports: Iterable[Port] | None = None, gaps: tuple[Gap, ...] = ()) -> None:
+        self.ports = list(build.web_host() if ports is None else ports)
+        self.gaps = gaps
+        self.error: Exception | None = None
+        self.looks = 0
+        self.asked: list[int | None] = []
+        self.now = 100.0
+
+    def take(self, number: int | None) -> Snapshot:
+        self.asked.append(number)
+        self.looks += 1
+        if self.error is not None:
+            raise self.error
+        found = [port for port in self.ports if number in (None, port.number)]
+        return build.snapshot(found, time=build.NOW + self.looks, gaps=self.gaps, only_port=number)
+
+    def app(self, options: Options | None = None) -> SockwatchApp:
+        """Looks come only when they are asked for: the interval is an hour."""
+        return SockwatchApp(options or Options(interval_s=3600.0), self.take, lambda: self.now)
+
+
+async def wait_for(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("\n".join(screen_lines(pilot.app)))
+        await pilot.pause()
+        await asyncio.sleep(0)
+
+
+async def shows(pilot: Pilot[int], text: str) -> None:
+    await wait_for(pilot, lambda: text in "\n".join(screen_lines(pilot.app)))
+
+
+async def look(pilot: Pilot[int], host: Host) -> None:
+    """One more look, drawn."""
+    before = host.looks
+    await pilot.press("r")
+    await wait_for(pilot, lambda: host.looks > before)
+    await wait_for(pilot, lambda: drawn_looks(pilot.app) >= host.looks)
+
+
+def drawn_looks(app: object) -> int:
+    assert isinstance(app, SockwatchApp)
+    return 0 if app.latest is None else round(app.latest.time - build.NOW)
+
+
+def screen_lines(app: object) -> list[str]:
+    """What a terminal would show, as text."""
+    assert isinstance(app, SockwatchApp)
+    strips = app.screen._compositor.render_strips()
+    return ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+
+
+def line_with(app: object, text: str) -> str:
+    return next(line for line in screen_lines(app) if text in line)
+
+
+def check_golden(app: object, name: str) -> None:
+    """Compare the screen with the kept one; SOCKWATCH_UPDATE_GOLDEN=1 keeps this one."""
+    text = "\n".join(screen_lines(app)) + "\n"
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("SOCKWATCH_UPDATE_GOLDEN") == "1":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()

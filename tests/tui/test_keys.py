@@ -1,0 +1,268 @@
+"""What every key does on every screen, "nothing" included."""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING
+
+import pytest
+from textual.command import CommandPalette
+
+from sockwatch.tui.app import SockwatchApp
+from sockwatch.tui.commands import (
+    APP_COMMANDS,
+    DETAILS_COMMANDS,
+    HELP_COMMANDS,
+    MAIN_COMMANDS,
+    MAIN_FOOTER,
+    MOVE_COMMANDS,
+    Command,
+)
+from sockwatch.tui.screens.base import BaseScreen
+from sockwatch.tui.screens.details import DetailsScreen
+from sockwatch.tui.screens.help import HelpScreen, help_lines
+from sockwatch.tui.screens.main import MainScreen
+from sockwatch.tui.symbols import UNICODE
+from sockwatch.tui.widgets.filter_bar import FilterBar
+from sockwatch.tui.widgets.port_table import PortTable
+from tests.tui.host import Host, screen_lines, shows, wait_for
+from tests.view.build import port, socket
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.pilot import Pilot
+
+PORTS = [port(n, listeners=(socket("LISTEN", "127.0.0.1", n),)) for n in range(1, 101)]
+KEYS = [
+    *string.ascii_letters, *string.digits, *(f"f{n}" for n in range(1, 13)),
+    *(f"ctrl+{letter}" for letter in string.ascii_lowercase), *string.punctuation,
+    "up", "down", "left", "right", "pageup", "pagedown", "home", "end", "enter", "escape", "space",
+    "tab", "shift+tab", "backspace", "delete", "insert",
+]  # fmt: skip
+
+INTERVAL_S = 3600.0
+QUITS = dict.fromkeys(["q", "f10", "ctrl+c", "ctrl+q"], "quit")
+EVERYWHERE = {
+    **QUITS,
+    **dict.fromkeys(["p", "space", "Z"], "PAUSED"),
+    **dict.fromkeys(["r", "ctrl+l"], "look"),
+    "-": "interval 60",
+    "ctrl+p": "palette",
+    **dict.fromkeys(["?", "h", "f1"], "help"),
+}
+MAIN = {
+    **EVERYWHERE,
+    **dict.fromkeys(["/", "f3", "f4", "\\"], "typing"),
+    **dict.fromkeys(["s", "f6", ">"], "sorted by ADDRESS"),
+    "<": "sorted by PROCESS",
+    "I": "sorted by PROTO, inverted",
+    "enter": "details",
+    "F": "following",
+    **dict.fromkeys(["y", "c"], "copied"),
+    **dict.fromkeys(["j", "down"], "row 51"),
+    **dict.fromkeys(["k", "up"], "row 49"),
+    **dict.fromkeys(["g", "home"], "row 0"),
+    **dict.fromkeys(["G", "end"], "row 99"),
+    "ctrl+d": "row 58",
+    "ctrl+u": "row 42",
+    "pagedown": "row 65",
+    "pageup": "row 35",
+}
+# From row 0 of three lines of details.
+DETAILS = {
+    **EVERYWHERE,
+    "escape": "main",
+    **dict.fromkeys(["y", "c"], "copied"),
+    **dict.fromkeys(["j", "down"], "row 1"),
+    **dict.fromkeys(["G", "end", "pagedown", "ctrl+d"], "row 4"),
+}
+# The help scrolls and has no cursor; row is its first line.
+HELP = {
+    **EVERYWHERE,
+    **dict.fromkeys(["escape", "q", "?", "h", "f1"], "main"),
+    **dict.fromkeys(["j", "down"], "row 1"),
+    "ctrl+d": "row 12",
+    "pagedown": "row 23",
+    **dict.fromkeys(["G", "end"], "end"),
+}
+
+
+async def opened(pilot: Pilot[int], host: Host, screen: str) -> None:
+    await shows(pilot, "1 of 100")
+    if screen == "main":
+        await pilot.press("/", "escape", "G")
+        pilot.app.screen.query_one(PortTable).select(50)
+        await shows(pilot, "51 of 100")
+    elif screen == "details":
+        await pilot.press("enter")
+        await wait_for(pilot, lambda: host.asked[-1] == 1 and drawn(pilot))
+    else:
+        await pilot.press("?")
+        await shows(pilot, "sockwatch: Ports")
+
+
+def drawn(pilot: Pilot[int]) -> bool:
+    return isinstance(pilot.app.screen, DetailsScreen) and not pilot.app.screen.fresh
+
+
+KINDS: dict[str, type[BaseScreen]] = {
+    "main": MainScreen,
+    "details": DetailsScreen,
+    "help": HelpScreen,
+}
+
+
+SCREENS = pytest.mark.parametrize(
+    ("screen", "expected", "home"),
+    [("main", MAIN, "row 50"), ("details", DETAILS, "row 0"), ("help", HELP, "row 0")],
+    ids=["main", "details", "help"],
+)
+
+
+@SCREENS
+async def test_every_key_that_does_something(
+    screen: str, expected: dict[str, str], home: str
+) -> None:
+    found: dict[str, str] = {}
+    for key, wanted in expected.items():
+        host = Host(PORTS)
+        async with host.app().run_test(size=(80, 24)) as pilot:
+            await opened(pilot, host, screen)
+            assert observed(pilot, host, host.looks, screen) == home
+            looks = host.looks
+            await pilot.press(key)
+            if wanted == "look":
+                await wait_for(pilot, lambda h=host, n=looks: h.looks > n)  # type: ignore[misc]
+            await pilot.pause()
+            found[key] = observed(pilot, host, looks, screen)
+    assert found == expected
+
+
+@SCREENS
+async def test_every_other_key_does_nothing(
+    screen: str, expected: dict[str, str], home: str
+) -> None:
+    host = Host(PORTS)
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, host, screen)
+        before = screen_lines(pilot.app)
+        for key in KEYS:
+            if key not in expected:
+                await pilot.press(key)
+                assert observed(pilot, host, host.looks, screen) == home, key
+                assert screen_lines(pilot.app) == before, key
+
+
+def observed(pilot: Pilot[int], host: Host, looks: int, screen: str) -> str:
+    """What a key did, in a word."""
+    app = pilot.app
+    if app._exit:
+        return "quit"
+    if isinstance(app.screen, CommandPalette):
+        return "palette"
+    assert isinstance(app.screen, BaseScreen)
+    if not isinstance(app.screen, KINDS[screen]):
+        return {kind: name for name, kind in KINDS.items()}[type(app.screen)]
+    if isinstance(app.screen, MainScreen) and app.screen.query_one(FilterBar).display:
+        return "typing"
+    text = "\n".join(screen_lines(app))
+    if screen == "help":
+        text = text.partition("\n")[0]
+    assert isinstance(app, SockwatchApp)
+    if app.paused:
+        return "PAUSED"
+    for word in ("copied", "following"):
+        if word in text:
+            return word
+    status = next((line for line in text.splitlines() if "sorted by" in line), "")
+    if status and not status.endswith("sorted by PROTO"):
+        return status[status.index("sorted by") :]
+    interval = interval_s(app)
+    if interval != INTERVAL_S:
+        return f"interval {interval:g}"
+    if host.looks > looks:
+        return "look"
+    lines = app.screen.lines
+    at_end = screen == "help" and lines.cursor == lines.total - lines.page_size
+    return "end" if at_end else f"row {lines.cursor}"
+
+
+def interval_s(app: App[int]) -> float:
+    assert isinstance(app, SockwatchApp)
+    return app.poller.interval_s
+
+
+async def test_the_interval_has_ends() -> None:
+    host = Host(PORTS)
+    app = host.app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 100")
+        app.poller.interval_s = 1.0
+        steps = []
+        for key in "+" * 7 + "-" * 9:
+            await pilot.press(key)
+            steps.append(app.poller.interval_s)
+        await shows(pilot, "0.25s")
+    assert steps == [2, 5, 10, 30, 60, 60, 60, 30, 10, 5, 2, 1, 0.5, 0.25, 0.25, 0.25]
+
+
+async def test_a_filter_is_kept_by_enter_and_cleared_by_escape() -> None:
+    host = Host(PORTS)
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 100")
+        await pilot.press("/", *"port:7", "enter")
+        await shows(pilot, "1 of 1 (100 ports)  filter port:7")
+        await pilot.press("s", "?", "escape")
+        await shows(pilot, "filter port:7")
+        await pilot.press("escape")
+        await shows(pilot, "of 100 ")
+
+
+async def test_letters_are_text_while_typing_but_ctrl_c_quits() -> None:
+    host = Host(PORTS)
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 100")
+        await pilot.press("/", *"qs?yp <>")
+        await shows(pilot, "/qs?yp <>")
+        await pilot.press("ctrl+c")
+        assert pilot.app._exit
+
+
+async def test_a_wrong_term_is_marked_where_it_stands() -> None:
+    host = Host(PORTS)
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 100")
+        await pilot.press("/", *"port:x 7")
+        await shows(pilot, "! x is no port number")
+        strips = pilot.app.screen._compositor.render_strips()
+        line = next(s for s in strips if "port:x 7" in "".join(p.text for p in s))
+        wrong = "".join(p.text for p in line if p.style is not None and p.style.underline)
+    assert wrong == "port:x"
+
+
+async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
+    host = Host(PORTS)
+    app = host.app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 100")
+        main = app.screen
+        assert isinstance(main, MainScreen)
+        offered = {command.title for command in app.get_system_commands(main)}
+        explained = {key for key, text in help_lines(main, UNICODE) if text}
+        await pilot.press("ctrl+p", *"invert")
+        await shows(pilot, "Turn the order around")
+        await pilot.press("enter")
+        await shows(pilot, "sorted by PROTO, inverted")
+    every = (*MAIN_COMMANDS, *MOVE_COMMANDS, *APP_COMMANDS)
+    assert {command.title for command in every} - offered == {"Command palette"}
+    assert {" ".join(command.key_names) for command in every} <= explained
+
+
+@pytest.mark.parametrize("table", [MAIN_COMMANDS, DETAILS_COMMANDS, HELP_COMMANDS])
+def test_no_key_has_two_commands(table: tuple[Command, ...]) -> None:
+    keys = [key for command in (*table, *MOVE_COMMANDS) for key in command.keys]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_footer_command_has_a_short_name() -> None:
+    assert all(command.footer for command in MAIN_FOOTER)
