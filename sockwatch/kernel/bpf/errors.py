@@ -1,0 +1,45 @@
+"""Why BPF cannot be used here, as a value: the next way to learn the flags then takes over."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sockwatch.model import SockwatchError
+
+Reason = Literal[
+    "no-btf",  # /sys/kernel/btf/vmlinux is missing or may not be read
+    "bad-btf",  # it is there and makes no sense
+    "not-permitted",  # capabilities are missing, or are those of a user namespace
+    "seccomp",  # a seccomp filter refuses bpf(2)
+    "locked-down",  # kernel lockdown
+    "memory-limit",  # RLIMIT_MEMLOCK, which kernels before 5.11 charge
+    "unsupported-machine",  # not x86-64 or aarch64
+    "old-kernel",  # bpf(2), the iterator or a struct member is missing
+    "verifier",  # the kernel's verifier refused the program; `log` says why
+    "refused",  # anything else the kernel answered
+]
+
+
+class BpfUnavailable(SockwatchError):  # noqa: N818 - a state of the host, not a mistake
+    """BPF cannot be used, for `reason`.
+
+    `remedy` says what would help, `missing` names the capabilities to add, `errno` is the kernel's
+    answer where there was one, `log` the verifier's whole explanation (for --debug).
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        remedy: str = "",
+        missing: tuple[str, ...] = (),
+        errno: int | None = None,
+        log: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+        self.remedy = remedy
+        self.missing = missing
+        self.errno = errno
+        self.log = log

@@ -1,0 +1,226 @@
+"""The iterators, opened once and kept: each look is one open, some reads and a close."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from sockwatch.kernel.bpf import loader, programs, syscall
+from sockwatch.kernel.bpf.clock import ticks_per_second
+from sockwatch.kernel.bpf.errors import BpfUnavailable
+from sockwatch.kernel.bpf.groups import GroupMap, merge_groups
+from sockwatch.kernel.bpf.layout import load_layout
+from sockwatch.kernel.bpf.rows import (
+    COUNT_MINI,
+    OPTIONS_STRUCT,
+    ROW_STRUCT,
+    WRITE_FULL,
+    WRITE_MINI,
+    SocketRow,
+    TimeWaitGroup,
+    decode_rows,
+)
+from sockwatch.model import KernelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sockwatch.kernel.bpf.layout import Layout
+
+_READ_BYTES = 1 << 16  # the kernel hands out 8 pages at most
+_ONLY_KEY = bytes(4)
+
+
+class TcpSummary(NamedTuple):
+    """One pass over TCP: full and half-open sockets as rows, mini sockets as groups.
+
+    `spilled` counts mini sockets that found the kernel's map full: they came as rows and are in
+    `groups` like all others, but the map is too small for this host.
+    """
+
+    rows: list[SocketRow]
+    groups: list[TimeWaitGroup]
+    spilled: int
+
+
+class SocketIterators:
+    """Every socket of this network namespace with its reuse flags, straight from the kernel.
+
+    Opening raises BpfUnavailable if no iterator can be had; a single one that cannot raises when
+    it is asked. A look shows the network namespace of the calling thread. Looks may come from
+    several threads: those that share an iterator wait for each other.
+    """
+
+    def __init__(self, layout: Layout | None = None, *, group_entries: int = 1 << 16) -> None:
+        loader.check_permitted()
+        layout = layout or load_layout()
+        self._tcp = _TcpIterator(layout, group_entries)
+        self._udp = _Iterator("udp", layout, programs.udp_program)
+        self._task_file = _Iterator("task_file", layout, programs.task_file_program)
+        failures = [each.failure for each in self._all if each.failure]
+        if len(failures) == len(self._all):
+            raise failures[0]
+
+    def tcp(self, port: int | None = None) -> list[SocketRow]:
+        """A row for each TCP socket with this local port, TIME_WAITs too; None = all ports.
+
+        Not for bound sockets that neither listen nor are connected: see task_files().
+        Raises BpfUnavailable, KernelError.
+        """
+        with self._tcp.lock:
+            return self._tcp.run(port, wanted=WRITE_MINI | WRITE_FULL)[0]
+
+    def udp(self, port: int | None = None) -> list[SocketRow]:
+        """A row for each bound UDP socket. Raises BpfUnavailable, KernelError."""
+        with self._udp.lock:
+            return self._udp.run(port)[0]
+
+    def task_files(
+        self, netns_inode: int | None = None, port: int | None = None
+    ) -> list[SocketRow]:
+        """A row for each (process, fd) that holds a TCP, UDP or MPTCP socket.
+
+        Those of the network namespace with that number in /proc/PID/ns/net; None = of all within
+        our PID namespace. Raises BpfUnavailable, KernelError.
+        """
+        with self._task_file.lock:
+            return self._task_file.run(port, netns_inode=netns_inode or 0)[0]
+
+    def time_waits(self, port: int | None = None) -> list[TimeWaitGroup]:
+        """The mini sockets, counted in the kernel. Raises BpfUnavailable, KernelError."""
+        return self._tcp.counted(port, COUNT_MINI).groups
+
+    def tcp_summary(self, port: int | None = None) -> TcpSummary:
+        """tcp() and time_waits() in one pass. Raises BpfUnavailable, KernelError."""
+        return self._tcp.counted(port, COUNT_MINI | WRITE_FULL)
+
+    @property
+    def failures(self) -> dict[str, BpfUnavailable]:
+        """The iterators that cannot be had, and why."""
+        return {each.name: each.failure for each in self._all if each.failure}
+
+    def close(self) -> None:
+        """Close every fd. A look under way is waited for."""
+        for each in self._all:
+            with each.lock:
+                each.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def _all(self) -> tuple[_Iterator, ...]:
+        return (self._tcp, self._udp, self._task_file)
+
+
+class _Iterator:
+    """One kernel iterator with its program, its link and its options.
+
+    Hold `lock` around run(): the options of a run are in a map that all runs share.
+    """
+
+    def __init__(
+        self, name: str, layout: Layout, make_program: Callable[[Layout, int], bytes]
+    ) -> None:
+        self.name = name
+        self.lock = threading.Lock()
+        self.failure: BpfUnavailable | None = None
+        self._options_fd = self._link_fd = -1
+        self._fds: list[int] = []
+        try:
+            self._open(layout, make_program)
+        except BpfUnavailable as error:
+            self.close()
+            self.failure = error
+
+    def run(
+        self, port: int | None, *, wanted: int = 0, netns_inode: int = 0
+    ) -> tuple[list[SocketRow], int]:
+        """(the rows, the kernel's jiffies at the end). Raises BpfUnavailable, KernelError."""
+        if self.failure is not None:
+            raise self.failure
+        if not self._fds:
+            raise ValueError("the iterators are closed")
+        options = OPTIONS_STRUCT.pack(netns_inode, port or 0, wanted)
+        try:
+            syscall.map_update(self._options_fd, _ONLY_KEY, options)
+            run_fd = syscall.iter_create(self._link_fd)
+            try:
+                data = _read_all(run_fd)
+            finally:
+                os.close(run_fd)
+        except OSError as error:
+            raise KernelError(
+                f"the BPF iterator over {self.name} failed: {error.strerror}", error.errno or 0
+            ) from error
+        rows = [] if len(data) % ROW_STRUCT.size else decode_rows(data)
+        if not rows or rows[-1].family:
+            raise KernelError(f"the BPF iterator over {self.name} was cut short", errno.EIO)
+        return rows, rows.pop().frees_in_jiffies
+
+    def close(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def _open(self, layout: Layout, make_program: Callable[[Layout, int], bytes]) -> None:
+        self._options_fd = self._keep(
+            loader.new_map(
+                lambda: syscall.map_create(
+                    syscall.ARRAY_MAP, 4, OPTIONS_STRUCT.size, 1, "sockwatch_opts"
+                )
+            )
+        )
+        function = layout.function(f"bpf_iter_{self.name}")
+        code = make_program(layout, self._options_fd)
+        program_fd, link_fd = loader.load_iterator(code, f"sockwatch_{self.name}", function)
+        self._keep(program_fd)
+        self._link_fd = self._keep(link_fd)
+
+    def _keep(self, fd: int) -> int:
+        self._fds.append(fd)
+        return fd
+
+
+class _TcpIterator(_Iterator):
+    """The iterator over TCP, with the map in which it counts mini sockets."""
+
+    def __init__(self, layout: Layout, group_entries: int) -> None:
+        self._groups: GroupMap | None = None
+
+        def make_program(layout: Layout, options_fd: int) -> bytes:
+            self._groups = GroupMap(group_entries)
+            self._keep(self._groups.fd)
+            return programs.tcp_program(layout, options_fd, self._groups.fd)
+
+        super().__init__("tcp", layout, make_program)
+
+    def counted(self, port: int | None, wanted: int) -> TcpSummary:
+        """A run that counts. Raises BpfUnavailable, KernelError."""
+        with self.lock:
+            # The map is emptied on every way out: what a broken run left must not be counted.
+            try:
+                rows, now = self.run(port, wanted=wanted)
+            finally:
+                tallies = self._groups.take() if self._groups and self._fds else []
+        spilled = [row for row in rows if row.is_mini]
+        if spilled:
+            rows = [row for row in rows if not row.is_mini]
+        groups = merge_groups(tallies, spilled, now, ticks_per_second())
+        return TcpSummary(rows, groups, len(spilled))
+
+
+def _read_all(run_fd: int) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        try:
+            part = os.read(run_fd, _READ_BYTES)
+        except BlockingIOError:
+            continue  # a million sockets were passed without a row: the kernel takes a breath
+        if not part:
+            return b"".join(parts)
+        parts.append(part)

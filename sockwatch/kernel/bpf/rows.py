@@ -1,0 +1,169 @@
+"""What the programs write and what the rest of sockwatch gets: the records and their meaning.
+
+The columns below are the one definition of both: programs store by these names, user space
+unpacks by the same table.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import NamedTuple
+
+from sockwatch.kernel.bpf.assembler import Column
+
+TIME_WAIT, FIN_WAIT2 = 6, 5
+HALF_OPEN = 12  # TCP_NEW_SYN_RECV of include/net/tcp_states.h; sock_diag says 3
+
+# Our own flags byte; the programs build it from the kernel's bit fields.
+REUSEADDR_BITS = 0x0F
+REUSEPORT_SHIFT, V6ONLY_SHIFT = 4, 5
+REUSEPORT_BIT, V6ONLY_BIT = 1 << REUSEPORT_SHIFT, 1 << V6ONLY_SHIFT
+
+# Every column is aligned to its width: the verifier insists. An IPv4 address is the first 4 bytes of its 16, the rest is zero.
+_KEY = (
+    ("address", "16s"),
+    ("device", "I"),
+    ("port", "H"),
+    ("family", "H"),
+    ("flags", "B"),
+    ("state", "B"),
+    ("mini", "H"),
+)
+_ROW = (
+    *_KEY,
+    ("uid", "I"),
+    ("peer_address", "16s"),
+    ("netns_inode", "I"),
+    ("pid", "i"),
+    ("fd", "i"),
+    ("peer_port", "H"),
+    ("protocol", "H"),
+    ("cookie", "Q"),
+    ("inode", "Q"),
+    ("frees_in_jiffies", "q"),
+)
+_TALLY = (("sockets", "Q"), ("first_expiry", "q"), ("last_expiry", "q"))
+_OPTIONS = (("netns_inode", "I"), ("port", "H"), ("wanted", "H"))
+
+# The option `wanted`: what a run over iter/tcp does with mini sockets and with all others.
+WRITE_MINI, COUNT_MINI, WRITE_FULL = 1, 2, 4
+
+NO_CLOCK = -(1 << 31)  # in frees_in_jiffies: the kernel did not hand out the timer
+
+KEY_STRUCT = struct.Struct("<" + "".join(code for _, code in _KEY))
+ROW_STRUCT = struct.Struct("<" + "".join(code for _, code in _ROW))
+TALLY_STRUCT = struct.Struct("<" + "".join(code for _, code in _TALLY))
+OPTIONS_STRUCT = struct.Struct("<" + "".join(code for _, code in _OPTIONS))
+
+
+def columns(table: tuple[tuple[str, str], ...]) -> dict[str, Column]:
+    """Offset and width of each name of a packed table."""
+    placed: dict[str, Column] = {}
+    offset = 0
+    for name, code in table:
+        size = struct.calcsize("<" + code)
+        placed[name] = Column(offset, size)
+        offset += size
+    return placed
+
+
+ROW_COLUMNS = columns(_ROW)
+TALLY_COLUMNS = columns(_TALLY)
+OPTION_COLUMNS = columns(_OPTIONS)
+
+
+class SocketRow(NamedTuple):
+    """One socket as an iterator saw it.
+
+    `state` is the kernel's number; of a mini socket the one it stands for (6 or 5), of a half-open
+    request 12. `uid` of a mini socket or half-open request is 0 and means nothing. `inode` is 0
+    where no fd is known. `netns_inode` is the number in /proc/PID/ns/net. `pid` and `fd` are set
+    by task_files() only. `cookie` is 0 until sock_diag has asked for it. `frees_in_jiffies` counts
+    from the moment the row was written, for mini sockets only.
+    """
+
+    packed_address: bytes
+    device: int  # interface index, 0 = none
+    port: int
+    family: int  # 2 or 10
+    flags: int
+    state: int
+    is_mini: int
+    uid: int
+    packed_peer: bytes
+    netns_inode: int
+    pid: int
+    fd: int
+    peer_port: int
+    protocol: int  # 6, 17, or 262 for MPTCP
+    cookie: int
+    inode: int
+    frees_in_jiffies: int
+
+    @property
+    def local(self) -> bytes:
+        """The local address, 4 or 16 bytes."""
+        return self.packed_address[:4] if self.family == socket.AF_INET else self.packed_address
+
+    @property
+    def peer(self) -> bytes:
+        """The peer's address, 4 or 16 bytes."""
+        return self.packed_peer[:4] if self.family == socket.AF_INET else self.packed_peer
+
+    @property
+    def reuseaddr(self) -> bool:
+        return self.flags & REUSEADDR_BITS != 0
+
+    @property
+    def reuseport(self) -> bool:
+        return self.flags & REUSEPORT_BIT != 0
+
+    @property
+    def v6only(self) -> bool:
+        return self.flags & V6ONLY_BIT != 0
+
+    @property
+    def mini(self) -> bool:
+        """A TIME_WAIT, or a FIN_WAIT2 after close()."""
+        return self.is_mini != 0
+
+    @property
+    def half_open(self) -> bool:
+        """A request in the SYN queue: it owns nothing."""
+        return self.state == HALF_OPEN
+
+
+class TimeWaitGroup(NamedTuple):
+    """Mini sockets that are alike in all that the kernel's bind test looks at.
+
+    `state` is 6 (TIME_WAIT) or 5 (FIN_WAIT2 after close()). The times count from the end of the
+    run, in seconds, and are never below 0; None if the kernel handed out no timer.
+    """
+
+    family: int
+    state: int
+    local: bytes  # 4 or 16 bytes
+    port: int
+    device: int
+    flags: int
+    sockets: int
+    first_frees_in_s: float | None
+    last_frees_in_s: float | None
+
+    @property
+    def reuseaddr(self) -> bool:
+        return self.flags & REUSEADDR_BITS != 0
+
+    @property
+    def reuseport(self) -> bool:
+        return self.flags & REUSEPORT_BIT != 0
+
+    @property
+    def v6only(self) -> bool:
+        return self.flags & V6ONLY_BIT != 0
+
+
+def decode_rows(data: bytes) -> list[SocketRow]:
+    """Every record of a run, its closing one included. Raises struct.error on a cut record."""
+    return [SocketRow._make(values) for values in ROW_STRUCT.iter_unpack(data)]
