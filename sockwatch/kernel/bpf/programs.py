@@ -70,8 +70,12 @@ def tcp_program(layout: Layout, options_fd: int, groups_fd: int) -> bytes:
     code.put(_ROW, "uid", R.R1)
     code.compute(R.R1, "=", _SOCK)
     code.call(_TO_TCP_SOCK)
-    code.jump_if(R.R0, "==", 0, "write")  # a half-open request has no more than that
+    code.jump_if(R.R0, "==", 0, "half-open")
     _copy_inode(code, layout, R.R0)
+    code.jump("write")
+    code.label("half-open")
+    # reqsk_alloc() of include/net/request_sock.h leaves the bits of an older request in place.
+    code.put(_ROW, "flags", 0)
     code.jump("write")
 
     code.label("mini")

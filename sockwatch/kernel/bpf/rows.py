@@ -77,8 +77,8 @@ class SocketRow(NamedTuple):
     """One socket as an iterator saw it.
 
     `state` is the kernel's number; of a mini socket the one it stands for (6 or 5), of a half-open
-    request 12. `uid` of a mini socket or half-open request is 0 and means nothing. `inode` is 0
-    where no fd is known. `netns_inode` is the number in /proc/PID/ns/net. `pid` and `fd` are set
+    request 12. `uid` of a mini socket is 0 and means nothing, as do `uid` and `flags` of a half-open
+    request. `inode` is 0 where no fd is known. `netns_inode` is the number in /proc/PID/ns/net. `pid` and `fd` are set
     by task_files() only. `cookie` is 0 until sock_diag has asked for it. `frees_in_jiffies` counts
     from the moment the row was written, for mini sockets only.
     """

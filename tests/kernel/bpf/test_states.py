@@ -1,0 +1,140 @@
+"""The flags read are the flags set, in every state, for all four pairs and three families."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sockwatch.kernel.bpf.iterators import SocketIterators
+from tests.kernel.bpf.namespaces import in_netns, netns_inode, wait_until
+from tests.kernel.bpf.sockets import (
+    ALL_FLAGS,
+    BOUND_CASES,
+    CLOSE,
+    HALF_OPEN,
+    LISTEN,
+    TCP_CASES,
+    UDP_CASES,
+    Flags,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sockwatch.kernel.bpf.rows import SocketRow
+
+    Make = Callable[[Flags], list[socket.socket]]
+
+
+def flags_of(row: SocketRow) -> Flags:
+    return Flags(row.family, row.reuseaddr, row.reuseport, row.v6only)
+
+
+@pytest.mark.parametrize(
+    ("make", "state", "mini"), TCP_CASES, ids=[make.__name__ for make, *_ in TCP_CASES]
+)
+@in_netns
+def test_tcp(make: Make, state: int, mini: bool) -> None:
+    with SocketIterators() as iterators:
+        kept = []
+        for flags in ALL_FLAGS:
+            sockets = make(flags)
+            kept.append(sockets)
+            port = sockets[0].getsockname()[1]
+
+            def matching(port: int = port) -> list[SocketRow]:
+                rows = iterators.tcp(port)
+                assert all(row.port == port for row in rows)
+                return [row for row in rows if (row.state, row.mini) == (state, mini)]
+
+            (row,) = wait_until(matching)
+            # The kernel leaves what was in memory before in a request's flags: we say 0.
+            assert row.flags == 0 if state == HALF_OPEN else flags_of(row) == flags
+            assert row.protocol == socket.IPPROTO_TCP
+            assert row.netns_inode == netns_inode()
+            assert row.half_open == (state == HALF_OPEN)
+            # Of an unaccepted or half-open one, sockets[0] is the listener.
+            has_fd = sockets[0].family != socket.AF_UNIX and (
+                state == LISTEN or sockets[0].getsockopt(socket.SOL_SOCKET, 30) == 0
+            )
+            assert row.inode == (os.fstat(sockets[0].fileno()).st_ino if has_fd else 0)
+            if state != LISTEN:
+                address = "127.0.0.1" if flags.family == socket.AF_INET else "::1"
+                assert row.family == flags.family
+                assert socket.inet_ntop(row.family, row.local) == address
+                assert socket.inet_ntop(row.family, row.peer) == address
+                assert row.peer_port
+            assert (row.frees_in_jiffies > 0) == mini
+        summary = iterators.tcp_summary()
+        assert summary.spilled == 0
+        subjects = {sockets[0].getsockname()[1] for sockets in kept}
+        grouped = sum(group.sockets for group in summary.groups if group.port in subjects)
+        assert grouped == (len(ALL_FLAGS) if mini else 0)
+        assert not any(row.mini for row in summary.rows)
+
+
+@pytest.mark.parametrize("make", BOUND_CASES, ids=lambda make: make.__name__)
+@in_netns
+def test_bound_only(make: Make) -> None:
+    with SocketIterators() as iterators:
+        for flags in ALL_FLAGS:
+            (sock,) = make(flags)
+            port = sock.getsockname()[1]
+            assert iterators.tcp(port) == []
+            (row,) = iterators.task_files(netns_inode(), port)
+            assert flags_of(row) == flags
+            assert (row.state, row.protocol) == (CLOSE, socket.IPPROTO_TCP)
+            assert (row.pid, row.fd) == (os.getpid(), sock.fileno())
+            assert row.inode == os.fstat(sock.fileno()).st_ino
+            assert row.uid == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "state"), UDP_CASES, ids=[make.__name__ for make, _ in UDP_CASES]
+)
+@in_netns
+def test_udp(make: Make, state: int) -> None:
+    with SocketIterators() as iterators:
+        kept = []
+        for flags in ALL_FLAGS:
+            (sock,) = make(flags)
+            kept.append(sock)
+            port = sock.getsockname()[1]
+            (row,) = iterators.udp(port)
+            assert flags_of(row) == flags
+            assert (row.state, row.protocol) == (state, socket.IPPROTO_UDP)
+            assert row.inode == os.fstat(sock.fileno()).st_ino
+            (held,) = iterators.task_files(netns_inode(), port)
+            assert held._replace(pid=0, fd=0) == row
+            assert (held.pid, held.fd) == (os.getpid(), sock.fileno())
+        assert len(iterators.udp()) == len(ALL_FLAGS)
+
+
+@in_netns
+def test_a_v4_mapped_address_keeps_its_family_and_a_device_its_index() -> None:
+    with (
+        SocketIterators() as iterators,
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock,
+    ):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+        sock.bind(("::ffff:127.0.0.1", 0))
+        sock.listen()
+        (row,) = iterators.tcp(sock.getsockname()[1])
+        assert row.family == socket.AF_INET6
+        assert socket.inet_ntop(row.family, row.local) == "::ffff:127.0.0.1"
+        assert row.device == socket.if_nametoindex("lo")
+
+
+@in_netns
+def test_the_uid_is_that_of_the_maker() -> None:
+    os.setegid(65534)
+    os.seteuid(65534)
+    sock = socket.create_server(("127.0.0.1", 0))
+    os.seteuid(0)
+    with SocketIterators() as iterators:
+        port = sock.getsockname()[1]
+        assert [row.uid for row in iterators.tcp(port)] == [65534]
+        assert [row.uid for row in iterators.task_files(port=port)] == [65534]
