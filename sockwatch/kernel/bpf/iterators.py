@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from sockwatch.kernel.bpf import loader, programs, syscall
+from sockwatch.kernel.bpf.assembler import AssemblerError
+from sockwatch.kernel.bpf.btf_cache import load_layout
 from sockwatch.kernel.bpf.clock import ticks_per_second
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.groups import GroupMap, merge_groups
-from sockwatch.kernel.bpf.layout import load_layout
 from sockwatch.kernel.bpf.rows import (
     COUNT_MINI,
     OPTIONS_STRUCT,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 1 << 16  # the kernel hands out 8 pages at most
 _ONLY_KEY = bytes(4)
+_INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 
 
 class TcpSummary(NamedTuple):
@@ -59,6 +62,14 @@ class SocketIterators:
         self._tcp = _TcpIterator(layout, group_entries)
         self._udp = _Iterator("udp", layout, programs.udp_program)
         self._task_file = _Iterator("task_file", layout, programs.task_file_program)
+        if programs.pid_levels(layout) == 1 and not _in_initial_pid_namespace():
+            self._task_file.fail(
+                BpfUnavailable(
+                    "pid-namespace",
+                    "this kernel cannot name processes of a container to BPF",
+                    remedy="run on the host, or a kernel of 6.6 or later",
+                )
+            )
         failures = [each.failure for each in self._all if each.failure]
         if len(failures) == len(self._all):
             raise failures[0]
@@ -135,8 +146,10 @@ class _Iterator:
         try:
             self._open(layout, make_program)
         except BpfUnavailable as error:
-            self.close()
-            self.failure = error
+            self.fail(error)
+        except AssemblerError as error:
+            message = f"the program {name} does not fit this kernel's structs: {error}"
+            self.fail(BpfUnavailable("bad-btf", message))
 
     def run(
         self, port: int | None, *, wanted: int = 0, netns_inode: int = 0
@@ -162,6 +175,11 @@ class _Iterator:
         if not rows or rows[-1].family:
             raise KernelError(f"the BPF iterator over {self.name} was cut short", errno.EIO)
         return rows, rows.pop().frees_in_jiffies
+
+    def fail(self, error: BpfUnavailable) -> None:
+        """From now on, every run raises `error`."""
+        self.close()
+        self.failure = error
 
     def close(self) -> None:
         while self._fds:
@@ -212,6 +230,10 @@ class _TcpIterator(_Iterator):
             rows = [row for row in rows if not row.is_mini]
         groups = merge_groups(tallies, spilled, now, ticks_per_second())
         return TcpSummary(rows, groups, len(spilled))
+
+
+def _in_initial_pid_namespace() -> bool:
+    return Path("/proc/self/ns/pid").stat().st_ino == _INITIAL_PID_NAMESPACE
 
 
 def _read_all(run_fd: int) -> bytes:

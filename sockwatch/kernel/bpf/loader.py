@@ -120,11 +120,11 @@ def _explain_in_spite_of_capabilities(error: OSError) -> BpfUnavailable:
             missing=("CAP_BPF", "CAP_PERFMON"),
             errno=error.errno,
         )
-    lockdown = _lockdown()
-    if lockdown not in {None, "none"}:
+    if _lockdown() == "confidentiality":  # the mode that keeps kernel memory from BPF
         return BpfUnavailable(
             "locked-down",
-            f"kernel lockdown ({lockdown}) refuses BPF; see kernel_lockdown(7)",
+            "kernel lockdown (confidentiality) refuses BPF; see kernel_lockdown(7)",
+            remedy="a kernel that is not locked down",
             errno=error.errno,
         )
     if _release() < (5, 11):

@@ -137,6 +137,9 @@ def task_file_program(layout: Layout, options_fd: int) -> bytes:
     code.jump_if(R.R1, "==", socket.AF_INET, "inet")
     code.jump_if(R.R1, "!=", socket.AF_INET6, "done")
     code.label("inet")
+    # A raw socket's "port" is its protocol number.
+    code.load_field(R.R1, _SOCK, layout.field("sock.sk_type"))
+    code.jump_if(R.R1, "==", socket.SOCK_RAW, "done")
     code.load_field(R.R1, _SOCK, layout.field("sock.sk_protocol"))
     for protocol in _PROTOCOLS:
         code.jump_if(R.R1, "==", protocol, "known")
@@ -164,6 +167,21 @@ def task_file_program(layout: Layout, options_fd: int) -> bytes:
     code.jump("write")
     _end(code)
     return code.assemble()
+
+
+def pid_levels(layout: Layout) -> int:
+    """How many nested PID namespaces task_file_program() can see through.
+
+    Before 6.6 ``struct pid`` ends in an array of one, and the verifier refuses what lies behind.
+    """
+    if "pid.numbers" in layout.fields and (size := layout.field("pid.numbers").size):
+        return max(1, size // _upid_bytes(layout))
+    return _MAX_PID_LEVEL
+
+
+def _upid_bytes(layout: Layout) -> int:
+    last = layout.field("upid.ns")
+    return last.offset + last.size
 
 
 def _begin(code: Assembler, layout: Layout, options_fd: int) -> None:
@@ -259,9 +277,9 @@ def _copy_pid(code: Assembler, layout: Layout) -> None:
     code.load_field(R.R1, R.R1, layout.field("pid.level"))
     _load_tgid(code, layout, R.R2, _CTX)
     # Offsets must be constants to the verifier, so each level has its own load.
-    upid_bytes = layout.field("upid.ns").offset + layout.field("upid.ns").size
+    upid_bytes = _upid_bytes(layout)
     nr = layout.field("upid.nr")
-    for level in range(_MAX_PID_LEVEL):
+    for level in range(pid_levels(layout)):
         code.jump_if(R.R1, "!=", level, f"not level {level}")
         offset = layout.field("pid.numbers").offset + level * upid_bytes + nr.offset
         code.load(R.R3, R.R2, offset, nr.size)

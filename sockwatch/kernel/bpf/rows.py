@@ -11,6 +11,7 @@ import struct
 from typing import NamedTuple
 
 from sockwatch.kernel.bpf.assembler import Column
+from sockwatch.kernel.bpf.clock import ticks_per_second
 
 TIME_WAIT, FIN_WAIT2 = 6, 5
 HALF_OPEN = 12  # TCP_NEW_SYN_RECV of include/net/tcp_states.h; sock_diag says 3
@@ -20,7 +21,8 @@ REUSEADDR_BITS = 0x0F
 REUSEPORT_SHIFT, V6ONLY_SHIFT = 4, 5
 REUSEPORT_BIT, V6ONLY_BIT = 1 << REUSEPORT_SHIFT, 1 << V6ONLY_SHIFT
 
-# Every column is aligned to its width: the verifier insists. An IPv4 address is the first 4 bytes of its 16, the rest is zero.
+# Every column is aligned to its width: the verifier insists. An IPv4 address is the first 4 bytes
+# of its 16, the rest is zero.
 _KEY = (
     ("address", "16s"),
     ("device", "I"),
@@ -77,10 +79,11 @@ class SocketRow(NamedTuple):
     """One socket as an iterator saw it.
 
     `state` is the kernel's number; of a mini socket the one it stands for (6 or 5), of a half-open
-    request 12. `uid` of a mini socket is 0 and means nothing, as do `uid` and `flags` of a half-open
-    request. `inode` is 0 where no fd is known. `netns_inode` is the number in /proc/PID/ns/net. `pid` and `fd` are set
-    by task_files() only. `cookie` is 0 until sock_diag has asked for it. `frees_in_jiffies` counts
-    from the moment the row was written, for mini sockets only.
+    request 12. `uid` of a mini socket is 0 and means nothing, as do `uid` and `flags` of a
+    half-open request. `inode` is 0 where no fd is known. `netns_inode` is the number in
+    /proc/PID/ns/net. `pid` and `fd` are set by task_files() only. `cookie` is 0 until sock_diag
+    has asked for it. `frees_in_jiffies` counts from the moment the row was written, for mini
+    sockets only.
     """
 
     packed_address: bytes
@@ -127,6 +130,13 @@ class SocketRow(NamedTuple):
     def mini(self) -> bool:
         """A TIME_WAIT, or a FIN_WAIT2 after close()."""
         return self.is_mini != 0
+
+    @property
+    def frees_in_s(self) -> float | None:
+        """Seconds until a mini socket goes; None for others, or if the timer was not seen."""
+        if not self.is_mini or self.frees_in_jiffies == NO_CLOCK:
+            return None
+        return max(0, self.frees_in_jiffies) / ticks_per_second()
 
     @property
     def half_open(self) -> bool:

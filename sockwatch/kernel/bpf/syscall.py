@@ -77,7 +77,8 @@ def map_lookup(map_fd: int, key: bytes, value_size: int) -> bytes:
 
 
 def map_delete(map_fd: int, key: bytes) -> None:
-    bpf(_MAP_DELETE, _element(map_fd, ctypes.create_string_buffer(key), None))
+    with_key = ctypes.create_string_buffer(key)  # the name keeps it alive during the call
+    bpf(_MAP_DELETE, _element(map_fd, with_key, None))
 
 
 def map_next_key(map_fd: int, key: bytes | None, key_size: int) -> bytes | None:

@@ -12,8 +12,8 @@ from tests.kernel.bpf.namespaces import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LOCALHOST = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
-WILDCARD = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+LOCALHOST: dict[int, str] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+WILDCARD: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE = 1, 2, 4, 5, 6, 7
 CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING, HALF_OPEN = 8, 9, 10, 11, 12
 
@@ -240,4 +240,3 @@ def make_time_waits(port_counts: dict[int, int], reuseaddr: bool = True) -> None
                 client.close()  # its FIN comes with the loopback's own speed
                 server.close()
                 made += 1
-

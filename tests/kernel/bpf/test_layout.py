@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sockwatch.kernel.bpf import layout as module
+from sockwatch.kernel.bpf import btf_cache as module
+from sockwatch.kernel.bpf.btf_cache import kernel_build_id, load_layout
 from sockwatch.kernel.bpf.errors import BpfUnavailable
-from sockwatch.kernel.bpf.layout import Layout, kernel_build_id, load_layout, read_layout
+from sockwatch.kernel.bpf.layout import FIELDS, FUNCTIONS, Layout, read_layout
 from tests.kernel.bpf.namespaces import needs_btf
 
 needs_build_id = pytest.mark.skipif(kernel_build_id() is None, reason="no kernel build id")
@@ -20,8 +21,8 @@ needs_build_id = pytest.mark.skipif(kernel_build_id() is None, reason="no kernel
 @needs_btf
 def test_this_kernel_has_everything() -> None:
     layout = read_layout()
-    assert set(layout.functions) == set(module.FUNCTIONS)
-    assert set(layout.fields) == set(module.FIELDS)
+    assert set(layout.functions) == set(FUNCTIONS)
+    assert set(layout.fields) == set(FIELDS)
     assert layout.field("sock_common.skc_reuse").bits == 4
     assert layout.field("sock_common.skc_v6_rcv_saddr").size == 16
 
@@ -74,6 +75,16 @@ def test_a_cache_that_others_can_write_is_not_believed(tmp_path: Path) -> None:
 def test_nothing_is_written_into_the_directory_of_another(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65534)
     load_layout(cache_directory=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_btf
+def test_without_a_home_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import platformdirs
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_, **__: Path("~/.cache"))
+    assert load_layout().functions
     assert list(tmp_path.iterdir()) == []
 
 

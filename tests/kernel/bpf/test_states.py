@@ -92,9 +92,7 @@ def test_bound_only(make: Make) -> None:
             assert row.uid == 0
 
 
-@pytest.mark.parametrize(
-    ("make", "state"), UDP_CASES, ids=[make.__name__ for make, _ in UDP_CASES]
-)
+@pytest.mark.parametrize(("make", "state"), UDP_CASES, ids=[make.__name__ for make, _ in UDP_CASES])
 @in_netns
 def test_udp(make: Make, state: int) -> None:
     with SocketIterators() as iterators:

@@ -1,0 +1,159 @@
+"""Who may, who may not, and that the reason is named."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sockwatch.kernel.bpf import loader, syscall
+from sockwatch.kernel.bpf.errors import BpfUnavailable
+from sockwatch.kernel.bpf.iterators import SocketIterators
+from tests.kernel.bpf.namespaces import (
+    CLONE_NEWNET,
+    CLONE_NEWUSER,
+    become,
+    in_child,
+    in_netns,
+    needs_btf,
+    needs_root,
+    refuse_system_call,
+    unshare,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 12, 21, 38, 39
+NOBODY = 65534
+
+
+def refused() -> BpfUnavailable:
+    with pytest.raises(BpfUnavailable) as caught:
+        SocketIterators()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "missing"),
+    [
+        ((), ("CAP_BPF", "CAP_PERFMON")),
+        ((CAP_NET_ADMIN,), ("CAP_BPF", "CAP_PERFMON")),
+        ((CAP_BPF,), ("CAP_PERFMON",)),
+        ((CAP_PERFMON,), ("CAP_BPF",)),
+        ((CAP_NET_ADMIN, CAP_BPF), ("CAP_PERFMON",)),
+    ],
+)
+@in_netns
+def test_missing_capabilities_are_named(
+    capabilities: tuple[int, ...], missing: tuple[str, ...]
+) -> None:
+    become(NOBODY, *capabilities)
+    error = refused()
+    assert (error.reason, error.missing, error.errno) == ("not-permitted", missing, errno.EPERM)
+    assert all(name in str(error) for name in missing)
+    assert error.remedy
+
+
+@pytest.mark.parametrize("capabilities", [(CAP_BPF, CAP_PERFMON), (CAP_SYS_ADMIN,)])
+@in_netns
+def test_capabilities_that_are_enough(capabilities: tuple[int, ...]) -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    become(NOBODY, *capabilities)
+    with SocketIterators() as iterators:
+        assert iterators.failures == {}
+        assert [row.port for row in iterators.tcp(port)] == [port]
+        assert [row.pid for row in iterators.task_files(port=port)] == [os.getpid()]
+        assert iterators.time_waits() == []
+
+
+@pytest.mark.skipif(loader._release() < (6, 0), reason="older kernels ask again at each look")
+@in_netns
+def test_iterators_opened_as_root_serve_after_all_is_dropped() -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    with SocketIterators() as iterators:
+        become(NOBODY)
+        assert len(iterators.tcp()) == 1
+        assert len(iterators.task_files()) >= 1
+        assert iterators.time_waits() == []
+    sock.close()
+
+
+@pytest.mark.parametrize("answer", [errno.EPERM, errno.ENOSYS])
+@needs_root
+def test_a_seccomp_filter_is_named(answer: int) -> None:
+    def body() -> None:
+        refuse_system_call(syscall.system_call_number(), answer)
+        error = refused()
+        assert (error.reason, error.errno) == ("seccomp", answer)
+
+    in_child(body)
+
+
+@needs_root
+@needs_btf
+def test_capabilities_of_another_user_namespace_do_not_count() -> None:
+    def body() -> None:
+        unshare(CLONE_NEWUSER | CLONE_NEWNET)
+        error = refused()
+        assert error.reason == "not-permitted"
+        assert "initial user namespace" in str(error)
+
+    in_child(body)
+
+
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The files that explain() reads, of a process that lacks nothing."""
+    (tmp_path / "status").write_text("Name:\tx\nCapEff:\t000001ffffffffff\nSeccomp:\t0\n")
+    (tmp_path / "uid_map").write_text("         0          0 4294967295\n")
+    (tmp_path / "lockdown").write_text("[none] integrity confidentiality\n")
+    monkeypatch.setattr(loader, "_STATUS_FILE", tmp_path / "status")
+    monkeypatch.setattr(loader, "_UID_MAP_FILE", tmp_path / "uid_map")
+    monkeypatch.setattr(loader, "_LOCKDOWN_FILE", tmp_path / "lockdown")
+    return tmp_path
+
+
+def explained(code: int) -> BpfUnavailable:
+    return loader.explain(OSError(code, os.strerror(code)))
+
+
+def test_lockdown_is_named(root: Path) -> None:
+    (root / "lockdown").write_text("none integrity [confidentiality]\n")
+    error = explained(errno.EPERM)
+    assert error.reason == "locked-down"
+    assert "lockdown" in str(error)
+    (root / "lockdown").write_text("none [integrity] confidentiality\n")
+    assert explained(errno.EPERM).reason == "refused"
+
+
+def test_an_old_kernel_charges_locked_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "_release", lambda: (5, 10))
+    assert explained(errno.EPERM).reason == "memory-limit"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (errno.EPERM, "refused"),
+        (errno.EACCES, "refused"),
+        (errno.ENOSYS, "old-kernel"),
+        (errno.EINVAL, "old-kernel"),
+        (524, "old-kernel"),
+        (errno.ENOMEM, "refused"),
+    ],
+)
+def test_other_answers(root: Path, code: int, reason: str) -> None:
+    error = explained(code)
+    assert (error.reason, error.errno) == (reason, code)
+
+
+def test_nothing_can_be_read_about_the_process(root: Path) -> None:
+    for file in root.iterdir():
+        file.unlink()
+    assert explained(errno.EPERM).missing == ("CAP_BPF", "CAP_PERFMON")
+    assert explained(errno.ENOSYS).reason == "old-kernel"

@@ -1,0 +1,261 @@
+"""Counting TIME_WAITs in the kernel: the counts, the clock, a full map, and several readers."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import socket
+import subprocess
+import threading
+from collections import Counter
+
+import pytest
+
+from sockwatch.kernel.bpf import syscall
+from sockwatch.kernel.bpf.clock import ticks_per_second
+from sockwatch.kernel.bpf.groups import merge_groups
+from sockwatch.kernel.bpf.iterators import SocketIterators
+from sockwatch.kernel.bpf.rows import NO_CLOCK, SocketRow, TimeWaitGroup
+from tests.kernel.bpf import diag
+from tests.kernel.bpf.namespaces import in_netns, wait_until
+from tests.kernel.bpf.sockets import (
+    ALL_FLAGS,
+    FIN_WAIT2,
+    TIME_WAIT,
+    make_time_waits,
+    mini_fin_wait2,
+    time_wait,
+)
+
+PORTS = {9001: 700, 9002: 600, 9003: 400, 9004: 200, 9005: 99, 9006: 1}
+
+
+def by_port(groups: list[TimeWaitGroup]) -> dict[int, int]:
+    counter: Counter[int] = Counter()
+    for group in groups:
+        counter[group.port] += group.sockets
+    return dict(counter)
+
+
+def settled(iterators: SocketIterators, total: int) -> None:
+    """The last client's FIN may still be under way."""
+    wait_until(lambda: sum(by_port(iterators.time_waits()).values()) == total)
+
+
+@pytest.mark.skipif(shutil.which("ss") is None, reason="ss is not installed")
+@in_netns
+def test_counts_equal_those_of_ss() -> None:
+    make_time_waits(PORTS)
+    with SocketIterators() as iterators:
+        settled(iterators, 2000)
+        output = subprocess.run(
+            ["ss", "-Htan", "state", "time-wait"], check=True, capture_output=True, text=True
+        ).stdout
+        by_ss = Counter(int(line.split()[2].rpartition(":")[2]) for line in output.splitlines())
+        groups = iterators.time_waits()
+        assert by_port(groups) == by_ss == PORTS
+        assert {(g.family, g.state, g.local, g.device) for g in groups} == {
+            (socket.AF_INET, TIME_WAIT, b"\x7f\0\0\1", 0)
+        }
+        assert all(g.reuseaddr and not g.reuseport and not g.v6only for g in groups)
+        for port, count in PORTS.items():
+            assert by_port(iterators.time_waits(port)) == {port: count}
+            rows = iterators.tcp(port)
+            assert len(rows) == count
+            assert all(row.mini and row.state == TIME_WAIT for row in rows)
+        summary = iterators.tcp_summary()
+        assert by_port(summary.groups) == PORTS
+        assert (summary.rows, summary.spilled) == ([], 0)
+
+
+@in_netns
+def test_groups_keep_apart_what_the_bind_test_tells_apart() -> None:
+    with SocketIterators() as iterators:
+        expected = []
+        for flags in ALL_FLAGS:
+            for make, state in ((time_wait, TIME_WAIT), (mini_fin_wait2, FIN_WAIT2)):
+                sockets = make(flags)
+                expected.append((sockets[0].getsockname()[1], state, flags))
+                sockets[0].close()
+                # Its peer has to stay open, or FIN_WAIT2 would go on to TIME_WAIT.
+                kept.extend(sockets[1:])
+        ports = {port for port, *_ in expected}
+        wait_until(
+            lambda: (
+                sum(g.sockets for g in iterators.time_waits() if g.port in ports) == len(expected)
+            )
+        )
+        seen = [
+            (g.port, g.state, (g.family, g.reuseaddr, g.reuseport, g.v6only))
+            for g in iterators.time_waits()
+            if g.port in ports
+        ]
+        assert sorted(seen) == sorted(expected)
+        assert all(g.sockets == 1 for g in iterators.time_waits())
+
+
+kept: list[socket.socket] = []
+
+
+@in_netns
+def test_the_time_left_is_that_of_sock_diag() -> None:
+    make_time_waits({9001: 50, 9002: 50})
+    kept.extend(mini_fin_wait2(ALL_FLAGS[0]))
+    tick_ms = 1000 / ticks_per_second()
+    with SocketIterators() as iterators:
+        settled(iterators, 101)
+        before = {(r.port, r.peer_port): r.expires_ms for r in diag.dump(states=0x60)}
+        rows = {(r.port, r.peer_port): r for r in iterators.tcp() if r.mini}
+        groups = iterators.time_waits()
+        after = {(r.port, r.peer_port): r.expires_ms for r in diag.dump(states=0x60)}
+    assert before.keys() == rows.keys() == after.keys()
+    for key, row in rows.items():
+        left_ms = row.frees_in_jiffies * tick_ms
+        assert after[key] - tick_ms <= left_ms <= before[key] + tick_ms
+    assert len(groups) == 3
+    for group in groups:
+        assert group.first_frees_in_s is not None
+        assert group.last_frees_in_s is not None
+        for seconds, choose in ((group.first_frees_in_s, min), (group.last_frees_in_s, max)):
+            low, high = (
+                choose(ms for (port, _), ms in look.items() if port == group.port)
+                for look in (after, before)
+            )
+            assert low - tick_ms <= seconds * 1000 <= high + tick_ms
+
+
+@in_netns
+def test_sock_diag_and_the_iterator_share_the_cookie() -> None:
+    make_time_waits({9001: 20})
+    with SocketIterators() as iterators:
+        settled(iterators, 20)
+        assert {row.cookie for row in iterators.tcp()} == {0}
+        asked = {row.cookie for row in diag.dump()}
+        assert {row.cookie for row in iterators.tcp()} == asked
+        assert len(asked) == 20
+
+
+@in_netns
+def test_what_finds_the_map_full_is_counted_all_the_same() -> None:
+    counts = {9000 + number: 5 for number in range(20)}
+    make_time_waits(counts)
+    with SocketIterators(group_entries=4) as iterators:
+        wait_until(
+            lambda: sum(by_port(iterators.tcp_summary().groups).values()) == sum(counts.values())
+        )
+        listener = socket.create_server(("127.0.0.1", 8000))
+        for _ in range(3):  # the map is empty again after each
+            summary = iterators.tcp_summary()
+            assert by_port(summary.groups) == counts
+            assert summary.spilled == (20 - 4) * 5
+            assert [row.port for row in summary.rows] == [8000]
+        for group in summary.groups:
+            assert group.last_frees_in_s is not None
+            assert 0 < group.last_frees_in_s <= 60
+        listener.close()
+
+
+@in_netns
+def test_without_batches_the_map_is_read_key_by_key() -> None:
+    make_time_waits({9001: 3, 9002: 4})
+    whole = syscall.bpf
+
+    def no_batches(command: int, attr: bytearray) -> int:
+        if command == 25:
+            raise OSError(errno.EINVAL, "no such command")
+        return whole(command, attr)
+
+    with SocketIterators() as iterators:
+        settled(iterators, 7)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(syscall, "bpf", no_batches)
+            for _ in range(2):
+                assert by_port(iterators.time_waits()) == {9001: 3, 9002: 4}
+
+
+@in_netns
+def test_many_groups_come_in_many_batches() -> None:
+    """Each client's TIME_WAIT has a port of its own."""
+    count = 9000
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 9001))
+        listener.listen(16)
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", 9001))
+            server, _ = listener.accept()
+            client.shutdown(socket.SHUT_WR)
+            server.close()
+            client.close()
+    with SocketIterators() as iterators:
+        settled(iterators, count)
+        groups = iterators.time_waits()
+        assert len(groups) == len(by_port(groups)) == count
+
+
+@in_netns
+def test_readers_in_several_threads_do_not_mix_their_counts() -> None:
+    counts = {9000 + number: 10 + number for number in range(6)}
+    make_time_waits(counts)
+    wrong: list[object] = []
+    with SocketIterators() as iterators:
+        settled(iterators, sum(counts.values()))
+
+        def read(port: int | None) -> None:
+            try:
+                expected = counts if port is None else {port: counts[port]}
+                for _ in range(30):
+                    seen = by_port(iterators.time_waits(port))
+                    if seen != expected or iterators.tcp_summary(port).rows:
+                        wrong.append((port, seen))
+            except Exception as error:  # noqa: BLE001
+                wrong.append(error)
+
+        threads = [threading.Thread(target=read, args=(port,)) for port in (None, *counts)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+@in_netns
+def test_a_broken_run_leaves_nothing_behind() -> None:
+    make_time_waits({9001: 30})
+    from sockwatch.kernel.bpf import iterators as module
+
+    with SocketIterators() as iterators:
+        settled(iterators, 30)
+        read_all = module._read_all
+
+        def interrupted(fd: int) -> bytes:
+            read_all(fd)
+            raise KeyboardInterrupt
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_read_all", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                iterators.time_waits()
+        assert by_port(iterators.time_waits()) == {9001: 30}
+
+
+def row(left: int, port: int = 80) -> SocketRow:
+    return SocketRow(
+        b"\x7f\0\0\1" + bytes(12), 0, port, 2, 1, 6, 1, 0, bytes(16), 1, 0, 0, 9, 6, 0, 0, left
+    )
+
+
+def test_merging_rows_into_groups() -> None:
+    key = (b"\x7f\0\0\1" + bytes(12), 0, 80, 2, 1, 6, 1)
+    groups = merge_groups(
+        [(key, (3, 10_100, 10_900))], [row(50), row(950), row(NO_CLOCK)], 10_000, 100
+    )
+    assert groups == [TimeWaitGroup(2, 6, b"\x7f\0\0\1", 80, 0, 1, 6, 0.5, 9.5)]
+    assert merge_groups([], [row(NO_CLOCK)], 0, 100) == [
+        TimeWaitGroup(2, 6, b"\x7f\0\0\1", 80, 0, 1, 1, None, None)
+    ]
+    # Overdue is due: a timer may fire late.
+    assert merge_groups([], [row(-5)], 0, 100)[0].first_frees_in_s == 0
+
+
+def test_the_tick_is_one_that_linux_knows() -> None:
+    assert ticks_per_second() in {24, 32, 48, 64, 100, 128, 200, 250, 256, 300, 512, 1000, 1024}
