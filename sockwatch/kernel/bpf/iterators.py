@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from sockwatch.kernel.bpf import loader, programs, syscall
+from sockwatch.kernel.bpf import loader, programs, snippets, syscall
 from sockwatch.kernel.bpf.assembler import AssemblerError
 from sockwatch.kernel.bpf.btf_cache import load_layout
 from sockwatch.kernel.bpf.clock import ticks_per_second
@@ -62,7 +62,7 @@ class SocketIterators:
         self._tcp = _TcpIterator(layout, group_entries)
         self._udp = _Iterator("udp", layout, programs.udp_program)
         self._task_file = _Iterator("task_file", layout, programs.task_file_program)
-        if programs.pid_levels(layout) == 1 and not _in_initial_pid_namespace():
+        if snippets.pid_levels(layout) == 1 and not _in_initial_pid_namespace():
             self._task_file.fail(
                 BpfUnavailable(
                     "pid-namespace",

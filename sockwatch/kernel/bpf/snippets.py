@@ -1,0 +1,167 @@
+"""What our programs have in common, each as one function that emits it."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from sockwatch.kernel.bpf import rows
+from sockwatch.kernel.bpf.assembler import Assembler, R, StackRecord
+
+if TYPE_CHECKING:
+    from sockwatch.kernel.bpf.layout import Layout
+
+META, OBJECT = 0, 8  # the first context words; the object is the socket, or the task
+_SEQ_WRITE, JIFFIES_64, _CURRENT_TASK = 127, 118, 158
+_MAX_PID_LEVEL = 32  # MAX_PID_NS_LEVEL of include/linux/pid_namespace.h
+_PIDTYPE_TGID = 1
+
+ROW = StackRecord(rows.ROW_COLUMNS, rows.ROW_STRUCT.size, rows.ROW_STRUCT.size)
+
+# What the registers that survive calls hold.
+CTX = R.R6
+SEQ = R.R7
+SOCK = R.R8
+OPTIONS = R.R9
+
+
+def pid_levels(layout: Layout) -> int:
+    """How many nested PID namespaces task_file_program() can see through.
+
+    Before 6.6 ``struct pid`` ends in an array of one, and the verifier refuses what lies behind.
+    """
+    if "pid.numbers" in layout.fields and (size := layout.field("pid.numbers").size):
+        return max(1, size // _upid_bytes(layout))
+    return _MAX_PID_LEVEL
+
+
+def _upid_bytes(layout: Layout) -> int:
+    last = layout.field("upid.ns")
+    return last.offset + last.size
+
+
+def begin(code: Assembler, layout: Layout, options_fd: int) -> None:
+    code.compute(CTX, "=", R.R1)
+    code.load(R.R1, CTX, META, 8)
+    code.load_field(SEQ, R.R1, layout.field("bpf_iter_meta.seq"))
+    code.load(SOCK, CTX, OBJECT, 8)
+    code.map_value(OPTIONS, options_fd)
+    code.clear(ROW)
+
+
+def load_option(code: Assembler, target: R, name: str) -> None:
+    column = rows.OPTION_COLUMNS[name]
+    code.load(target, OPTIONS, column.offset, column.size)
+
+
+def skip_other_ports(code: Assembler, layout: Layout) -> None:
+    load_option(code, R.R1, "port")
+    code.jump_if(R.R1, "==", 0, "port is wanted")
+    code.load_field(R.R2, SOCK, layout.field("sock_common.skc_num"))
+    code.jump_if(R.R1, "!=", R.R2, "done")
+    code.label("port is wanted")
+
+
+def copy_common(code: Assembler, layout: Layout) -> None:
+    """What full, mini and request sockets share: ``struct sock_common``."""
+    for name, member in (
+        ("family", "skc_family"),
+        ("state", "skc_state"),
+        ("device", "skc_bound_dev_if"),
+        ("port", "skc_num"),
+        ("cookie", "skc_cookie"),
+    ):
+        code.load_field(R.R1, SOCK, layout.field(f"sock_common.{member}"))
+        code.put(ROW, name, R.R1)
+    code.load_field(R.R1, SOCK, layout.field("sock_common.skc_dport"))
+    code.swap_16(R.R1)
+    code.put(ROW, "peer_port", R.R1)
+
+    code.load_field(R.R1, SOCK, layout.field("sock_common.skc_reuse"))
+    for member, shift in (
+        ("skc_reuseport", rows.REUSEPORT_SHIFT),
+        ("skc_ipv6only", rows.V6ONLY_SHIFT),
+    ):
+        code.load_field(R.R2, SOCK, layout.field(f"sock_common.{member}"))
+        code.compute(R.R2, "<<", shift)
+        code.compute(R.R1, "|", R.R2)
+    code.put(ROW, "flags", R.R1)
+
+    code.load_field(R.R1, SOCK, layout.field("sock_common.skc_net.net"))
+    code.load_field(R.R1, R.R1, layout.field("net.ns.inum"))
+    code.put(ROW, "netns_inode", R.R1)
+    _copy_addresses(code, layout)
+
+
+def _copy_addresses(code: Assembler, layout: Layout) -> None:
+    pairs = (
+        ("address", "skc_rcv_saddr", "skc_v6_rcv_saddr"),
+        ("peer_address", "skc_daddr", "skc_v6_daddr"),
+    )
+    code.get(R.R1, ROW, "family")
+    code.jump_if(R.R1, "==", socket.AF_INET6, "ipv6")
+    for name, ipv4, _ in pairs:
+        code.load_field(R.R1, SOCK, layout.field(f"sock_common.{ipv4}"))
+        code.store(R.STACK, ROW.start + ROW.columns[name].offset, R.R1, 4)
+    code.jump("addresses done")
+    code.label("ipv6")
+    for name, _, ipv6 in pairs:
+        field = layout.fields.get(f"sock_common.{ipv6}")
+        if field is None:  # a kernel built without IPv6
+            continue
+        for half in (0, 8):
+            code.load(R.R1, SOCK, field.offset + half, 8)
+            code.store(R.STACK, ROW.start + ROW.columns[name].offset + half, R.R1, 8)
+    code.label("addresses done")
+
+
+def copy_inode(code: Assembler, layout: Layout, sock: R) -> None:
+    """The number of a socket's file. A NULL on the way reads as 0, without a fault."""
+    code.load_field(R.R1, sock, layout.field("sock.sk_socket"))
+    code.load_field(R.R1, R.R1, layout.field("socket.file"))
+    code.load_field(R.R1, R.R1, layout.field("file.f_inode"))
+    code.load_field(R.R1, R.R1, layout.field("inode.i_ino"))
+    code.put(ROW, "inode", R.R1)
+
+
+def copy_pid(code: Assembler, layout: Layout) -> None:
+    """The process's number in our own PID namespace: ``task_tgid_vnr()`` of kernel/pid.c."""
+    code.load(CTX, CTX, OBJECT, 8)  # the context is not needed any more
+    code.jump_if(CTX, "==", 0, "done")
+    code.call(_CURRENT_TASK)
+    _load_tgid(code, layout, R.R1, R.R0)
+    code.load_field(R.R1, R.R1, layout.field("pid.level"))
+    _load_tgid(code, layout, R.R2, CTX)
+    # Offsets must be constants to the verifier, so each level has its own load.
+    upid_bytes = _upid_bytes(layout)
+    nr = layout.field("upid.nr")
+    for level in range(pid_levels(layout)):
+        code.jump_if(R.R1, "!=", level, f"not level {level}")
+        offset = layout.field("pid.numbers").offset + level * upid_bytes + nr.offset
+        code.load(R.R3, R.R2, offset, nr.size)
+        code.jump("pid found")
+        code.label(f"not level {level}")
+    code.jump("done")
+    code.label("pid found")
+    code.jump_if(R.R3, "==", 0, "done")  # it has just gone
+    code.put(ROW, "pid", R.R3)
+
+
+def _load_tgid(code: Assembler, layout: Layout, target: R, task: R) -> None:
+    """Load the ``struct pid`` of a task's process."""
+    code.load_field(target, task, layout.field("task_struct.signal"))
+    code.load(target, target, layout.field("signal_struct.pids").offset + 8 * _PIDTYPE_TGID, 8)
+
+
+def end(code: Assembler) -> None:
+    """Labels ``last`` (the closing record), ``write`` and ``done``."""
+    code.label("last")
+    code.call(JIFFIES_64)
+    code.put(ROW, "frees_in_jiffies", R.R0)
+    code.label("write")
+    code.compute(R.R1, "=", SEQ)
+    code.address_of(R.R2, ROW)
+    code.compute(R.R3, "=", ROW.size)
+    code.call(_SEQ_WRITE)
+    code.label("done")
+    code.leave()
