@@ -6,7 +6,8 @@ seen is a :class:`Gap` that says what would show it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -51,6 +52,7 @@ class Process(NamedTuple):
     parent_pid: int | None
     state: str  # one letter as in proc_pid_stat(5): R S D T t Z ...
     unit: str | None  # systemd unit or container of its cgroup
+    executable: str | None = None  # its path, or None if it may not be read
 
 
 class Holder(NamedTuple):
@@ -70,6 +72,13 @@ class ReuseFlags(NamedTuple):
 
 
 UNKNOWN_FLAGS = ReuseFlags()
+
+
+class SocketOptions(NamedTuple):
+    """What sock_diag does not tell of a socket; `v6only` None means that it is not known."""
+
+    flags: ReuseFlags
+    v6only: bool | None = None
 
 
 class Socket(NamedTuple):
@@ -122,12 +131,46 @@ class SocketGroup(NamedTuple):
     flags: ReuseFlags = UNKNOWN_FLAGS
 
 
+class FlagCounts(NamedTuple):
+    """How many sockets have a flag, have it not, or are not known."""
+
+    yes: int = 0
+    no: int = 0
+    unknown: int = 0
+
+    @classmethod
+    def of(cls, values: Iterable[tuple[bool | None, int]]) -> FlagCounts:
+        """From (flag, number of sockets)."""
+        counts: Counter[bool | None] = Counter()
+        for value, number in values:
+            counts[value] += number
+        return cls(counts[True], counts[False], counts[None])
+
+
 class TimeWait(NamedTuple):
     """The TIME_WAITs of a port; the times are None where there are none or no clock was seen."""
 
     count: int = 0  # type: ignore[assignment] # nobody wants tuple.count here
     first_frees_in_s: float | None = None
     last_frees_in_s: float | None = None
+    reuseaddr: FlagCounts = FlagCounts()
+    reuseport: FlagCounts = FlagCounts()
+
+    @classmethod
+    def of(cls, groups: Iterable[SocketGroup]) -> TimeWait:
+        """Those among the groups of a port."""
+        found = [group for group in groups if group.state == "TIME_WAIT"]
+        if not found:
+            return NO_TIME_WAIT
+        firsts = [g.first_frees_in_s for g in found if g.first_frees_in_s is not None]
+        lasts = [g.last_frees_in_s for g in found if g.last_frees_in_s is not None]
+        return cls(
+            sum(group.count for group in found),
+            min(firsts, default=None),
+            max(lasts, default=None),
+            FlagCounts.of((group.flags.reuseaddr, group.count) for group in found),
+            FlagCounts.of((group.flags.reuseport, group.count) for group in found),
+        )
 
 
 NO_TIME_WAIT = TimeWait()

@@ -35,10 +35,10 @@ def _port(port: Port) -> dict[str, Any]:
         "protocol": port.protocol,
         "port": port.number,
         "states": dict(port.states),
-        "time_wait": {
-            "count": port.time_wait.count,
-            "first_frees_in_s": port.time_wait.first_frees_in_s,
-            "last_frees_in_s": port.time_wait.last_frees_in_s,
+        "time_wait": port.time_wait._asdict()
+        | {
+            "reuseaddr": port.time_wait.reuseaddr._asdict(),
+            "reuseport": port.time_wait.reuseport._asdict(),
         },
         "orphans": port.orphans,
         "unaccepted": port.unaccepted,

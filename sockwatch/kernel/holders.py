@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -18,6 +19,7 @@ from sockwatch.model import Holder
 
 SYS_KCMP: Final = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
 KCMP_FILES: Final = 2
+AGAIN_AFTER_S: Final = 10.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -47,6 +49,30 @@ def scan(inodes: Iterable[int]) -> HolderScan:
     return HolderScan(
         {inode: tuple(holders.values()) for inode, holders in found.items()}, unreadable
     )
+
+
+class Leftovers:
+    """Scans for the few inodes that another way did not find, and not for the same ones each time.
+
+    Some sockets have no fd anywhere, and a walk through /proc for them at every look is dear.
+    """
+
+    def __init__(self) -> None:
+        self._missing: set[int] = set()
+        self._unreadable = 0
+        self._scanned_at = -AGAIN_AFTER_S
+
+    def scan(self, inodes: set[int]) -> HolderScan:
+        """Holders as scan() finds them; none for inodes that it did not find lately."""
+        if not inodes:
+            return HolderScan({}, 0)
+        now = time.monotonic()
+        if inodes <= self._missing and now - self._scanned_at < AGAIN_AFTER_S:
+            return HolderScan({}, self._unreadable)
+        found = scan(inodes)
+        self._missing = inodes - found.holders.keys()
+        self._unreadable, self._scanned_at = found.unreadable, now
+        return found
 
 
 def _sockets(pid: int, wanted: dict[str, int]) -> Iterator[tuple[int, int | None]]:

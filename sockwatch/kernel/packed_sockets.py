@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import overload
 
-from sockwatch.model import Holder, Socket
+from sockwatch.model import Holder, Socket, SocketOptions
 
 
 class PackedSockets(Sequence[Socket]):
@@ -19,6 +19,7 @@ class PackedSockets(Sequence[Socket]):
         self._places: dict[int, array[int]] = defaultdict(lambda: array("Q"))
         self._order: tuple[array[int], ...] | None = None
         self._holders: Mapping[int, tuple[Holder, ...]] = {}
+        self._options: Mapping[int, SocketOptions] = {}
 
     def add_buffer(self, data: bytes) -> None:
         self._buffers.append(data)
@@ -29,9 +30,11 @@ class PackedSockets(Sequence[Socket]):
         self._places[state].extend(range(base + starts.start, base + starts.stop, starts.step))
         self._order = None
 
-    def attach(self, holders: Mapping[int, tuple[Holder, ...]]) -> None:
-        """Give each socket its holders, by inode, as it is made."""
-        self._holders = holders
+    def attach(
+        self, holders: Mapping[int, tuple[Holder, ...]], options: Mapping[int, SocketOptions]
+    ) -> None:
+        """Give each socket its holders, by inode, and options, by cookie, as it is made."""
+        self._holders, self._options = holders, options
 
     def __len__(self) -> int:
         return sum(map(len, self._places.values()))
@@ -50,7 +53,14 @@ class PackedSockets(Sequence[Socket]):
         for places in self._order:
             if 0 <= index < len(places):
                 place = places[index]
-                sock = self._decode(self._buffers[place >> 32], place & 0xFFFFFFFF)
-                return sock._replace(holders=self._holders.get(sock.inode or 0, ()))
+                return self._complete(self._decode(self._buffers[place >> 32], place & 0xFFFFFFFF))
             index -= len(places)
         raise IndexError(index)
+
+    def _complete(self, sock: Socket) -> Socket:
+        holders = self._holders.get(sock.inode or 0, ())
+        known = self._options.get(sock.cookie)
+        if known is None:
+            return sock._replace(holders=holders)
+        v6only = known.v6only if sock.v6only is None else sock.v6only
+        return sock._replace(holders=holders, flags=known.flags, v6only=v6only)

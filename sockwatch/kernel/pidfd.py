@@ -15,10 +15,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from sockwatch.model import ReuseFlags, SocketOptions
+
 SYS_PIDFD_GETFD: Final = 438  # the same on every architecture
 AT_EMPTY_PATH: Final = 0x1000
 STATX_INO: Final = 0x100
 STX_INO: Final = 32  # offset of stx_ino in struct statx, the same on every architecture
+SOURCE: Final = "pidfd_getfd"
+OPTIONS: Final = (
+    (socket.SOL_SOCKET, socket.SO_REUSEADDR),
+    (socket.SOL_SOCKET, socket.SO_REUSEPORT),
+    (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY),  # refused for an IPv4 socket
+)
 # PyDLL keeps the GIL: no other thread runs, and holds us up, while we have the duplicate.
 _libc = ctypes.PyDLL(None, use_errno=True)
 
@@ -51,26 +59,27 @@ def open_pidfd(pid: int) -> Iterator[int]:
         os.close(pidfd)
 
 
-def reuse_options(pidfd: int, fd: int, inode: int) -> tuple[bool, bool] | None:
-    """(SO_REUSEADDR, SO_REUSEPORT) of the socket with `inode` behind `fd` of the process.
+def socket_options(pidfd: int, fd: int, inode: int) -> SocketOptions | None:
+    """Both reuse flags, and IPV6_V6ONLY, of the socket with `inode` behind `fd` of the process.
 
     None if the fd has become something else since it was seen. Raises OSError (EPERM: needs
     PTRACE_MODE_ATTACH_REALCREDS, see pidfd_getfd(2); EBADF: closed; ESRCH: the process is gone).
     """
-    reuseaddr, reuseport, size = ctypes.c_int(0), ctypes.c_int(0), ctypes.c_uint(4)
+    values = [ctypes.c_int(0) for _ in OPTIONS]
+    size = ctypes.c_uint(4)
     status = ctypes.create_string_buffer(256)
-    at_addr, at_port, at_size = map(ctypes.byref, (reuseaddr, reuseport, size))
+    at_size = ctypes.byref(size)
+    wanted = [(*names, ctypes.byref(value)) for names, value in zip(OPTIONS, values, strict=True)]
     _slice.renew()
     duplicate = _libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0)
     if duplicate < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    failed = (
-        _libc.statx(duplicate, b"", AT_EMPTY_PATH, STATX_INO, status)
-        or _libc.getsockopt(duplicate, socket.SOL_SOCKET, socket.SO_REUSEADDR, at_addr, at_size)
-        or _libc.getsockopt(duplicate, socket.SOL_SOCKET, socket.SO_REUSEPORT, at_port, at_size)
-    )
+    failed = _libc.statx(duplicate, b"", AT_EMPTY_PATH, STATX_INO, status)
+    answers = [_libc.getsockopt(duplicate, *option, at_size) for option in wanted]
     _libc.close(duplicate)
-    if failed or int.from_bytes(status.raw[STX_INO : STX_INO + 8], sys.byteorder) != inode:
+    found = int.from_bytes(status.raw[STX_INO : STX_INO + 8], sys.byteorder)
+    if failed or found != inode or answers[0] or answers[1]:
         return None
-    return reuseaddr.value != 0, reuseport.value != 0
+    reuseaddr, reuseport, v6only = (value.value != 0 for value in values)
+    return SocketOptions(ReuseFlags(reuseaddr, reuseport, SOURCE), None if answers[2] else v6only)

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import psutil
 
-from sockwatch.kernel.row_decoder import OwnerTable, connection_v6only
+from sockwatch.kernel.owners import OwnerTable
+from sockwatch.kernel.row_decoder import connection_v6only
 from sockwatch.model import Family, Gap, Holder, KernelError, Protocol, Socket, SocketGroup
 
 # psutil's names -> ours, where they differ.
@@ -17,11 +18,18 @@ UDP_NAMES: Final = {"NONE": "UNCONN"}
 
 
 def table(protocol: Protocol, port: int | None, refusal: KernelError) -> tuple[OwnerTable, Gap]:
-    """What /proc/net shows of the protocol, and the gap that goes with it."""
+    """What /proc/net shows of the protocol, and the gap that goes with it.
+
+    Raises the refusal where that cannot be read either.
+    """
     result = OwnerTable()
     groups: Counter[tuple[int, Family, str, str]] = Counter()
     connections: list[Socket] = []
-    for row in psutil.net_connections(kind=protocol):
+    try:
+        rows = psutil.net_connections(kind=protocol)
+    except OSError as error:
+        raise refusal from error
+    for row in rows:
         if not row.laddr or (port is not None and row.laddr.port != port):
             continue
         sock = _socket(protocol, row)

@@ -72,6 +72,7 @@ def _read(pid: int, stat: ProcessStat) -> Process | None:
             except (psutil.AccessDenied, psutil.ZombieProcess):
                 # A process whose leader has exited counts as a zombie, and its threads live on.
                 arguments = []
+            executable = _executable(process)
     except psutil.Error:
         return None
     return Process(
@@ -84,7 +85,15 @@ def _read(pid: int, stat: ProcessStat) -> Process | None:
         parent_pid=stat.parent_pid or None,
         state=stat.state,
         unit=_unit(pid),
+        executable=executable,
     )
+
+
+def _executable(process: psutil.Process) -> str | None:
+    try:
+        return clean(process.exe()) or None
+    except (psutil.AccessDenied, psutil.ZombieProcess):
+        return None
 
 
 @lru_cache(maxsize=1024)

@@ -1,64 +1,77 @@
-"""SO_REUSEADDR and SO_REUSEPORT of sockets that have an fd, by pidfd_getfd(2)."""
+"""SO_REUSEADDR and SO_REUSEPORT of sockets that have an fd, by pidfd_getfd(2), and remembered."""
 
 from __future__ import annotations
 
 import errno
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
-from sockwatch.kernel.pidfd import open_pidfd, reuse_options
-from sockwatch.model import Holder, ReuseFlags
+from sockwatch.kernel.pidfd import open_pidfd, socket_options
+from sockwatch.model import Holder, SocketOptions
 
-SOURCE: Final = "pidfd_getfd"
-
-
-class FlagReading(NamedTuple):
-    """Flags by inode, and why some are missing."""
-
-    flags: dict[int, ReuseFlags]
-    not_permitted: int
-    not_supported: bool
+REMEMBERED: Final = "remembered"
 
 
-def read_flags(inodes: Iterable[int], holders: Mapping[int, tuple[Holder, ...]]) -> FlagReading:
-    """The flags of each inode with a holder that lets us look; holders are asked in turn."""
-    flags: dict[int, ReuseFlags] = {}
-    refused: set[int] = set()
+def read_options(
+    inodes: Iterable[int], holders: Mapping[int, tuple[Holder, ...]]
+) -> dict[int, SocketOptions]:
+    """By inode, where a holder lets us look; holders are asked in turn."""
+    found: dict[int, SocketOptions] = {}
     by_pid: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for inode in inodes:
         for holder in holders.get(inode, ()):
             by_pid[holder.pid].append((holder.fd, inode))
     for pid, sockets in by_pid.items():
-        if all(inode in flags for _, inode in sockets):
+        if all(inode in found for _, inode in sockets):
             continue
         try:
             with open_pidfd(pid) as pidfd:
-                _read_process(pidfd, sockets, flags, refused)
+                _read_process(pidfd, sockets, found)
         except OSError as error:
-            if error.errno == errno.ENOSYS:
-                return FlagReading(flags, 0, not_supported=True)
-            if error.errno == errno.EPERM:
-                refused.update(inode for _, inode in sockets)
-    return FlagReading(flags, len(refused - flags.keys()), not_supported=False)
+            if error.errno == errno.ENOSYS:  # before linux 5.6, or hidden by a sandbox
+                break
+    return found
 
 
 def _read_process(
-    pidfd: int,
-    sockets: list[tuple[int, int]],
-    flags: dict[int, ReuseFlags],
-    refused: set[int],
+    pidfd: int, sockets: list[tuple[int, int]], found: dict[int, SocketOptions]
 ) -> None:
     for fd, inode in sockets:
-        if inode in flags:
+        if inode in found:
             continue
         try:
-            options = reuse_options(pidfd, fd, inode)
+            options = socket_options(pidfd, fd, inode)
         except OSError as error:
-            if error.errno in (errno.ENOSYS, errno.EPERM):
-                # What is refused for one fd of a process is refused for all of them.
-                raise
-            refused.add(inode)
-            continue
+            if error.errno == errno.EBADF:  # closed in between; the next fd may be fine
+                continue
+            # What is refused for one fd of a process is refused for all of them.
+            raise
         if options is not None:
-            flags[inode] = ReuseFlags(*options, SOURCE)
+            found[inode] = options
+
+
+class Memory:
+    """The options that sockets had when a way could see them, by cookie.
+
+    A TIME_WAIT keeps the cookie of its socket (net/ipv4/inet_timewait_sock.c), so what a
+    connection had is known for its TIME_WAIT.
+    """
+
+    def __init__(self) -> None:
+        self._options: dict[int, SocketOptions] = {}
+
+    @property
+    def options(self) -> Mapping[int, SocketOptions]:
+        return self._options
+
+    def keep(self, seen: Mapping[int, SocketOptions]) -> None:
+        """Remember these, or anew."""
+        for cookie, options in seen.items():
+            flags = options.flags._replace(source=REMEMBERED)
+            self._options[cookie] = options._replace(flags=flags)
+
+    def forget_others(self, cookies: set[int]) -> None:
+        """Drop what is remembered of sockets that are gone."""
+        for cookie in self._options.keys() - cookies:
+            del self._options[cookie]

@@ -1,11 +1,10 @@
-"""Rows of the kernel's tables -> the owners of each port."""
+"""Rows of the kernel's tables, decoded as they arrive."""
 
 from __future__ import annotations
 
 import socket
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from sockwatch.kernel import inet_diag
@@ -22,7 +21,14 @@ from sockwatch.kernel.inet_diag import (
 )
 from sockwatch.kernel.packed_sockets import PackedSockets
 from sockwatch.kernel.time_waits import MiniSocketTally
-from sockwatch.model import TCP_STATES, UDP_STATES, KernelError, Protocol, Socket, SocketGroup
+from sockwatch.model import (
+    TCP_STATES,
+    UDP_STATES,
+    KernelError,
+    Protocol,
+    Socket,
+    SocketOptions,
+)
 
 DeviceName = Callable[[int], str | None]
 
@@ -36,41 +42,44 @@ class GroupKey(NamedTuple):
     address: bytes
     device: int
     uid: int
-    v6only: bool | None
 
 
-@dataclass(slots=True)
-class OwnerTable:
-    """The owners that one dump showed, by port number.
+class Member(NamedTuple):
+    """What is kept of each connection."""
 
-    `sockets` are listeners and bound ones; `connections` is filled where every row was kept.
-    """
-
-    sockets: dict[int, list[Socket]] = field(default_factory=lambda: defaultdict(list))
-    groups: dict[int, list[SocketGroup]] = field(default_factory=lambda: defaultdict(list))
-    half_open: Counter[int] = field(default_factory=Counter)
-    connections: Sequence[Socket] | None = None
+    cookie: int
+    inode: int
 
 
 class RowDecoder:
-    """Feeds on the buffers of one or more dumps of one protocol; `table()` gives the result.
+    """Feeds on the buffers of one or more dumps of one protocol.
 
-    Rows are told apart by cookie: a dump that resumes can show a socket twice.
+    Rows are told apart by cookie: a dump that resumes can show a socket twice. `known` are options
+    by cookie, for the TIME_WAITs; without `count_minis` mini sockets are counted by somebody else.
     """
 
     def __init__(
-        self, protocol: Protocol, device_name: DeviceName, *, keep_rows: bool = False
+        self,
+        protocol: Protocol,
+        device_name: DeviceName,
+        *,
+        keep_rows: bool = False,
+        count_minis: bool = True,
+        known: Mapping[int, SocketOptions] | None = None,
     ) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
+        self.device_name = device_name
+        self.sockets: list[Socket] = []
+        self.members: dict[GroupKey, list[Member]] = defaultdict(list)
+        self.minis = MiniSocketTally(known or {})
+        self.half_open: Counter[int] = Counter()
+        self.rows = PackedSockets(self.decode) if keep_rows else None
+        self._count_minis = count_minis
         self._states = TCP_STATES if protocol == "tcp" else UDP_STATES
-        self._device_name = device_name
-        self._sockets: list[Socket] = []
-        self._counts: Counter[GroupKey] = Counter()
-        self._inodes: dict[GroupKey, list[int]] = defaultdict(list)
-        self._minis = MiniSocketTally()
-        self._half_open: Counter[int] = Counter()
         self._seen: set[int] = set()
-        self._rows = PackedSockets(self.decode) if keep_rows else None
+
+    def state_name(self, state: int) -> str:
+        return self._states.get(state, f"STATE_{state}")
 
     def feed(self, data: bytes) -> int | None:
         """Take in one received buffer.
@@ -79,8 +88,8 @@ class RowDecoder:
         Raises KernelError for bytes that are no sock_diag answer.
         """
         view = memoryview(data)
-        if self._rows is not None:
-            self._rows.add_buffer(data)
+        if self.rows is not None:
+            self.rows.add_buffer(data)
         start, end, runs = 0, len(data), True
         while start + HEADER_SIZE <= end:
             length, kind = HEADER.unpack_from(data, start)
@@ -93,16 +102,17 @@ class RowDecoder:
                 break
             if data[start + inet_diag.AT_TIMER] == TIMER_MINI_SOCKET:
                 # A run is worth a try once a buffer: where sockets are mixed, most runs are short.
-                count = (end - start) // length if runs else 1
-                runs = count > 1 and self._minis.add_run(
+                count = (end - start) // length if runs and self._count_minis else 1
+                runs = count > 1 and self.minis.add_run(
                     view[start : start + count * length], length
                 )
                 if not runs:
                     count = 1
-                    self._minis.add_row(view, start)
-                if self._rows is not None:
+                    if self._count_minis:
+                        self.minis.add_row(view, start)
+                if self.rows is not None:
                     state = data[start + inet_diag.AT_STATE]
-                    self._rows.add(state, range(start, start + count * length, length))
+                    self.rows.add(state, range(start, start + count * length, length))
                 start += count * length
                 continue
             self._add_full(data, start, length)
@@ -110,30 +120,6 @@ class RowDecoder:
         if start < end:
             raise KernelError("sock_diag sent a message that is cut short", 0)
         return None
-
-    def table(self) -> OwnerTable:
-        table = OwnerTable(half_open=self._half_open, connections=self._rows)
-        for sock in self._sockets:
-            table.sockets[sock.port].append(sock)
-        for key, count in self._counts.items():
-            table.groups[key.port].append(self._group(key, count))
-        for alike, raw_port, count, first, last in self._minis.groups():
-            address = inet_diag.address_text(alike.family, alike.address)
-            group = SocketGroup(
-                family="ipv4" if alike.family == socket.AF_INET else "ipv6",
-                state=self._states.get(alike.state, f"STATE_{alike.state}"),
-                mini=True,
-                address=address,
-                device=self._device_name(alike.device),
-                v6only=connection_v6only(alike.family, address),
-                uid=None,
-                count=count,
-                inodes=(),
-                first_frees_in_s=first / 1000,
-                last_frees_in_s=last / 1000,
-            )
-            table.groups[socket.ntohs(raw_port)].append(group)
-        return table
 
     def decode(self, data: bytes, start: int) -> Socket:
         """The socket of the message that begins at `start`."""
@@ -146,14 +132,14 @@ class RowDecoder:
         connected = dport != 0
         length = HEADER.unpack_from(data, start)[0]
         return Socket(
-            protocol=self._protocol,
+            protocol=self.protocol,
             family="ipv4" if family == socket.AF_INET else "ipv6",
-            state=self._states.get(state, f"STATE_{state}"),
+            state=self.state_name(state),
             address=address,
             port=socket.ntohs(sport),
             peer_address=inet_diag.address_text(family, destination) if connected else None,
             peer_port=socket.ntohs(dport) if connected else None,
-            device=self._device_name(device),
+            device=self.device_name(device),
             v6only=self._v6only(data, start, length, family, address),
             uid=None if mini else uid,
             inode=inode,
@@ -177,35 +163,15 @@ class RowDecoder:
         if state == inet_diag.STATE_SYN_RECV and not has_attribute(
             data, start, length, ATTR_SHUTDOWN
         ):
-            self._half_open[socket.ntohs(sport)] += 1
+            self.half_open[socket.ntohs(sport)] += 1
             return
         if state in (inet_diag.STATE_LISTEN, inet_diag.STATE_CLOSE):
-            self._sockets.append(self.decode(data, start))
+            self.sockets.append(self.decode(data, start))
             return
-        if self._rows is not None:
-            self._rows.add(state, range(start, start + 1))
-        v6only: bool | None = False
-        if family == socket.AF_INET6:
-            v6only = connection_v6only(family, inet_diag.address_text(family, source))
-        key = GroupKey(socket.ntohs(sport), family, state, source, device, uid, v6only)
-        self._counts[key] += 1
-        if inode:
-            self._inodes[key].append(inode)
-
-    def _group(self, key: GroupKey, count: int) -> SocketGroup:
-        return SocketGroup(
-            family="ipv4" if key.family == socket.AF_INET else "ipv6",
-            state=self._states.get(key.state, f"STATE_{key.state}"),
-            mini=False,
-            address=inet_diag.address_text(key.family, key.address),
-            device=self._device_name(key.device),
-            v6only=key.v6only,
-            uid=key.uid,
-            count=count,
-            inodes=tuple(self._inodes.get(key, ())),
-            first_frees_in_s=None,
-            last_frees_in_s=None,
-        )
+        if self.rows is not None:
+            self.rows.add(state, range(start, start + 1))
+        key = GroupKey(socket.ntohs(sport), family, state, source, device, uid)
+        self.members[key].append(Member(cookie, inode))
 
     @staticmethod
     def _v6only(data: bytes, start: int, length: int, family: int, address: str) -> bool | None:

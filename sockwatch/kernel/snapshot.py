@@ -2,97 +2,157 @@
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
+from sockwatch.kernel import gaps as gap
 from sockwatch.kernel import holders, host, proc_net, reuse_flags, sock_diag
+from sockwatch.kernel.bpf_look import BpfLook, BpfReader
+from sockwatch.kernel.inet_diag import ALL_STATES, STATE_TIME_WAIT
+from sockwatch.kernel.owners import OwnerTable, owner_table
 from sockwatch.kernel.packed_sockets import PackedSockets
 from sockwatch.kernel.processes import ProcessNames
-from sockwatch.kernel.row_decoder import OwnerTable
+from sockwatch.kernel.row_decoder import RowDecoder
 from sockwatch.model import (
-    NO_TIME_WAIT,
-    UNKNOWN_FLAGS,
     Gap,
     Holder,
     KernelError,
     Port,
     Protocol,
-    ReuseFlags,
     Snapshot,
     Socket,
     SocketGroup,
+    SocketOptions,
     TimeWait,
 )
 
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("tcp", "udp")
 # States in which a socket without an fd waits for accept(); in the others its fd was closed.
 UNACCEPTED_STATES: Final = frozenset({"SYN_RECV", "ESTABLISHED", "CLOSE_WAIT"})
-BOUND_VISIBLE_SINCE: Final = (6, 8)  # net/ipv4/inet_diag.c: TCPF_BOUND_INACTIVE
+
+Holders = Mapping[int, tuple[Holder, ...]]
 
 
 class SnapshotReader:
-    """Takes snapshots of the network namespace it runs in, and remembers who processes are."""
+    """Takes snapshots of the network namespace of the calling thread.
+
+    It keeps the BPF iterators open, and remembers processes and the flags of sockets. Use it from
+    one thread; close() it, or use it as a context manager.
+    """
 
     def __init__(self) -> None:
         self._names = ProcessNames()
+        self._memory = reuse_flags.Memory()
+        self._bpf = BpfReader()
+        self._leftovers = holders.Leftovers()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is kept open in the kernel; another look opens it again."""
+        self._bpf.close()
+
+    @property
+    def bpf_log(self) -> str:
+        """What the kernel's verifier said if it refused our programs, else empty."""
+        return self._bpf.log
 
     def take(self, port: int | None = None) -> Snapshot:
         """One look at every port, or at one port with each of its connections.
 
         Raises KernelError where neither sock_diag nor /proc/net can be read.
         """
-        started = time.monotonic()
-        now = time.time()
+        started, now = time.monotonic(), time.time()
+        namespace = host.current_netns()
         gaps: list[Gap] = []
-        tables = {protocol: self._owners(protocol, port, gaps) for protocol in PROTOCOLS}
-        wanted = set(_inodes_to_attribute(tables.values(), everything=port is not None))
-        scan = holders.scan(wanted)
-        identified = self._identify(scan.holders)
-        gaps.extend(_holder_gaps(scan, wanted - identified.keys()))
-        open_inodes = {
-            sock.inode
-            for table in tables.values()
-            for sockets in table.sockets.values()
-            for sock in sockets
-            if sock.inode
+        with_bpf = self._bpf.ready()
+        decoders = {
+            protocol: self._dump(protocol, port, with_bpf=with_bpf) for protocol in PROTOCOLS
         }
-        reading = reuse_flags.read_flags(open_inodes, scan.holders)
-        gaps.extend(_flag_gaps(reading, open_inodes))
+        look = None
+        if with_bpf:
+            try:
+                look = self._bpf.look(namespace.inode, port, host.device_namer())
+            except KernelError as error:
+                # The dump left the TIME_WAITs to the iterators, so it is of no use either.
+                self._bpf.give_up(str(error))
+                return self.take(port)
+            if look.spilled:
+                gaps.append(_spilled(look.spilled))
+        found, unreadable = self._holders(decoders.values(), look)
+        options = self._options(decoders.values(), found, look)
+        ports: list[Port] = []
+        for protocol, decoder in decoders.items():
+            if isinstance(decoder, RowDecoder):
+                table = owner_table(decoder, options)
+                if look is not None and protocol == "tcp":
+                    for number, groups in look.time_waits.items():
+                        table.groups[number].extend(groups)
+            else:
+                table, refused = proc_net.table(protocol, port, decoder)
+                gaps.append(refused)
+            ports.extend(self._ports(protocol, table, found, options))
+        unattributed = sum(inode not in found for inode in _inodes(decoders.values()))
         release = host.kernel_release()
-        gaps.extend(_bound_gaps(release, tables["tcp"]))
-        ports = tuple(
-            entry
-            for protocol in PROTOCOLS
-            for entry in self._ports(protocol, tables[protocol], identified, reading.flags)
-        )
+        gaps.extend(gap.holder_gaps(unreadable, unattributed))
+        gaps.extend(gap.flag_gaps(ports, self._bpf.failure, self._bpf.remedy))
+        gaps.extend(gap.bound_gaps(release, ports))
         return Snapshot(
             host=host.host_name(),
             kernel=release,
             time=now,
             took_s=time.monotonic() - started,
-            netns=host.current_netns(),
-            ports=ports,
+            netns=namespace,
+            ports=tuple(ports),
             gaps=tuple(gaps),
             only_port=port,
         )
 
-    def _owners(self, protocol: Protocol, port: int | None, gaps: list[Gap]) -> OwnerTable:
-        try:
-            return sock_diag.dump(protocol, host.device_namer(), port)
-        except KernelError as refusal:
-            try:
-                table, gap = proc_net.table(protocol, port, refusal)
-            except OSError as error:
-                raise refusal from error
-            gaps.append(gap)
-            return table
+    def _dump(
+        self, protocol: Protocol, port: int | None, *, with_bpf: bool
+    ) -> RowDecoder | KernelError:
+        """The decoded dump, or why sock_diag refused it.
 
-    def _identify(self, found: Mapping[int, tuple[Holder, ...]]) -> dict[int, tuple[Holder, ...]]:
-        """The same holders with their processes; those that have gone since are left out."""
+        With the iterators there, the kernel counts the TIME_WAITs, and they are dumped only for
+        the port that somebody looks at.
+        """
+        decoder = RowDecoder(
+            protocol,
+            host.device_namer(),
+            keep_rows=port is not None,
+            count_minis=not with_bpf,
+            known=self._memory.options,
+        )
+        states = ALL_STATES & ~(1 << STATE_TIME_WAIT) if with_bpf and port is None else ALL_STATES
+        try:
+            sock_diag.dump(decoder, states, port)
+        except KernelError as refusal:
+            return refusal
+        return decoder
+
+    def _holders(
+        self, decoders: Iterable[RowDecoder | KernelError], look: BpfLook | None
+    ) -> tuple[Holders, int]:
+        """Every holder of the sockets in the dumps by inode, and how many processes hid theirs."""
+        wanted = set(_inodes(decoders))
+        if look is not None and look.holders is not None:
+            found = {inode: look.holders[inode] for inode in wanted & look.holders.keys()}
+            rest, unreadable = self._leftovers.scan(wanted - found.keys())
+            found |= rest
+        else:
+            found, unreadable = holders.scan(wanted)
         pids = {holder.pid for entries in found.values() for holder in entries}
         self._names.forget_others(pids)
         processes = {pid: self._names.identify(pid) for pid in pids}
@@ -101,24 +161,69 @@ class SnapshotReader:
             known = tuple(
                 entry._replace(process=process)
                 for entry in entries
-                if (process := processes[entry.pid]) is not None
+                if (process := processes[entry.pid]) is not None  # else it has gone since
             )
             if known:
                 identified[inode] = known
-        return identified
+        return identified, unreadable
+
+    def _options(
+        self,
+        decoders: Iterable[RowDecoder | KernelError],
+        found: Holders,
+        look: BpfLook | None,
+    ) -> Mapping[int, SocketOptions]:
+        """What is known of the sockets by cookie, from the best way that is open for each."""
+        dumps = [decoder for decoder in decoders if isinstance(decoder, RowDecoder)]
+        options = dict(look.options) if look is not None else {}
+        open_sockets = {
+            sock.cookie: sock.inode for dump in dumps for sock in dump.sockets if sock.inode
+        }
+        if look is not None:
+            for cookie, inode in open_sockets.items():
+                if cookie not in options and inode in look.by_inode:
+                    options[cookie] = look.by_inode[inode]
+        connections = {
+            member.cookie: member.inode
+            for dump in dumps
+            for members in dump.members.values()
+            for member in members
+        }
+        if look is None:
+            options |= {
+                cookie: self._memory.options[cookie]
+                for cookie in connections.keys() & self._memory.options.keys()
+            }
+        # Those of listeners are read anew: a program may set them at any time.
+        missing = {
+            cookie: inode
+            for cookie, inode in (open_sockets | connections).items()
+            if inode and cookie not in options
+        }
+        read = reuse_flags.read_options(missing.values(), found)
+        fresh = {cookie: read[inode] for cookie, inode in missing.items() if inode in read}
+        for cookie in open_sockets.keys() - options.keys() - fresh.keys():
+            if cookie in self._memory.options:
+                options[cookie] = self._memory.options[cookie]
+        self._memory.keep(fresh)
+        recognised = {cookie for dump in dumps for cookie in dump.minis.recognised}
+        self._memory.forget_others(open_sockets.keys() | connections.keys() | recognised)
+        if look is None:
+            # The TIME_WAITs among the rows of one port are looked up here as well.
+            options |= {cookie: self._memory.options[cookie] for cookie in recognised}
+        return options | fresh
 
     def _ports(
         self,
         protocol: Protocol,
         table: OwnerTable,
-        found: Mapping[int, tuple[Holder, ...]],
-        flags: Mapping[int, ReuseFlags],
+        found: Holders,
+        options: Mapping[int, SocketOptions],
     ) -> Iterator[Port]:
-        connections = table.connections
-        if isinstance(connections, PackedSockets):
-            connections.attach(found)
+        if isinstance(table.connections, PackedSockets):
+            table.connections.attach(found, options)
         for number in sorted(table.sockets.keys() | table.groups.keys() | table.half_open.keys()):
-            sockets = [self._complete(sock, found, flags) for sock in table.sockets.get(number, ())]
+            sockets = [self._with_holders(sock, found) for sock in table.sockets.get(number, ())]
             groups = tuple(table.groups.get(number, ()))
             states = Counter(sock.state for sock in sockets)
             for group in groups:
@@ -140,27 +245,21 @@ class SnapshotReader:
                 listeners=tuple(sock for sock in sockets if sock.state != "BOUND"),
                 bound=tuple(sock for sock in sockets if sock.state == "BOUND"),
                 groups=groups,
-                time_wait=_time_wait(groups),
+                time_wait=TimeWait.of(groups),
                 orphans=orphans,
                 unaccepted=unaccepted,
                 half_open=table.half_open.get(number, 0),
                 holders=tuple(dict.fromkeys(held)),
-                connections=connections,
+                connections=table.connections,
             )
 
-    def _complete(
-        self,
-        sock: Socket,
-        found: Mapping[int, tuple[Holder, ...]],
-        flags: Mapping[int, ReuseFlags],
-    ) -> Socket:
-        if sock.inode is None:  # from /proc/net, with the one holder that psutil saw
-            processes = ((h, self._names.identify(h.pid)) for h in sock.holders)
-            return sock._replace(
-                holders=tuple(h._replace(process=p) for h, p in processes if p is not None)
-            )
+    def _with_holders(self, sock: Socket, found: Holders) -> Socket:
+        if sock.inode is not None:
+            return sock._replace(holders=found.get(sock.inode, ()))
+        # From /proc/net, with the one holder that psutil saw.
+        processes = ((h, self._names.identify(h.pid)) for h in sock.holders)
         return sock._replace(
-            holders=found.get(sock.inode, ()), flags=flags.get(sock.inode, UNKNOWN_FLAGS)
+            holders=tuple(h._replace(process=p) for h, p in processes if p is not None)
         )
 
 
@@ -169,18 +268,17 @@ def take_snapshot(port: int | None = None) -> Snapshot:
 
     Raises KernelError where the kernel lets no table be read.
     """
-    return SnapshotReader().take(port)
+    with SnapshotReader() as reader:
+        return reader.take(port)
 
 
-def _inodes_to_attribute(tables: Iterable[OwnerTable], *, everything: bool) -> Iterator[int]:
-    """Inodes whose holders are shown: a port's listeners, or its connections if it has none."""
-    for table in tables:
-        for sockets in table.sockets.values():
-            yield from (sock.inode for sock in sockets if sock.inode)
-        for number, groups in table.groups.items():
-            if everything or number not in table.sockets:
-                for group in groups:
-                    yield from group.inodes or ()
+def _inodes(decoders: Iterable[RowDecoder | KernelError]) -> Iterator[int]:
+    """The inodes of all sockets that have an fd."""
+    for decoder in decoders:
+        if isinstance(decoder, RowDecoder):
+            yield from (sock.inode for sock in decoder.sockets if sock.inode)
+            for members in decoder.members.values():
+                yield from (member.inode for member in members if member.inode)
 
 
 def _without_fd(groups: Iterable[SocketGroup]) -> tuple[int | None, int | None]:
@@ -199,69 +297,9 @@ def _without_fd(groups: Iterable[SocketGroup]) -> tuple[int | None, int | None]:
     return orphans, unaccepted
 
 
-def _time_wait(groups: Iterable[SocketGroup]) -> TimeWait:
-    found = [group for group in groups if group.state == "TIME_WAIT"]
-    if not found:
-        return NO_TIME_WAIT
-    firsts = [g.first_frees_in_s for g in found if g.first_frees_in_s is not None]
-    lasts = [g.last_frees_in_s for g in found if g.last_frees_in_s is not None]
-    return TimeWait(
-        sum(group.count for group in found),
-        min(firsts, default=None),
-        max(lasts, default=None),
+def _spilled(count: int) -> Gap:
+    return Gap(
+        "time-wait-groups",
+        f"{gap.counted(count, 'TIME_WAIT')} found the kernel's map full and cost a row each",
+        "nothing is missing; the look took longer",
     )
-
-
-def _holder_gaps(scan: holders.HolderScan, unattributed: set[int]) -> Iterator[Gap]:
-    root = os.geteuid() == 0
-    if scan.unreadable:
-        yield Gap(
-            "holders-not-permitted",
-            f"the fds of {_count(scan.unreadable, 'process', 'processes')} may not be read: "
-            f"{_count(len(unattributed), 'socket')} without a known holder, and any may have more",
-            "the capabilities that those processes have would show them"
-            if root
-            else "root would show them",
-        )
-    elif unattributed and not (root and host.sees_every_process()):
-        yield Gap(
-            "holders-not-visible",
-            f"{_count(len(unattributed), 'socket')} held by no process that can be seen from here",
-            "root in the host's pid namespace would show the holders",
-        )
-
-
-def _flag_gaps(reading: reuse_flags.FlagReading, inodes: set[int]) -> Iterator[Gap]:
-    unknown = _count(len(inodes - reading.flags.keys()), "socket with an fd", "sockets with an fd")
-    if inodes <= reading.flags.keys():
-        return
-    if reading.not_supported:
-        yield Gap(
-            "flags-not-supported",
-            f"reuse flags of {unknown} unknown: pidfd_getfd(2) is not available",
-            "linux 5.6 or newer, outside a sandbox that forbids it, would show them",
-        )
-    else:
-        yield Gap(
-            "flags-unknown",
-            f"reuse flags of {unknown} unknown",
-            "a capability that the holder has would show them"
-            if os.geteuid() == 0
-            else "root would show them for every socket that a process holds",
-        )
-
-
-def _bound_gaps(release: str, tcp: OwnerTable) -> Iterator[Gap]:
-    version = re.match(r"(\d+)\.(\d+)", release)
-    if version is None or (int(version[1]), int(version[2])) >= BOUND_VISIBLE_SINCE:
-        return
-    if not any(sock.state == "BOUND" for sockets in tcp.sockets.values() for sock in sockets):
-        yield Gap(
-            "bound-not-visible",
-            f"sockets that are bound but do not listen: linux {release} does not list them",
-            "linux 6.8 or newer lists them",
-        )
-
-
-def _count(number: int, singular: str, plural: str | None = None) -> str:
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"

@@ -18,8 +18,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nlsocket import Marshal
 
 from sockwatch.kernel import inet_diag
-from sockwatch.kernel.row_decoder import DeviceName, OwnerTable, RowDecoder
-from sockwatch.model import Family, KernelError, Protocol
+from sockwatch.kernel.inet_diag import ALL_STATES
+from sockwatch.kernel.row_decoder import RowDecoder
+from sockwatch.model import Family, KernelError
 
 
 class _Request(nlmsg):  # type: ignore[misc] # pyroute2 ships no types
@@ -42,14 +43,13 @@ class _BulkMarshal(Marshal):  # type: ignore[misc] # pyroute2 ships no types
         return self.errno is not None
 
 
-def dump(protocol: Protocol, device_name: DeviceName, port: int | None = None) -> OwnerTable:
-    """The owners of every port, or of `port` with each connection kept.
+def dump(decoder: RowDecoder, states: int = ALL_STATES, port: int | None = None) -> None:
+    """Feed the decoder with the sockets of its protocol in `states`, on every port or on `port`.
 
     Raises KernelError where the kernel refuses the table or breaks off.
     """
-    decoder = RowDecoder(protocol, device_name, keep_rows=port is not None)
-    if protocol == "tcp":
-        requests = [(inet_diag.TCPDIAG_GETSOCK, inet_diag.tcp_request(port=port))]
+    if decoder.protocol == "tcp":
+        requests = [(inet_diag.TCPDIAG_GETSOCK, inet_diag.tcp_request(states, port))]
     else:
         families: tuple[Family, ...] = ("ipv4", "ipv6")
         requests = [
@@ -57,7 +57,6 @@ def dump(protocol: Protocol, device_name: DeviceName, port: int | None = None) -
             for family in families
         ]
     _outside_event_loop(requests, decoder)
-    return decoder.table()
 
 
 def _outside_event_loop(requests: list[tuple[int, bytes]], decoder: RowDecoder) -> None:

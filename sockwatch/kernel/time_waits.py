@@ -6,7 +6,7 @@ object is made per row; what stays is one small list per port and group of alike
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from sockwatch.kernel.inet_diag import (
@@ -20,6 +20,7 @@ from sockwatch.kernel.inet_diag import (
     AT_TIMER,
     TIMER_MINI_SOCKET,
 )
+from sockwatch.model import SocketOptions
 
 # Rows that a resumed dump may repeat: those of one hash bucket, which holds a handful.
 REPEATABLE_ROWS: Final = 16
@@ -32,19 +33,24 @@ class Alike(NamedTuple):
     state: int
     address: bytes
     device: int
+    options: SocketOptions | None  # what is remembered of the sockets they came from
 
 
 class MiniSocketTally:
-    """Counts by (alike, port) with the first and last expiry in ms."""
+    """Counts by (alike, port) with the first and last expiry in ms.
 
-    def __init__(self) -> None:
-        self._groups: dict[tuple[int, bytes, int], dict[int, list[int]]] = {}
+    `known` are the options of sockets by cookie; a TIME_WAIT keeps the cookie of its socket.
+    """
+
+    def __init__(self, known: Mapping[int, SocketOptions]) -> None:
+        self._known = known
+        self._groups: dict[Alike, dict[int, list[int]]] = {}
         self._tail: tuple[int, ...] = ()
+        self.recognised: set[int] = set()
 
     def groups(self) -> Iterator[tuple[Alike, int, int, int, int]]:
         """(alike, port in network order, count, first expiry, last expiry)."""
-        for (head, address, device), ports in self._groups.items():
-            alike = Alike(head & 0xFF, head >> 8 & 0xFF, address, device)
+        for alike, ports in self._groups.items():
             for port, (count, first, last) in ports.items():
                 yield alike, port, count, first, last
 
@@ -70,7 +76,7 @@ class MiniSocketTally:
         )
         ports = rows.cast("H")[AT_SPORT // 2 :: stride // 2].tolist()
         expiries = words[AT_EXPIRES // 4 :: step].tolist()
-        if self._alike(words, rows, step, count):
+        if self._alike(words, rows, step, count) and not self._recognises(rows, stride):
             _count(self._group(rows, 0), ports, expiries)
         else:
             for row in range(count):
@@ -87,6 +93,14 @@ class MiniSocketTally:
         port = int.from_bytes(data[start + AT_SPORT : start + AT_SPORT + 2], "little")
         expiry = int.from_bytes(data[start + AT_EXPIRES : start + AT_EXPIRES + 4], "little")
         _count(self._group(data, start), [port], [expiry])
+
+    def _recognises(self, rows: memoryview, stride: int) -> bool:
+        """Whether the options of any of the rows are known."""
+        if not self._known:
+            return False
+        # The cookie stands 4 bytes before a multiple of 8.
+        quads = rows[4 : len(rows) - 4].cast("Q")
+        return not self._known.keys().isdisjoint(quads[(AT_COOKIE - 4) // 8 :: stride // 8])
 
     def _repeated(self, rows: memoryview, stride: int, count: int) -> int:
         """How many rows at the front were counted already at the end of the run before."""
@@ -109,10 +123,20 @@ class MiniSocketTally:
         return True
 
     def _group(self, data: memoryview, start: int) -> dict[int, list[int]]:
-        head = data[start + AT_FAMILY] | data[start + AT_STATE] << 8
-        address = bytes(data[start + AT_SADDR : start + AT_SADDR + 16])
-        device = int.from_bytes(data[start + AT_DEVICE : start + AT_DEVICE + 4], "little")
-        return self._groups.setdefault((head, address, device), {})
+        options = None
+        if self._known:
+            cookie = _cookie(data, start)
+            options = self._known.get(cookie)
+            if options is not None:
+                self.recognised.add(cookie)
+        alike = Alike(
+            data[start + AT_FAMILY],
+            data[start + AT_STATE],
+            bytes(data[start + AT_SADDR : start + AT_SADDR + 16]),
+            int.from_bytes(data[start + AT_DEVICE : start + AT_DEVICE + 4], "little"),
+            options,
+        )
+        return self._groups.setdefault(alike, {})
 
 
 def _cookie(data: memoryview, start: int) -> int:

@@ -6,7 +6,7 @@ import ipaddress
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from sockwatch.view import holders, names
+from sockwatch.view import holders, names, warnings
 from sockwatch.view.units import clock, duration, short_count
 
 if TYPE_CHECKING:
@@ -110,10 +110,13 @@ def _reuse(port: Port, times: str) -> str:
     letters = [names.flag_letters(one) for one in flags(port)]
     if not letters:
         return NOTHING
-    if len(set(letters)) > 1:
-        return f"{letters[0]}!"
+    mark = "!" if len(set(letters)) > 1 or warnings.is_double_start(port) else ""
+    if warnings.lacks_reuseaddr(port):
+        mark += "*"
     alike = len(port.listeners) + len(port.bound)
-    return f"{letters[0]}{times}{alike}" if alike > 1 else letters[0]
+    if alike > 1 and len(set(letters)) == 1:
+        return f"{letters[0]}{mark}{times}{alike}"
+    return letters[0] + mark
 
 
 def sort_reuse(port: Port, now: float) -> SortKey:

@@ -89,7 +89,8 @@ COLUMNS: tuple[Column[Port], ...] = (
         "reuse",
         "REUSE",
         5,
-        "A SO_REUSEADDR, P SO_REUSEPORT, - not set, ? unknown, x4 four alike, ! mixed",
+        "A SO_REUSEADDR, P SO_REUSEPORT, - not set, ? unknown, x4 four alike, ! they differ in "
+        "flags, program, user or start, * a listener with neither: tomorrow's failed restart",
         cells.reuse,
         cells.sort_reuse,
         at=56,

@@ -8,6 +8,7 @@ from sockwatch.view import holders, names
 from sockwatch.view.fit import wrap
 from sockwatch.view.summary import state_parts, title
 from sockwatch.view.units import plural, spoken_clock, spoken_duration
+from sockwatch.view.warnings import warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,8 @@ def details(
 
 def _lines(port: Port, snapshot: Snapshot, width: int, signs: TreeSigns) -> Iterator[DetailLine]:
     yield DetailLine("title", title(port))
+    for warning in warnings(port, snapshot.time):
+        yield from (DetailLine("gap", line) for line in wrap(warning, width, " ", "   "))
     for heading, sockets in (("listener", port.listeners), ("bound socket", port.bound)):
         if sockets:
             yield DetailLine("section", plural(len(sockets), heading))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from sockwatch.view import cells, holders, names
 from sockwatch.view.units import plural, spoken_clock, spoken_duration
+from sockwatch.view.warnings import warnings
 
 if TYPE_CHECKING:
-    from sockwatch.model import Port, Snapshot, Socket
+    from sockwatch.model import Port, Snapshot, Socket, TimeWait
 
 AS_ROOT = "root would show it"
 HOLDERS, FLAGS = "holder", "flag"
@@ -19,6 +20,7 @@ def summary(port: Port, snapshot: Snapshot) -> tuple[str, ...]:
     """The most important line first."""
     lines = [
         title(port),
+        *warnings(port, snapshot.time),
         *_holder_lines(port, snapshot),
         *_flag_lines(port, snapshot),
         *_state_lines(port),
@@ -102,7 +104,7 @@ def state_parts(port: Port) -> list[str]:
     if established := port.states.get("ESTABLISHED", 0):
         parts.append(f"{established} ESTABLISHED")
     if waiting := port.time_wait.count:
-        parts.append(f"{waiting} TIME_WAIT{_frees(port)}")
+        parts.append(f"{waiting} TIME_WAIT{_with_flags(port.time_wait)}{_frees(port)}")
     parts += [
         f"{count} {state}"
         for state, count in port.states.items()
@@ -118,9 +120,24 @@ def state_parts(port: Port) -> list[str]:
 
 
 def _frees(port: Port) -> str:
-    count, first, last = port.time_wait
+    count, first, last, *_ = port.time_wait
     if first is None or last is None:
         return " (no clock seen)"
     if count == 1:
         return f" (frees in {spoken_clock(last)})"
     return f" (first frees in {spoken_clock(first)}, last in {spoken_clock(last)})"
+
+
+def _with_flags(found: TimeWait) -> str:
+    """``: 790 with SO_REUSEADDR, 11 without``; nothing where all is unknown."""
+    counts = found.reuseaddr
+    if counts.unknown == found.count:
+        return ""
+    if counts.yes == found.count:
+        return " with SO_REUSEADDR"
+    if counts.no == found.count:
+        return " without SO_REUSEADDR"
+    parts = [f"{counts.yes} with SO_REUSEADDR", f"{counts.no} without"]
+    if counts.unknown:
+        parts.append(f"{counts.unknown} unknown")
+    return f": {', '.join(parts)}"

@@ -46,7 +46,7 @@ def measure(label: str, times: int, pid: int, sock: socket.socket) -> None:
     try:
         with pidfd.open_pidfd(pid) as target:
             for _ in range(times):
-                assert pidfd.reuse_options(target, sock.fileno(), inode) == (False, False)
+                assert pidfd.socket_options(target, sock.fileno(), inode) is not None
     finally:
         pidfd._libc = library
     held = sorted(stopwatch.held_ns)

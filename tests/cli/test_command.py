@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sockwatch.cli import ExitCode
+from tests.conftest import REAL_ROOT
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMAND = [sys.executable, "-m", "sockwatch"]
@@ -148,13 +149,19 @@ def test_json(listener: socket.socket) -> None:
         "device": None,
         "uid": os.geteuid(),
         "reuseport": False,
-        "flags_source": "pidfd_getfd",
+        "flags_source": "bpf" if REAL_ROOT else "pidfd_getfd",
     }
     assert port == {
         "protocol": "tcp",
         "port": 8080,
         "states": {"LISTEN": 1, "BOUND": 1},
-        "time_wait": {"count": 0, "first_frees_in_s": None, "last_frees_in_s": None},
+        "time_wait": {
+            "count": 0,
+            "first_frees_in_s": None,
+            "last_frees_in_s": None,
+            "reuseaddr": {"yes": 0, "no": 0, "unknown": 0},
+            "reuseport": {"yes": 0, "no": 0, "unknown": 0},
+        },
         "orphans": 0,
         "unaccepted": 0,
         "half_open": 0,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockwatch.kernel.owners import OwnerTable, owner_table
 from sockwatch.kernel.row_decoder import RowDecoder
 from sockwatch.model import KernelError
 
@@ -44,6 +45,10 @@ def decoder(*, keep_rows: bool = False) -> RowDecoder:
     return RowDecoder("tcp", lambda index: str(index) if index else None, keep_rows=keep_rows)
 
 
+def table(fed: RowDecoder) -> OwnerTable:
+    return owner_table(fed, {})
+
+
 def test_the_end_of_a_dump() -> None:
     assert decoder().feed(done()) == 0
     assert decoder().feed(row(80, cookie=1)) is None
@@ -63,12 +68,12 @@ def test_a_run_and_a_mixed_buffer_count_alike(keep_rows: bool) -> None:
     mixed = decoder(keep_rows=keep_rows)
     mixed.feed(b"".join([*rows[:7], row(22, cookie=99, state=ESTABLISHED, inode=5), *rows[7:]]))
     expected = {80: (10, 1.0, 1.027), 81: (10, 1.001, 1.028), 82: (10, 1.002, 1.029)}
-    for found in (run.table(), mixed.table()):
+    for found in (table(run), table(mixed)):
         for port, clock in expected.items():
             (group,) = found.groups[port]
             assert (group.count, group.first_frees_in_s, group.last_frees_in_s) == clock
-    assert [g.inodes for g in mixed.table().groups[22]] == [(5,)]
-    kept = mixed.table().connections
+    assert [g.inodes for g in table(mixed).groups[22]] == [(5,)]
+    kept = table(mixed).connections
     assert (kept is None) == (not keep_rows)
     if kept is not None:
         assert len(kept) == 31
@@ -82,7 +87,7 @@ def test_a_run_and_a_mixed_buffer_count_alike(keep_rows: bool) -> None:
 def test_rows_of_several_addresses_are_several_groups() -> None:
     found = decoder()
     found.feed(b"".join(row(80, cookie=n + 1, source=f"127.0.0.{n % 2 + 1}") for n in range(10)))
-    groups = found.table().groups[80]
+    groups = table(found).groups[80]
     assert sorted((g.address, g.count) for g in groups) == [("127.0.0.1", 5), ("127.0.0.2", 5)]
 
 
@@ -91,8 +96,8 @@ def test_a_row_that_a_resumed_dump_repeats_counts_once(state: int) -> None:
     found = decoder()
     found.feed(b"".join(row(80, cookie=n, state=state) for n in range(1, 6)))
     found.feed(b"".join(row(80, cookie=n, state=state) for n in range(4, 9)))
-    table = found.table()
-    assert sum(g.count for g in table.groups[80]) + len(table.sockets[80]) == 8
+    owners = table(found)
+    assert sum(g.count for g in owners.groups[80]) + len(owners.sockets[80]) == 8
 
 
 @pytest.mark.parametrize("cut", range(1, 88, 7))
@@ -108,8 +113,8 @@ def test_any_bytes_end_or_raise(data: bytes) -> None:
         found.feed(data)
     except KernelError:
         return
-    table = found.table()
-    assert sum(len(v) for v in table.sockets.values()) <= len(data) // 88
+    owners = table(found)
+    assert sum(len(v) for v in owners.sockets.values()) <= len(data) // 88
 
 
 @given(st.lists(st.integers(0, 255), max_size=8), st.integers(0, 400), st.binary(max_size=3))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sockwatch.model import (
-    NO_TIME_WAIT,
     UNKNOWN_FLAGS,
     Gap,
     Holder,
@@ -117,21 +116,9 @@ def port(
         states[one.state] = states.get(one.state, 0) + 1
     for several in groups:
         states[several.state] = states.get(several.state, 0) + several.count
-    waits = [one for one in groups if one.state == "TIME_WAIT"]
-    firsts = [g.first_frees_in_s for g in waits if g.first_frees_in_s is not None]
-    lasts = [g.last_frees_in_s for g in waits if g.last_frees_in_s is not None]
-    time_wait = (
-        TimeWait(
-            sum(g.count for g in waits),
-            min(firsts) if firsts else None,
-            max(lasts) if lasts else None,
-        )
-        if waits
-        else NO_TIME_WAIT
-    )
     found = holders or tuple(h for one in (*listeners, *bound) for h in one.holders)
     return Port(
-        protocol, number, states, listeners, bound, groups, time_wait,
+        protocol, number, states, listeners, bound, groups, TimeWait.of(groups),
         orphans, unaccepted, half_open, found, connections,
     )  # fmt: skip
 

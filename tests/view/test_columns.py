@@ -74,7 +74,7 @@ def test_address_of_a_port_without_listener_is_that_of_its_groups() -> None:
     [
         ((A,), "A-"),
         ((P,), "-P"),
-        ((NONE,), "--"),
+        ((NONE,), "--*"),
         ((ReuseFlags(),), "??"),
         ((ReuseFlags(reuseaddr=True),), "A?"),
         ((ReuseFlags(reuseport=False),), "?-"),

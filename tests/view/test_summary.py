@@ -64,7 +64,7 @@ HOLDER_GAP = Gap("holders-not-permitted", "the fds of 9 processes may not be rea
             (
                 "7/tcp  no listener; local address 10.0.0.1",
                 "reuseaddr yes, reuseport no (from bpf)",
-                "1 TIME_WAIT (frees in 10 s)",
+                "1 TIME_WAIT with SO_REUSEADDR (frees in 10 s)",
             ),
         ),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -17,12 +18,10 @@ from sockwatch.kernel.bpf.groups import GroupMap, merge_groups
 from sockwatch.kernel.bpf.rows import (
     COUNT_MINI,
     OPTIONS_STRUCT,
-    ROW_STRUCT,
     WRITE_FULL,
     WRITE_MINI,
-    SocketRow,
+    Records,
     TimeWaitGroup,
-    decode_rows,
 )
 from sockwatch.model import KernelError
 
@@ -39,11 +38,11 @@ _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_n
 class TcpSummary(NamedTuple):
     """One pass over TCP: full and half-open sockets as rows, mini sockets as groups.
 
-    `spilled` counts mini sockets that found the kernel's map full: they came as rows and are in
+    `spilled` counts mini sockets that found the kernel's map full: they are in `rows`, and in
     `groups` like all others, but the map is too small for this host.
     """
 
-    rows: list[SocketRow]
+    rows: Records
     groups: list[TimeWaitGroup]
     spilled: int
 
@@ -74,7 +73,7 @@ class SocketIterators:
         if len(failures) == len(self._all):
             raise failures[0]
 
-    def tcp(self, port: int | None = None) -> list[SocketRow]:
+    def tcp(self, port: int | None = None) -> Records:
         """A row for each TCP socket with this local port, TIME_WAITs too; None = all ports.
 
         Not for bound sockets that neither listen nor are connected: see task_files().
@@ -83,14 +82,12 @@ class SocketIterators:
         with self._tcp.lock:
             return self._tcp.run(port, wanted=WRITE_MINI | WRITE_FULL)[0]
 
-    def udp(self, port: int | None = None) -> list[SocketRow]:
+    def udp(self, port: int | None = None) -> Records:
         """A row for each bound UDP socket. Raises BpfUnavailable, KernelError."""
         with self._udp.lock:
             return self._udp.run(port)[0]
 
-    def task_files(
-        self, netns_inode: int | None = None, port: int | None = None
-    ) -> list[SocketRow]:
+    def task_files(self, netns_inode: int | None = None, port: int | None = None) -> Records:
         """A row for each (process, fd) that holds a TCP, UDP or MPTCP socket.
 
         Those of the network namespace with that number in /proc/PID/ns/net; None = of all within
@@ -153,7 +150,7 @@ class _Iterator:
 
     def run(
         self, port: int | None, *, wanted: int = 0, netns_inode: int = 0
-    ) -> tuple[list[SocketRow], int]:
+    ) -> tuple[Records, int]:
         """(the rows, the kernel's jiffies at the end). Raises BpfUnavailable, KernelError."""
         if self.failure is not None:
             raise self.failure
@@ -171,10 +168,14 @@ class _Iterator:
             raise KernelError(
                 f"the BPF iterator over {self.name} failed: {error.strerror}", error.errno or 0
             ) from error
-        rows = [] if len(data) % ROW_STRUCT.size else decode_rows(data)
-        if not rows or rows[-1].family:
+        try:
+            rows = Records(data)
+            closing = rows[-1]
+        except (struct.error, IndexError):
+            closing = None
+        if closing is None or closing.family:
             raise KernelError(f"the BPF iterator over {self.name} was cut short", errno.EIO)
-        return rows, rows.pop().frees_in_jiffies
+        return rows[:-1], closing.frees_in_jiffies
 
     def fail(self, error: BpfUnavailable) -> None:
         """From now on, every run raises `error`."""
@@ -225,9 +226,7 @@ class _TcpIterator(_Iterator):
                 rows, now = self.run(port, wanted=wanted)
             finally:
                 tallies = self._groups.take() if self._groups and self._fds else []
-        spilled = [row for row in rows if row.is_mini]
-        if spilled:
-            rows = [row for row in rows if not row.is_mini]
+        spilled = [row for row in rows if row.is_mini] if rows.has_minis() else []
         groups = merge_groups(tallies, spilled, now, ticks_per_second())
         return TcpSummary(rows, groups, len(spilled))
 

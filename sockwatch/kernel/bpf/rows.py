@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
 
 from sockwatch.kernel.bpf.assembler import Column
 from sockwatch.kernel.bpf.clock import ticks_per_second
@@ -174,6 +175,45 @@ class TimeWaitGroup(NamedTuple):
         return self.flags & V6ONLY_BIT != 0
 
 
-def decode_rows(data: bytes) -> list[SocketRow]:
-    """Every record of a run, its closing one included. Raises struct.error on a cut record."""
-    return [SocketRow._make(values) for values in ROW_STRUCT.iter_unpack(data)]
+class Records(Sequence[SocketRow]):
+    """The records of one run, made into rows when somebody looks at them.
+
+    Raises struct.error for data that is no whole number of records.
+    """
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        if len(data) % ROW_STRUCT.size:
+            raise struct.error("a record is cut short")
+        self._data = memoryview(data)
+
+    def __len__(self) -> int:
+        return len(self._data) // ROW_STRUCT.size
+
+    @overload
+    def __getitem__(self, index: int) -> SocketRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> Records: ...
+    def __getitem__(self, index: int | slice) -> SocketRow | Records:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                raise ValueError("records come in a row")
+            return Records(self._data[start * ROW_STRUCT.size : stop * ROW_STRUCT.size])
+        place = range(len(self))[index] * ROW_STRUCT.size
+        return SocketRow._make(ROW_STRUCT.unpack_from(self._data, place))
+
+    def __iter__(self) -> Iterator[SocketRow]:
+        return map(SocketRow._make, ROW_STRUCT.iter_unpack(self._data))
+
+    def flags_by_cookie(self) -> dict[int, int]:
+        """The flags byte of each socket that has a cookie, read by columns."""
+        if not self:
+            return {}
+        cookies = self._data.cast("Q")[ROW_COLUMNS["cookie"].offset // 8 :: ROW_STRUCT.size // 8]
+        flags = self._data[ROW_COLUMNS["flags"].offset :: ROW_STRUCT.size]
+        found = dict(zip(cookies.tolist(), flags.tolist(), strict=True))
+        found.pop(0, None)
+        return found
+
+    def has_minis(self) -> bool:
+        return any(self._data[ROW_COLUMNS["mini"].offset :: ROW_STRUCT.size])

@@ -30,7 +30,7 @@ DEADLINE_S = 20.0
 libc = ctypes.CDLL(None, use_errno=True)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root (BPF, namespaces)")
 needs_btf = pytest.mark.skipif(
-    not os.path.exists("/sys/kernel/btf/vmlinux"),  # noqa: PTH110
+    not os.path.exists("/sys/kernel/btf/vmlinux"),
     reason="the kernel has no BTF",
 )
 
@@ -104,7 +104,7 @@ def wait_until(look: Callable[[], T | None]) -> T:
 
 
 def netns_inode() -> int:
-    return os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
+    return os.stat("/proc/thread-self/ns/net").st_ino
 
 
 def become(uid: int, *capabilities: int) -> None:

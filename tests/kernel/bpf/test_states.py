@@ -83,7 +83,7 @@ def test_bound_only(make: Make) -> None:
         for flags in ALL_FLAGS:
             (sock,) = make(flags)
             port = sock.getsockname()[1]
-            assert iterators.tcp(port) == []
+            assert list(iterators.tcp(port)) == []
             (row,) = iterators.task_files(netns_inode(), port)
             assert flags_of(row) == flags
             assert (row.state, row.protocol) == (CLOSE, socket.IPPROTO_TCP)

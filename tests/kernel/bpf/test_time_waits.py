@@ -66,7 +66,7 @@ def test_counts_equal_those_of_ss() -> None:
             assert all(row.mini and row.state == TIME_WAIT for row in rows)
         summary = iterators.tcp_summary()
         assert by_port(summary.groups) == PORTS
-        assert (summary.rows, summary.spilled) == ([], 0)
+        assert (list(summary.rows), summary.spilled) == ([], 0)
 
 
 @in_netns
@@ -149,7 +149,7 @@ def test_what_finds_the_map_full_is_counted_all_the_same() -> None:
             summary = iterators.tcp_summary()
             assert by_port(summary.groups) == counts
             assert summary.spilled == (20 - 4) * 5
-            assert [row.port for row in summary.rows] == [8000]
+            assert [row.port for row in summary.rows if not row.mini] == [8000]
         for group in summary.groups:
             assert group.last_frees_in_s is not None
             assert 0 < group.last_frees_in_s <= 60
