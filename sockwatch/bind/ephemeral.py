@@ -1,0 +1,64 @@
+"""bind() to port 0: does the kernel find a port?
+
+It takes a port of ip_local_port_range that is not reserved and has no owner in the way. For TCP
+the reuse flags do not help (inet_csk_find_open_port), unless ip_autobind_reuse is set and all
+ports are taken; for UDP they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from itertools import chain
+
+from sockwatch.bind.kernels import Quirk
+from sockwatch.bind.model import HostFacts, Outcome, Owner, Rule
+from sockwatch.bind.rules import New, judge
+from sockwatch.model import Gap, Snapshot
+
+EXHAUSTED = Rule(
+    "range-exhausted", "Every port of ip_local_port_range is taken on this address or reserved."
+)
+RANGE_UNSEEN = Gap(
+    "port-range-unseen",
+    "ip_local_port_range was not read; a free port is taken to exist.",
+    "sysctl net.ipv4.ip_local_port_range",
+)
+
+
+def find_port(
+    new: New,
+    snapshot: Snapshot,
+    facts: HostFacts,
+    owners_of: Callable[[int], Collection[Owner]],
+    quirks: Collection[Quirk] = (),
+) -> tuple[Outcome, list[Gap]]:
+    """Ok if a port can be had, EADDRINUSE if none, depends if unknown flags decide."""
+    if facts.port_range is None:
+        return "ok", [RANGE_UNSEEN]
+    first, last = facts.port_range
+    reserved = set(chain.from_iterable(range(a, b + 1) for a, b in facts.reserved_ports))
+    usable = [number for number in range(first, last + 1) if number not in reserved]
+    taken = {port.number for port in snapshot.ports if port.protocol == new.protocol}
+    if any(number not in taken for number in usable):
+        return "ok", []
+    asking = new if new.protocol == "udp" else new._replace(reuseaddr=False, reuseport=False)
+    outcome = _best(asking, usable, owners_of, quirks)
+    if outcome != "ok" and new.protocol == "tcp" and new.reuseaddr and facts.autobind_reuse:
+        outcome = _best(new._replace(reuseport=False), usable, owners_of, quirks)
+    return outcome, []
+
+
+def _best(
+    new: New,
+    usable: list[int],
+    owners_of: Callable[[int], Collection[Owner]],
+    quirks: Collection[Quirk],
+) -> Outcome:
+    best: Outcome = "EADDRINUSE"
+    for number in usable:
+        blocks = {judge(new, owner, quirks).blocks for owner in owners_of(number)}
+        if blocks <= {False}:
+            return "ok"
+        if True not in blocks:
+            best = "depends"
+    return best

@@ -1,0 +1,175 @@
+"""The words of a verdict as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Literal, NamedTuple
+
+from sockwatch.model import Family, Gap, Holder, Protocol, Socket, SocketGroup, SockwatchError
+
+Outcome = Literal[
+    "ok",
+    "depends",
+    "EACCES",
+    "EADDRINUSE",
+    "EADDRNOTAVAIL",
+    "EAFNOSUPPORT",
+    "EINVAL",
+    "ENODEV",
+]
+Unknown = Literal[
+    "SO_REUSEADDR",  # a flag of the owner
+    "SO_REUSEPORT",  # a flag of the owner
+    "IPV6_V6ONLY",  # a flag of the owner
+    "same user",  # whether the owner belongs to the request's user
+    "port memory",  # whether the kernel still remembers the owner and skips its test
+    "scan order",  # whether the kernel meets the owner before the one that blocks
+    "scan reach",  # whether the kernel's scan finds the owner at all
+]
+Owner = Socket | SocketGroup
+
+
+@dataclass(frozen=True, slots=True)
+class BindRequest:
+    """A bind()+listen() somebody wants.
+
+    An IPv6 address, a v4-mapped one too, makes it an AF_INET6 request; ``fe80::1%eth0`` carries
+    its device along. `port` 0 lets the kernel choose. `v6only` says that the program sets
+    IPV6_V6ONLY; a host with ``bindv6only`` = 1 sets it unasked. `uid` None means the caller's.
+
+    Raises SockwatchError for what is no address, port or protocol.
+    """
+
+    protocol: Protocol
+    address: str
+    port: int
+    _: KW_ONLY
+    reuseaddr: bool = False
+    reuseport: bool = False
+    v6only: bool = False
+    uid: int | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.protocol not in ("tcp", "udp"):
+            raise SockwatchError(f"{self.protocol!r} is not a protocol: say tcp or udp")
+        if not 0 <= self.port <= 65535:
+            raise SockwatchError(f"{self.port} is not a port: it has to be 0 to 65535")
+        try:
+            ip_address(self.address)
+        except ValueError:
+            raise SockwatchError(f"{self.address!r} is not an IPv4 or IPv6 address") from None
+
+    @property
+    def ip(self) -> IPv4Address | IPv6Address:
+        return ip_address(self.address)
+
+    @property
+    def family(self) -> Family:
+        return "ipv4" if self.ip.version == 4 else "ipv6"
+
+    @property
+    def needs_zone(self) -> bool:
+        """Whether the address means something on one link only, so that a device must be named."""
+        ip = self.ip
+        if ip.version == 4:
+            return False
+        return ip.is_link_local or (ip.is_multicast and ip.packed[1] & 0x0F in (1, 2))
+
+    @property
+    def bound_device(self) -> str | None:
+        """The device the socket ends up bound to: the zone of a link-local address wins."""
+        zone = self.ip.scope_id if isinstance(self.ip, IPv6Address) else None
+        return zone if zone and self.needs_zone else self.device
+
+
+class OwnAddress(NamedTuple):
+    """An address, or a whole network, that the host takes for its own.
+
+    `network` is written as in ``127.0.0.0/8`` or ``10.1.2.3/32``, or the broadcast
+    address of a network; `tentative` is an IPv6 address whose duplicate detection still runs.
+    """
+
+    network: str
+    device: str | None = None
+    tentative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What the answer depends on besides the sockets. None is: not seen.
+
+    `uid` is the caller's file-system uid, `net_bind_service` whether the caller has
+    CAP_NET_BIND_SERVICE over the network namespace. `port_range` is ip_local_port_range, both
+    ends included; `reserved_ports` are the (first, last) pairs of ip_local_reserved_ports.
+    """
+
+    uid: int | None = None
+    net_bind_service: bool | None = None
+    unprivileged_port_start: int | None = None
+    ipv6: bool | None = None
+    bindv6only: bool | None = None
+    nonlocal_bind_ipv4: bool | None = None
+    nonlocal_bind_ipv6: bool | None = None
+    port_range: tuple[int, int] | None = None
+    reserved_ports: tuple[tuple[int, int], ...] = ()
+    autobind_reuse: bool | None = None
+    addresses: tuple[OwnAddress, ...] | None = None
+    devices: frozenset[str] | None = None
+
+
+class Rule(NamedTuple):
+    """A rule of the kernel: a short id that stays the same, and a plain sentence."""
+
+    id: str
+    text: str
+
+
+class Condition(NamedTuple):
+    """Something unknown that the answer depends on: `yes` and `no` are what it would be then.
+
+    `yes` and `no` may be "depends" again, if more than this one thing is unknown.
+    """
+
+    owner: Owner
+    unknown: Unknown
+    yes: Outcome
+    no: Outcome
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """An owner that makes, or (`certain` False) may make, the answer EADDRINUSE.
+
+    `count` is how many sockets it stands for. `frees_in_s` is when the last of them goes away by
+    itself; None if nothing but its holders ends it.
+    """
+
+    owner: Owner
+    count: int
+    holders: tuple[Holder, ...]
+    rule: Rule
+    certain: bool
+    frees_in_s: float | None
+    unknowns: tuple[Unknown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the kernel would answer to a request.
+
+    `listen` is what listen() would answer if bind() succeeded now; None for UDP. `reason` is the
+    rule by which bind() fails before or without a blocker. `conditions` is empty unless the
+    answer is "depends". `kernel` is the release whose rules were applied.
+    """
+
+    request: BindRequest
+    kernel: str
+    bind: Outcome
+    listen: Outcome | None
+    reason: Rule | None = None
+    blockers: tuple[Blocker, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    gaps: tuple[Gap, ...] = ()

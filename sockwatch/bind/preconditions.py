@@ -1,0 +1,135 @@
+"""The errors that bind() answers before it looks at any owner, in the kernel's order.
+
+The order is that of __inet_bind (net/ipv4/af_inet.c) and __inet6_bind (net/ipv6/af_inet6.c). It
+differs: AF_INET looks at the address first, AF_INET6 at the right to use the port.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import NamedTuple
+
+from sockwatch.bind.model import BindRequest, HostFacts, Outcome, OwnAddress, Rule
+from sockwatch.model import Gap
+
+NO_IPV6 = Rule("no-ipv6", "This kernel has no IPv6.")
+NO_DEVICE = Rule("no-device", "There is no such network device.")
+NO_ZONE = Rule("no-zone", "A link-local address needs its device: fe80::1%eth0, or a bound device.")
+NOT_LOCAL = Rule("not-local", "No interface of this host has the address.")
+TENTATIVE = Rule("tentative", "The address is still being checked for duplicates on its link.")
+TCP_MULTICAST = Rule("tcp-multicast", "TCP cannot use an IPv6 multicast address.")
+V6ONLY_MAPPED = Rule("v6only-mapped", "An IPV6_V6ONLY socket cannot use a v4-mapped address.")
+PRIVILEGED = Rule(
+    "privileged-port",
+    "The port is below ip_unprivileged_port_start, and CAP_NET_BIND_SERVICE is missing.",
+)
+
+ADDRESSES_UNSEEN = Gap(
+    "addresses-unseen",
+    "The host's own addresses were not read; the address is taken for one of them.",
+    "ip address",
+)
+PRIVILEGE_UNSEEN = Gap(
+    "privilege-unseen",
+    "Whether the program may use a port this low was not seen; it is taken to be allowed.",
+    "sysctl net.ipv4.ip_unprivileged_port_start, and CapEff in /proc/PID/status",
+)
+PRIVILEGE_ASSUMED = Gap(
+    "privilege-assumed",
+    "Whether that user's program has CAP_NET_BIND_SERVICE is not known in advance;"
+    " root is taken to have it, other users not.",
+    "CapEff in /proc/PID/status of the program",
+)
+
+
+class Refusal(NamedTuple):
+    """bind() fails with `outcome` whatever the owners are."""
+
+    outcome: Outcome
+    rule: Rule
+
+
+def find_refusal(request: BindRequest, facts: HostFacts) -> tuple[Refusal | None, list[Gap]]:
+    """The first error before the test, or None, and what could not be seen on the way."""
+    gaps: list[Gap] = []
+    if request.family == "ipv6" and facts.ipv6 is False:
+        return Refusal("EAFNOSUPPORT", NO_IPV6), gaps
+    if request.device is not None and _missing(request.device, facts):
+        return Refusal("ENODEV", NO_DEVICE), gaps
+    if request.family == "ipv4":
+        return _address(request, facts, gaps) or _privilege(request, facts, gaps), gaps
+    if request.protocol == "tcp" and request.ip.is_multicast:
+        return Refusal("EINVAL", TCP_MULTICAST), gaps
+    return (
+        _privilege(request, facts, gaps)
+        or _ipv6_form(request, facts)
+        or _address(request, facts, gaps),
+        gaps,
+    )
+
+
+def effective_v6only(request: BindRequest, facts: HostFacts) -> bool:
+    """IPV6_V6ONLY of the new socket: asked for, or given by the host's bindv6only."""
+    return request.family == "ipv6" and (request.v6only or facts.bindv6only is True)
+
+
+def _missing(device: str, facts: HostFacts) -> bool:
+    return facts.devices is not None and device not in facts.devices
+
+
+def _privilege(request: BindRequest, facts: HostFacts, gaps: list[Gap]) -> Refusal | None:
+    if request.port == 0:
+        return None
+    start = facts.unprivileged_port_start
+    # Without the sysctl the kernel's default tells which ports are in question at all.
+    if request.port >= (1024 if start is None else start):
+        return None
+    capable = facts.net_bind_service
+    if request.uid is not None and request.uid != facts.uid:
+        capable = request.uid == 0
+        gaps.append(PRIVILEGE_ASSUMED)
+    if capable:
+        return None
+    if capable is None or start is None:
+        gaps.append(PRIVILEGE_UNSEEN)
+        return None
+    return Refusal("EACCES", PRIVILEGED)
+
+
+def _ipv6_form(request: BindRequest, facts: HostFacts) -> Refusal | None:
+    ip = request.ip
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        if effective_v6only(request, facts):
+            return Refusal("EINVAL", V6ONLY_MAPPED)
+    elif request.needs_zone:
+        if request.bound_device is None:
+            return Refusal("EINVAL", NO_ZONE)
+        if _missing(request.bound_device, facts):
+            return Refusal("ENODEV", NO_DEVICE)
+    return None
+
+
+def _address(request: BindRequest, facts: HostFacts, gaps: list[Gap]) -> Refusal | None:
+    ip: IPv4Address | IPv6Address = ip_address(request.address.partition("%")[0])
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if ip.is_unspecified or ip.is_multicast or str(ip) == "255.255.255.255":
+        return None
+    if facts.nonlocal_bind_ipv4 if ip.version == 4 else facts.nonlocal_bind_ipv6:
+        return None
+    if facts.addresses is None:
+        gaps.append(ADDRESSES_UNSEEN)
+        return None
+    own = [a for a in facts.addresses if ip in ip_network(a.network, strict=False)]
+    own = [a for a in own if _reachable(ip, a, request.bound_device)]
+    if not own:
+        return Refusal("EADDRNOTAVAIL", NOT_LOCAL)
+    if all(a.tentative for a in own):
+        return Refusal("EADDRNOTAVAIL", TENTATIVE)
+    return None
+
+
+def _reachable(ip: IPv4Address | IPv6Address, own: OwnAddress, device: str | None) -> bool:
+    """A socket on a device may use any address but the IPv6 ones of narrow scope elsewhere."""
+    narrow = ip.version == 6 and (ip.is_link_local or ip.is_loopback)
+    return not narrow or device is None or own.device is None or own.device == device

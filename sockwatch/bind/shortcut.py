@@ -1,0 +1,96 @@
+"""What the kernel remembers of a TCP port, by which it may skip its test.
+
+It keeps the user and the address of the last socket that bound or listened with SO_REUSEPORT. A
+new SO_REUSEPORT socket of that user, on that address or one covered by it, is let in unasked
+(sk_reuseport_match in net/ipv4/inet_connection_sock.c). No interface shows the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sockwatch.bind.kernels import Quirk
+from sockwatch.bind.model import Owner
+from sockwatch.bind.overlap import Place, overlaps, place
+from sockwatch.bind.rules import Judged, New
+from sockwatch.model import Gap
+
+# remembered class -> classes of a new address that it covers besides its own address
+COVERS: dict[str, frozenset[str]] = {
+    "4": frozenset(),
+    "4m": frozenset(),
+    "0": frozenset({"4", "4m", "0", "0m", "::"}),
+    "0m": frozenset({"4", "4m", "0", "0m"}),
+    "::": frozenset({"4", "4m", "0", "0m", "::", "::only", "6", "6dual"}),
+    "::only": frozenset({"::", "::only", "6", "6dual"}),
+    "6": frozenset(),
+    "6dual": frozenset(),
+}
+
+FORGOTTEN = Gap(
+    "port-memory",
+    "A SO_REUSEPORT socket of the same user that is closed by now may have left the kernel's test"
+    " of this port switched off; bind() would then succeed.",
+    "only a real bind() shows it",
+)
+
+
+def covers(remembered: Place, new: Place) -> bool:
+    """Whether the memory of a socket on `remembered` lets in a new one on `new`."""
+    return new.kind in COVERS[remembered.kind] or remembered.ip == new.ip
+
+
+def remembered(new: New, judged: Sequence[Judged], quirks: Collection[Quirk] = ()) -> list[Owner]:
+    """The owners that the kernel may remember, so that it would not ask those that block."""
+    if new.protocol != "tcp" or not new.reuseport:
+        return []
+    blockers = [j.owner for j in judged if j.blocks is True]
+    return [j.owner for j in judged if _may_be_remembered(new, j.owner, blockers, quirks)]
+
+
+def _may_be_remembered(
+    new: New, owner: Owner, blockers: list[Owner], quirks: Collection[Quirk]
+) -> bool:
+    if owner.flags.reuseport is False:
+        return False
+    if owner.uid is not None and new.uid is not None and owner.uid != new.uid:
+        return False
+    there = place(owner.family, owner.address, owner.v6only is True)
+    if not covers(there, new.place) and "reuseport memory of any address" not in quirks:
+        if owner.state in ("LISTEN", "BOUND"):
+            return False
+        there = new.place  # a connection may have been bound to a wildcard
+    return not any(_resets(new, there, blocker) for blocker in blockers)
+
+
+def _resets(new: New, remembered: Place, blocker: Owner) -> bool:
+    """Whether the memory cannot be older than the blocker, nor the remembered one younger.
+
+    listen() of another user's socket replaces the memory, and afterwards blocks whatever
+    overlaps it.
+    """
+    if blocker.state != "LISTEN" or new.uid is None or blocker.uid in (None, new.uid):
+        return False
+    return overlaps(remembered, _place(blocker), "tcp")
+
+
+def forgotten(new: New, judged: Sequence[Judged], quirks: Collection[Quirk] = ()) -> bool:
+    """Whether a socket that is gone by now could have switched the test off.
+
+    It must have got past every owner that blocks: by SO_REUSEADDR on both sides, or by an
+    address that does not overlap the owner's though it covers the new one.
+    """
+    blockers = [j.owner for j in judged if j.blocks is True]
+    if new.protocol != "tcp" or not blockers:
+        return False
+    if "reuseaddr memory" in quirks and new.reuseaddr:
+        return all(owner.state != "LISTEN" for owner in blockers)
+    return new.reuseport and all(
+        (owner.state != "LISTEN" and owner.flags.reuseaddr is not False)
+        or (new.place.kind == "::" and _place(owner).kind in ("6", "6dual"))
+        for owner in blockers
+    )
+
+
+def _place(owner: Owner) -> Place:
+    return place(owner.family, owner.address, owner.v6only is True)

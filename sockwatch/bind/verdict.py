@@ -1,0 +1,238 @@
+"""A request and a snapshot make a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sockwatch.bind.ephemeral import EXHAUSTED, find_port
+from sockwatch.bind.kernels import Quirk, parse_release, quirks_of
+from sockwatch.bind.model import (
+    BindRequest,
+    Blocker,
+    Condition,
+    HostFacts,
+    Outcome,
+    Owner,
+    Rule,
+    Unknown,
+    Verdict,
+)
+from sockwatch.bind.overlap import place
+from sockwatch.bind.preconditions import effective_v6only, find_refusal
+from sockwatch.bind.rules import Judged, New, judge
+from sockwatch.bind.shortcut import FORGOTTEN, forgotten, remembered
+from sockwatch.model import Gap, Holder, Port, Snapshot, Socket, SockwatchError
+
+UDP_SLOT = 10  # sockets in a UDP hash slot above which the kernel scans its second table
+
+FLAG_PAIRS = ((False, False), (True, False), (False, True), (True, True))
+
+QUESTIONS: dict[Unknown, str] = {
+    "SO_REUSEADDR": "Does the owner have SO_REUSEADDR?",
+    "SO_REUSEPORT": "Does the owner have SO_REUSEPORT?",
+    "IPV6_V6ONLY": "Does the owner have IPV6_V6ONLY?",
+    "same user": "Does the owner belong to the user of the new socket?",
+    "port memory": "Is the owner the SO_REUSEPORT socket the kernel remembers for this port?"
+    " If so it lets the new socket in without a test.",
+    "scan order": "Does the kernel meet the owner before the one that blocks?"
+    " Both share SO_REUSEPORT, and its scan ends there. The newest socket usually comes first.",
+    "scan reach": "Does the kernel's scan reach the owner? With more than 10 sockets in its slot"
+    " this kernel lets a wildcard bind see other wildcards only.",
+}
+
+
+def explain_bind(
+    request: BindRequest, snapshot: Snapshot, facts: HostFacts | None = None
+) -> Verdict:
+    """What the kernel would answer to the request, and what is in the way.
+
+    Raises SockwatchError if the snapshot was taken of another port only.
+    """
+    facts = facts or HostFacts()
+    if snapshot.only_port is not None and snapshot.only_port != request.port:
+        raise SockwatchError(
+            f"The snapshot holds port {snapshot.only_port} only, not {request.port or 'all ports'}."
+        )
+    gaps = [*snapshot.gaps]
+    if parse_release(snapshot.kernel) is None:
+        gaps.append(
+            Gap(
+                "kernel-unknown",
+                f"Which rules {snapshot.kernel!r} follows is not known; those of 6.18 are used.",
+                "uname -r",
+            )
+        )
+    refusal, unseen = find_refusal(request, facts)
+    verdict = _judge_port_zero if request.port == 0 else _judge_port
+    judged = verdict(request, snapshot, facts)
+    if refusal is not None:
+        # Owners are named only where they are what bind() fails by.
+        judged = replace(
+            judged, bind=refusal.outcome, reason=refusal.rule, blockers=(), conditions=()
+        )
+    return replace(judged, gaps=(*gaps, *unseen, *judged.gaps))
+
+
+def matrix(
+    request: BindRequest, snapshot: Snapshot, facts: HostFacts | None = None
+) -> dict[tuple[bool, bool], Verdict]:
+    """The verdict for each (reuseaddr, reuseport), in the order plain, first, second, both."""
+    return {
+        (reuseaddr, reuseport): explain_bind(
+            replace(request, reuseaddr=reuseaddr, reuseport=reuseport), snapshot, facts
+        )
+        for reuseaddr, reuseport in FLAG_PAIRS
+    }
+
+
+def owners_of(port: Port | None) -> tuple[Owner, ...]:
+    """Every owner of a port, connections as groups."""
+    return () if port is None else (*port.listeners, *port.bound, *port.groups)
+
+
+def _new(request: BindRequest, facts: HostFacts) -> New:
+    v6only = effective_v6only(request, facts)
+    return New(
+        request.protocol,
+        place(request.family, request.address, v6only, bound=True),
+        request.bound_device,
+        request.reuseaddr,
+        request.reuseport,
+        facts.uid if request.uid is None else request.uid,
+    )
+
+
+def _judge_port_zero(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdict:
+    outcome, gaps = find_port(
+        _new(request, facts),
+        snapshot,
+        facts,
+        lambda number: owners_of(snapshot.port(request.protocol, number)),
+        quirks_of(snapshot.kernel),
+    )
+    return Verdict(
+        request,
+        snapshot.kernel,
+        outcome,
+        outcome if request.protocol == "tcp" else None,
+        reason=None if outcome == "ok" else EXHAUSTED,
+        gaps=tuple(gaps),
+    )
+
+
+def _judge_port(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdict:
+    port = snapshot.port(request.protocol, request.port)
+    case = _Case(_new(request, facts), owners_of(port), quirks_of(snapshot.kernel))
+    judged = case.judge()
+    outcome = case.weigh(judged)
+    gaps: tuple[Gap, ...] = ()
+    if outcome == "EADDRINUSE" and forgotten(case.new, judged, case.quirks):
+        gaps = (FORGOTTEN,)
+    return Verdict(
+        request,
+        snapshot.kernel,
+        outcome,
+        outcome if request.protocol == "tcp" else None,  # listen() runs the same test
+        blockers=tuple(_blocker(j, port) for j in judged if j.blocks is not False),
+        conditions=case.conditions(judged) if outcome == "depends" else (),
+        gaps=gaps,
+    )
+
+
+def _blocker(judged: Judged, port: Port | None) -> Blocker:
+    owner = judged.owner
+    rule: Rule = judged.rule
+    if isinstance(owner, Socket):
+        count, holders, frees_in_s = 1, owner.holders, owner.frees_in_s
+    else:
+        count, frees_in_s = owner.count, owner.last_frees_in_s
+        inodes = set(owner.inodes)
+        connections = port.connections if port is not None and port.connections and inodes else ()
+        found: dict[Holder, None] = {}
+        for socket in connections:
+            if socket.inode in inodes:
+                found.update(dict.fromkeys(socket.holders))
+        holders = tuple(found)
+    return Blocker(owner, count, holders, rule, judged.blocks is True, frees_in_s, judged.unknowns)
+
+
+class _Case:
+    """A new socket against all owners of its port."""
+
+    def __init__(self, new: New, owners: Sequence[Owner], quirks: frozenset[Quirk]) -> None:
+        self.new = new
+        self.owners = owners
+        self.quirks = quirks
+
+    def judge(self) -> list[Judged]:
+        return [judge(self.new, owner, self.quirks) for owner in self.owners]
+
+    def weigh(self, judged: Sequence[Judged], *, escape: bool = True) -> Outcome:
+        """The answer for all owners; `escape` False: if the kernel notices every blocker."""
+        if all(j.blocks is False for j in judged):
+            return "ok"
+        if all(j.blocks is not True for j in judged):
+            return "depends"
+        return "depends" if escape and self._escapes(judged) else "EADDRINUSE"
+
+    def _escapes(self, judged: Sequence[Judged]) -> list[tuple[Owner, Unknown]]:
+        """The ways by which the kernel may not notice an owner that blocks."""
+        if self.new.protocol == "tcp":
+            found: list[tuple[Owner, Unknown]] = [
+                (owner, "port memory") for owner in remembered(self.new, judged, self.quirks)
+            ]
+            return found + self._one_wildcard_list(judged)
+        found = [(j.owner, "scan order") for j in judged if "shared" in j.answers]
+        return found + self._udp_reach(judged)
+
+    def _one_wildcard_list(self, judged: Sequence[Judged]) -> list[tuple[Owner, Unknown]]:
+        """6.6 to 6.8: with owners on both 0.0.0.0 and ::, only one of the lists is looked at."""
+        if "one wildcard list" not in self.quirks or self.new.place.wildcard:
+            return []
+        lists: dict[bool, bool] = {}  # is it IPv6 -> does it block
+        for j in judged:
+            there = place(j.owner.family, j.owner.address, j.owner.v6only is True)
+            if there.wildcard:
+                key = there.kind.startswith("::")
+                lists[key] = lists.get(key, False) or j.blocks is True
+            elif j.blocks is True:
+                return []
+        if len(lists) < 2 or all(lists.values()):
+            return []
+        return [(j.owner, "scan reach") for j in judged if j.blocks is True]
+
+    def _udp_reach(self, judged: Sequence[Judged]) -> list[tuple[Owner, Unknown]]:
+        if "udp wildcard misses" not in self.quirks or not self.new.place.wildcard:
+            return []
+        blockers = [j.owner for j in judged if j.blocks is True]
+        known = (place(o.family, o.address, o.v6only is True).wildcard for o in blockers)
+        count = sum(1 if isinstance(o, Socket) else o.count for o in self.owners)
+        if count <= UDP_SLOT or any(known):
+            return []
+        return [(owner, "scan reach") for owner in blockers]
+
+    def conditions(self, judged: Sequence[Judged]) -> tuple[Condition, ...]:
+        """What would decide, each with the answer it would give."""
+        found = [
+            self._condition(judged, i, unknown)
+            for i, j in enumerate(judged)
+            for unknown in j.unknowns
+        ]
+        found = [condition for condition in found if condition.yes != condition.no]
+        if any(j.blocks is True for j in judged):
+            unnoticed = self.weigh(judged, escape=False)
+            for owner, name in self._escapes(judged):
+                yes, no = ("ok", unnoticed) if name != "scan reach" else (unnoticed, "ok")
+                found.append(Condition(owner, name, yes, no, QUESTIONS[name]))
+        return tuple(found)
+
+    def _condition(self, judged: Sequence[Judged], i: int, unknown: Unknown) -> Condition:
+        yes, no = (
+            self.weigh([*judged[:i], self._fixed(i, unknown, value), *judged[i + 1 :]])
+            for value in (True, False)
+        )
+        return Condition(self.owners[i], unknown, yes, no, QUESTIONS[unknown])
+
+    def _fixed(self, i: int, unknown: Unknown, value: bool) -> Judged:
+        return judge(self.new, self.owners[i], self.quirks, fixed=(unknown, value))
