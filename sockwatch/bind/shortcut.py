@@ -27,6 +27,13 @@ COVERS: dict[str, frozenset[str]] = {
     "6dual": frozenset(),
 }
 
+WILDCARDS = (
+    place("ipv4", "0.0.0.0", v6only=False),  # noqa: S104 - nothing is bound here
+    place("ipv6", "::ffff:0.0.0.0", v6only=False),
+    place("ipv6", "::", v6only=False),
+    place("ipv6", "::", v6only=True),
+)
+
 FORGOTTEN = Gap(
     "port-memory",
     "A SO_REUSEPORT socket of the same user that is closed by now may have left the kernel's test"
@@ -55,11 +62,13 @@ def _may_be_remembered(
         return False
     if owner.uid is not None and new.uid is not None and owner.uid != new.uid:
         return False
-    there = place(owner.family, owner.address, owner.v6only is True)
+    there = _place(owner)
     if not covers(there, new.place) and "reuseport memory of any address" not in quirks:
         if owner.state in ("LISTEN", "BOUND"):
             return False
         there = new.place  # a connection may have been bound to a wildcard
+    elif not there.wildcard:
+        there = new.place
     return not any(_resets(new, there, blocker) for blocker in blockers)
 
 
@@ -75,21 +84,31 @@ def _resets(new: New, remembered: Place, blocker: Owner) -> bool:
 
 
 def forgotten(new: New, judged: Sequence[Judged], quirks: Collection[Quirk] = ()) -> bool:
-    """Whether a socket that is gone by now could have switched the test off.
-
-    It must have got past every owner that blocks: by SO_REUSEADDR on both sides, or by an
-    address that does not overlap the owner's though it covers the new one.
-    """
+    """Whether a socket that is gone by now could have switched the test off."""
     blockers = [j.owner for j in judged if j.blocks is True]
     if new.protocol != "tcp" or not blockers:
         return False
     if "reuseaddr memory" in quirks and new.reuseaddr:
         return all(owner.state != "LISTEN" for owner in blockers)
-    return new.reuseport and all(
-        (owner.state != "LISTEN" and owner.flags.reuseaddr is not False)
-        or (new.place.kind == "::" and _place(owner).kind in ("6", "6dual"))
-        for owner in blockers
+    return new.reuseport and any(
+        all(_lived_with(owner, there) for owner in blockers)
+        for there in (new.place, *WILDCARDS)
+        if covers(there, new.place)
     )
+
+
+def _lived_with(owner: Owner, there: Place) -> bool:
+    """Whether the owner could share the port with a SO_REUSEPORT socket on `there`.
+
+    By an address that does not overlap; by SO_REUSEADDR on both sides; or as a connection that
+    another user accepted from a socket it shares SO_REUSEPORT with.
+    """
+    if not overlaps(there, _place(owner), "tcp"):
+        return True
+    if owner.state == "LISTEN":
+        return False
+    accepted = owner.state != "BOUND" and owner.flags.reuseport is not False
+    return accepted or owner.flags.reuseaddr is not False
 
 
 def _place(owner: Owner) -> Place:

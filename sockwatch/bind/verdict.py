@@ -223,6 +223,8 @@ class _Case:
         if any(j.blocks is True for j in judged):
             unnoticed = self.weigh(judged, escape=False)
             for owner, name in self._escapes(judged):
+                yes: Outcome
+                no: Outcome
                 yes, no = ("ok", unnoticed) if name != "scan reach" else (unnoticed, "ok")
                 found.append(Condition(owner, name, yes, no, QUESTIONS[name]))
         return tuple(found)

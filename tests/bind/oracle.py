@@ -1,0 +1,546 @@
+"""The kernel as the judge: real sockets on one port, in a network namespace of their own.
+
+`Stage` makes the sockets and remembers of each what no dump shows; `read_snapshot` is the one
+place that turns them into a Snapshot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
+
+from sockwatch.bind import BindRequest, HostFacts, OwnAddress
+from sockwatch.model import (
+    TCP_STATES,
+    UDP_STATES,
+    Family,
+    Netns,
+    Port,
+    Protocol,
+    ReuseFlags,
+    Snapshot,
+    Socket,
+    SocketGroup,
+)
+
+CLONE_NEWNET = 0x40000000
+IP_LOCAL_PORT_RANGE = 51
+SOCK_DIAG_BY_FAMILY = 20
+INET_DIAG_SHUTDOWN = 8
+TIMER_TIME_WAIT = 3
+SO_COOKIE = 57
+
+PEER_RANGE = struct.pack("=HH", 60000, 64999)  # what the far ends of our connections use
+FIRST_PORT, LAST_PORT = 2000, 59999
+SINK_PORT, FULL_SINK_PORT = 1500, 1501
+OTHER_UID = 1234
+
+FACTS = HostFacts(
+    uid=0,
+    net_bind_service=True,
+    unprivileged_port_start=1024,
+    ipv6=True,
+    bindv6only=False,
+    nonlocal_bind_ipv4=False,
+    nonlocal_bind_ipv6=False,
+    port_range=(1024, 65000),
+    autobind_reuse=False,
+    addresses=(OwnAddress("127.0.0.0/8", "lo"), OwnAddress("::1/128", "lo")),
+    devices=frozenset({"lo"}),
+)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def can_unshare() -> bool:
+    """Whether this process may make network namespaces and sockets of another user."""
+    try:
+        with Worker(lambda: lambda question: question) as worker:
+            return os.geteuid() == 0 and worker.ask(question=True) is True
+    except AssertionError:
+        return False
+
+
+def enter_new_netns() -> None:
+    """Move this process to a new network namespace with lo up and our port ranges."""
+    if _libc.unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "unshare")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        fcntl.ioctl(
+            s, 0x8914, struct.pack("16sH14x", b"lo", 0x1 | 0x40)
+        )  # SIOCSIFFLAGS: UP, RUNNING
+    set_sysctl("ip_local_port_range", "1024 65000")
+    set_sysctl("tcp_max_tw_buckets", "100000")
+
+
+def set_sysctl(name: str, value: str) -> None:
+    Path("/proc/sys/net/ipv4", name).write_text(value)
+
+
+def run_in_netns(
+    function: Callable[[Sequence[Item]], list[Result]],
+    chunks: Sequence[Sequence[Item]],
+    workers: int = 2,
+) -> list[Result]:
+    """function(chunk) for every chunk, each in a child with a namespace of its own."""
+    results: list[Result] = []
+    waiting = list(chunks)
+    running: list[Worker] = []
+    while waiting or running:
+        while waiting and len(running) < workers:
+            running.append(Worker(lambda: function))
+            running[-1].send(waiting.pop(0))
+        with running.pop(0) as worker:
+            results += worker.receive()
+    return results
+
+
+class Worker:
+    """A forked child in a new network namespace that answers what it is sent.
+
+    `prepare` runs in the child and gives the function that answers.
+    """
+
+    def __init__(self, prepare: Callable[[], Callable[[Any], Any]]) -> None:
+        self._pipe, theirs = Pipe()
+        self._pid = os.fork()
+        if self._pid:
+            theirs.close()
+            return
+        try:
+            self._pipe.close()
+            self._serve(theirs, prepare)
+        finally:
+            os._exit(0)
+
+    @staticmethod
+    def _serve(pipe: Any, prepare: Callable[[], Callable[[Any], Any]]) -> None:
+        try:
+            enter_new_netns()
+            answer = prepare()
+            # No end-of-file would come: later workers inherit the parent's end of the pipe.
+            while (question := pipe.recv()) is not None:
+                pipe.send((True, answer(question)))
+        except BaseException:  # noqa: BLE001 - it is raised again in the parent
+            pipe.send((False, traceback.format_exc()))
+
+    def send(self, question: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):  # receive() tells why
+            self._pipe.send(question)
+
+    def receive(self) -> Any:
+        done, value = self._pipe.recv()
+        if not done:
+            raise AssertionError(value)
+        return value
+
+    def ask(self, question: Any) -> Any:
+        self.send(question)
+        return self.receive()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.send(None)
+        self._pipe.close()
+        os.waitpid(self._pid, 0)
+
+
+@contextlib.contextmanager
+def as_user(uid: int) -> Iterator[None]:
+    """Sockets made inside belong to `uid`: the kernel takes the file-system uid."""
+    if uid:
+        _libc.setfsuid(uid)
+    try:
+        yield
+    finally:
+        if uid:
+            _libc.setfsuid(0)
+
+
+class Ends(NamedTuple):
+    """The two ends of a connection as (address, port) pairs."""
+
+    local: tuple[str, int]
+    remote: tuple[str, int]
+
+
+@dataclass
+class Tracked:
+    """A socket of ours: with `sock` while it has an fd; flags as last known."""
+
+    protocol: Protocol
+    family: Family
+    uid: int
+    flags: ReuseFlags
+    v6only: bool
+    sock: socket.socket | None
+    ends: Ends | None = None
+    cookie: bytes | None = None  # tells it from a later socket between the same ends
+    peer: socket.socket | None = None
+    explicit: bool = False  # bind() asked for the port
+    queue: Tracked | None = None  # the listener that has not accepted it yet
+
+    def refresh(self) -> None:
+        """Read what only an fd shows."""
+        if self.sock is None:
+            return
+        option = self.sock.getsockopt
+        self.flags = ReuseFlags(
+            option(socket.SOL_SOCKET, socket.SO_REUSEADDR) != 0,
+            option(socket.SOL_SOCKET, socket.SO_REUSEPORT) != 0,
+        )
+        self.cookie = option(socket.SOL_SOCKET, SO_COOKIE, 8)
+        if self.family == "ipv6":
+            self.v6only = option(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) != 0
+        with contextlib.suppress(OSError):
+            self.ends = Ends(self.sock.getsockname()[:2], self.sock.getpeername()[:2])
+
+    def close(self) -> None:
+        """Give up the fd; the kernel may keep the socket."""
+        if self.sock is not None:
+            self.refresh()
+            self.sock.close()
+            self.sock = None
+
+    @property
+    def address(self) -> str:
+        assert self.sock is not None
+        return str(self.sock.getsockname()[0])
+
+    @property
+    def state(self) -> int:
+        assert self.sock is not None
+        if self.protocol == "udp":
+            try:
+                self.sock.getpeername()
+            except OSError:
+                return 7
+            return 1
+        return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
+class Row(NamedTuple):
+    """What sock_diag says of one socket."""
+
+    state: int
+    mini: bool
+    uid: int
+    inode: int
+    expires_ms: int
+    cookie: bytes
+
+
+class Diag:
+    """Exact look-ups of one TCP socket by its two ends: no dump, so they cost microseconds."""
+
+    def __init__(self) -> None:
+        self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)
+
+    def find(self, family: Family, ends: Ends, cookie: bytes | None = None) -> Row | None:
+        number = socket.AF_INET if family == "ipv4" else socket.AF_INET6
+        (source, sport), (target, dport) = ends
+        request = struct.pack("=BBBxI", number, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
+        request += struct.pack(">HH", sport, dport)
+        request += b"".join(socket.inet_pton(number, a).ljust(16, b"\0") for a in (source, target))
+        request += struct.pack("=I", 0) + (cookie or b"\xff" * 8)
+        head = struct.pack("=IHHII", 16 + len(request), SOCK_DIAG_BY_FAMILY, 1, 1, 0)
+        self._netlink.send(head + request)
+        answer = self._netlink.recv(8192)
+        if struct.unpack_from("=H", answer, 4)[0] != SOCK_DIAG_BY_FAMILY:
+            return None
+        return self._row(answer[16:], dport)
+
+    @staticmethod
+    def _row(message: bytes, dport: int) -> Row | None:
+        if struct.unpack_from(">H", message, 6)[0] != dport:
+            return None  # the look-up fell back to a listener
+        expires, _, _, uid, inode = struct.unpack_from("=IIIII", message, 52)
+        full, offset = False, 72
+        while offset < len(message):
+            length, kind = struct.unpack_from("=HH", message, offset)
+            full = full or kind == INET_DIAG_SHUTDOWN
+            offset += (length + 3) & ~3
+        mini = message[2] == TIMER_TIME_WAIT and not full
+        return Row(message[1], mini, uid, inode, expires, message[44:52])
+
+
+class Stage:
+    """The sockets of a test on one port, the far ends of their connections, and the questions."""
+
+    def __init__(self, protocol: Protocol, port: int, shared: Shared) -> None:
+        self.protocol = protocol
+        self.port = port
+        self.shared = shared
+        self.tracked: list[Tracked] = []
+        self._others: list[socket.socket] = []
+
+    def make(
+        self, family: Family, reuseaddr: bool, reuseport: bool, v6only: bool = False, uid: int = 0
+    ) -> Tracked:
+        kind = socket.SOCK_STREAM if self.protocol == "tcp" else socket.SOCK_DGRAM
+        with as_user(uid):
+            s = socket.socket(socket.AF_INET if family == "ipv4" else socket.AF_INET6, kind)
+        set_flags(s, reuseaddr, reuseport)
+        if family == "ipv6":
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
+        s.setblocking(False)
+        one = Tracked(self.protocol, family, uid, ReuseFlags(reuseaddr, reuseport), v6only, s)
+        self.tracked.append(one)
+        return one
+
+    def bind(self, one: Tracked, address: str) -> None:
+        assert one.sock is not None
+        one.sock.bind((address, self.port))
+        one.explicit = True
+
+    def accept(self, target: str, *, take: bool = True) -> Tracked:
+        """A connection to the port by way of `target`; `take` False leaves it in the queue.
+
+        Which listener gets it is the kernel's choice, so no other connection may be waiting.
+        """
+        peer = self._far_end(target)
+        peer.connect((target, self.port))
+        peer.setblocking(False)
+        self.wait(lambda: any(_readable(t.sock) for t in self._listeners))
+        listener = next(t for t in self._listeners if _readable(t.sock))
+        listener.refresh()
+        here, there = (target, self.port), peer.getsockname()[:2]
+        if listener.family == "ipv6":
+            here, there = ((_in_family(a, "ipv6"), port) for a, port in (here, there))
+        child = Tracked(
+            "tcp", listener.family, listener.uid, listener.flags, listener.v6only, None,
+            Ends(here, there), peer=peer, queue=listener,
+        )  # fmt: skip
+        self.tracked.append(child)
+        self.find(child)
+        if take:
+            self.take(child)
+        return child
+
+    @property
+    def _listeners(self) -> list[Tracked]:
+        return [t for t in self.tracked if t.sock is not None and t.state == 10]
+
+    def take(self, child: Tracked) -> None:
+        """accept(): the connection belongs to the user who calls it."""
+        assert child.queue is not None
+        assert child.queue.sock is not None
+        child.sock, _ = child.queue.sock.accept()
+        child.sock.setblocking(False)
+        child.uid = 0
+        child.queue = None
+        child.refresh()
+
+    def connect(self, one: Tracked, target: str, *, automatic: bool = False) -> None:
+        """Connect a socket of ours to the sink; `automatic`: connect() has to choose our port."""
+        assert one.sock is not None
+        if automatic:
+            limits = struct.pack("=I", self.port << 16 | self.port)
+            one.sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, limits)
+        target = _in_family(target, one.family)
+        with contextlib.suppress(BlockingIOError):
+            one.sock.connect((target, SINK_PORT if self.protocol == "tcp" else 9))
+        one.refresh()
+        if self.protocol == "tcp":
+            self.wait(lambda: _readable(self.shared.sink))
+            one.peer, _ = self.shared.sink.accept()
+            one.peer.setblocking(False)
+
+    def connect_in_vain(self, one: Tracked, target: str) -> None:
+        """Leave a socket of ours in SYN_SENT: the sink's accept queue is full."""
+        assert one.sock is not None
+        with contextlib.suppress(BlockingIOError):
+            one.sock.connect((_in_family(target, one.family), FULL_SINK_PORT))
+        one.refresh()
+
+    def _far_end(self, target: str) -> socket.socket:
+        s = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET)
+        s.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, PEER_RANGE)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        s.settimeout(5)
+        self._others.append(s)
+        return s
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Loopback is quick but not always synchronous: ask until it is done."""
+        deadline = time.monotonic() + 5
+        while not done():
+            if time.monotonic() > deadline:
+                rows = [
+                    (t.ends, t.ends and self.shared.diag.find(t.family, t.ends))
+                    for t in self.tracked
+                ]
+                raise AssertionError(f"the sockets did not get there: {rows}")
+            os.sched_yield()
+
+    def find(self, one: Tracked) -> Row | None:
+        """The row of a socket without an fd; None if the kernel no longer has it."""
+        if one.ends is None:
+            return None
+        row = self.shared.diag.find(one.family, one.ends, one.cookie)
+        if row is not None:
+            one.cookie = row.cookie
+        return row
+
+    def ask(self, request: BindRequest) -> tuple[str, str | None]:
+        """What the kernel answers to bind() and, if that succeeds, to listen()."""
+        with as_user(request.uid or 0):
+            s = new_socket(request)
+        try:
+            answer = attempt(lambda: s.bind((request.address, request.port)))
+            if answer != "ok" or request.protocol == "udp":
+                return answer, None
+            return answer, attempt(lambda: s.listen(1))
+        finally:
+            s.close()
+
+    def close(self) -> None:
+        """End everything, leaving as few TIME_WAITs as can be."""
+        for one in self.tracked:
+            for s in (one.peer, one.sock):
+                if s is not None:
+                    abort(s)
+        for s in self._others:
+            abort(s)
+        self.tracked.clear()
+
+
+class Shared:
+    """What the stages of one namespace have in common."""
+
+    def __init__(self) -> None:
+        self.diag = Diag()
+        self.sink = self._listen(SINK_PORT, 100)
+        self._full = self._listen(FULL_SINK_PORT, 0)
+        self._fill = []
+        for _ in range(2):
+            s = socket.socket()
+            s.setblocking(False)
+            s.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, PEER_RANGE)
+            with contextlib.suppress(BlockingIOError):
+                s.connect(("127.0.0.1", FULL_SINK_PORT))
+            self._fill.append(s)
+
+    @staticmethod
+    def _listen(port: int, backlog: int) -> socket.socket:
+        s = socket.socket(socket.AF_INET6)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        s.setblocking(False)
+        s.bind(("::", port))
+        s.listen(backlog)
+        return s
+
+
+def read_snapshot(stage: Stage) -> Snapshot:
+    """The stage's port as a Snapshot: kernel state and addresses, and the flags we know of."""
+    listeners: list[Socket] = []
+    bound: list[Socket] = []
+    groups: list[SocketGroup] = []
+    for one in stage.tracked:
+        one.refresh()
+        if one.sock is not None:
+            address, port = one.sock.getsockname()[:2]
+            if port != stage.port or (one.state == 7 and not one.explicit):
+                continue  # it dropped its port, whatever getsockname() says
+            row = Row(one.state, False, one.uid, 1, 0, b"")
+        else:
+            found = stage.find(one)
+            if found is None or one.ends is None:
+                continue
+            row, address = found, one.ends.local[0]
+        names = TCP_STATES if stage.protocol == "tcp" else UDP_STATES
+        state = names[row.state]
+        uid = None if row.mini else row.uid
+        v6only = one.v6only if one.family == "ipv6" else None
+        expires = row.expires_ms / 1000 if row.mini else None
+        if state in ("LISTEN", "UNCONN", "BOUND"):
+            (bound if state == "BOUND" else listeners).append(
+                Socket(
+                    stage.protocol, one.family, state, address, stage.port, None, None, None,
+                    v6only, uid, row.inode, 0, row.mini, None, None, expires, one.flags,
+                )
+            )  # fmt: skip
+        else:
+            groups.append(
+                SocketGroup(
+                    one.family, state, row.mini, address, None, v6only, uid, 1, (),
+                    expires, expires, one.flags,
+                )
+            )  # fmt: skip
+    port = Port(stage.protocol, stage.port, {}, tuple(listeners), tuple(bound), tuple(groups))
+    return snapshot_of(port)
+
+
+def snapshot_of(*ports: Port, kernel: str | None = None) -> Snapshot:
+    release = os.uname().release if kernel is None else kernel
+    return Snapshot("test", release, 0.0, 0.0, Netns(1, None), ports)
+
+
+def set_flags(s: socket.socket, reuseaddr: bool, reuseport: bool) -> None:
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuseaddr)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuseport)
+
+
+def new_socket(request: BindRequest) -> socket.socket:
+    """The socket of a request, not yet bound."""
+    family = socket.AF_INET if request.family == "ipv4" else socket.AF_INET6
+    kind = socket.SOCK_STREAM if request.protocol == "tcp" else socket.SOCK_DGRAM
+    s = socket.socket(family, kind)
+    set_flags(s, request.reuseaddr, request.reuseport)
+    if family == socket.AF_INET6 and request.v6only:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if request.device is not None:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, request.device.encode())
+    return s
+
+
+def attempt(call: Callable[[], object]) -> str:
+    """ "ok", or the name of the errno."""
+    try:
+        call()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "ok"
+
+
+def fill(s: socket.socket) -> None:
+    """Send until the far end's window and our buffer are full, so that a FIN has to wait."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            s.send(bytes(4096))
+
+
+def abort(s: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
+def _readable(s: socket.socket | None) -> bool:
+    assert s is not None
+    return bool(select.select([s], [], [], 0)[0])
+
+
+def _in_family(address: str, family: Family) -> str:
+    if family == "ipv6" and ip_address(address).version == 4:
+        return f"::ffff:{address}"
+    return address
