@@ -41,24 +41,34 @@ def find_port(
     taken = {port.number for port in snapshot.ports if port.protocol == new.protocol}
     if any(number not in taken for number in usable):
         return "ok", []
-    asking = new if new.protocol == "udp" else new._replace(reuseaddr=False, reuseport=False)
-    outcome = _best(asking, usable, owners_of, quirks)
-    if outcome != "ok" and new.protocol == "tcp" and new.reuseaddr and facts.autobind_reuse:
-        outcome = _best(new._replace(reuseport=False), usable, owners_of, quirks)
+    if new.protocol == "udp":
+        return _best(lambda owner: judge(new, owner, quirks).blocks, usable, owners_of), []
+    plain = new._replace(reuseaddr=False, reuseport=False)
+    outcome = _best(lambda owner: judge(plain, owner, quirks).blocks, usable, owners_of)
+    if outcome != "ok" and new.reuseaddr and facts.autobind_reuse:
+        outcome = _best(lambda owner: _blocks_reuse(new, owner, quirks), usable, owners_of)
     return outcome, []
 
 
+def _blocks_reuse(new: New, owner: Owner, quirks: Collection[Quirk]) -> bool | None:
+    """The test under ip_autobind_reuse: SO_REUSEADDR on both sides, but not SO_REUSEPORT too."""
+    by_address = judge(new._replace(reuseport=False), owner, quirks).blocks
+    shared = judge(new._replace(reuseaddr=False), owner, quirks).answers
+    if by_address or shared == {"shared"}:
+        return True
+    return None if by_address is None or "shared" in shared else False
+
+
 def _best(
-    new: New,
+    blocks: Callable[[Owner], bool | None],
     usable: list[int],
     owners_of: Callable[[int], Collection[Owner]],
-    quirks: Collection[Quirk],
 ) -> Outcome:
     best: Outcome = "EADDRINUSE"
     for number in usable:
-        blocks = {judge(new, owner, quirks).blocks for owner in owners_of(number)}
-        if blocks <= {False}:
+        answers = {blocks(owner) for owner in owners_of(number)}
+        if answers <= {False}:
             return "ok"
-        if True not in blocks:
+        if True not in answers:
             best = "depends"
     return best

@@ -52,7 +52,9 @@ def remembered(new: New, judged: Sequence[Judged], quirks: Collection[Quirk] = (
     if new.protocol != "tcp" or not new.reuseport:
         return []
     blockers = [j.owner for j in judged if j.blocks is True]
-    return [j.owner for j in judged if _may_be_remembered(new, j.owner, blockers, quirks)]
+    # What surely blocks shares no SO_REUSEPORT with the new socket, so it is not remembered.
+    others = [j.owner for j in judged if j.blocks is not True]
+    return [owner for owner in others if _may_be_remembered(new, owner, blockers, quirks)]
 
 
 def _may_be_remembered(

@@ -1,0 +1,105 @@
+"""Pairs of sockets: the first in every state, the second as a request, the kernel as the judge."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import pytest
+
+from sockwatch.bind import BindRequest, explain_bind
+from sockwatch.model import Snapshot
+from tests.bind.histories import without_flags
+from tests.bind.oracle import FACTS, FIRST_PORT, Shared, Stage, read_snapshot, run_in_netns
+from tests.bind.states import Case, all_cases, build
+
+CHUNK = 10_000  # ports of one namespace
+SAMPLE_STEP = 11  # coprime to every factor of the product, so that it meets all values of each
+
+
+class Judged(NamedTuple):
+    case: Case
+    said: tuple[str, str | None]
+    conditions: int
+    kernel: tuple[str, str | None]
+    masked: str  # the verdict with no reuse flag known
+    hidden: str  # the verdict with IPV6_V6ONLY of connections unknown
+
+    @property
+    def agrees(self) -> bool:
+        bind, listen = self.said
+        return self.kernel == ((bind, listen) if self.kernel[0] == "ok" else (bind, None))
+
+
+def judge_all(cases: Sequence[Case]) -> list[Judged]:
+    shared = Shared()
+    judged = []
+    for port, case in enumerate(cases, FIRST_PORT):
+        stage = Stage(case.protocol, port, shared)
+        try:
+            build(stage, case)
+            judged.append(_judge(stage, case))
+        finally:
+            stage.close()
+    return judged
+
+
+def _judge(stage: Stage, case: Case) -> Judged:
+    request = BindRequest(
+        case.protocol, case.second.text, stage.port, reuseaddr=case.second_flags[0],
+        reuseport=case.second_flags[1], v6only=case.second.v6only, uid=case.second_uid,
+    )  # fmt: skip
+    snapshot = read_snapshot(stage)
+    verdict = explain_bind(request, snapshot, FACTS)
+    return Judged(
+        case,
+        (verdict.bind, verdict.listen),
+        len(verdict.conditions),
+        stage.ask(request),
+        explain_bind(request, without_flags(snapshot), FACTS).bind,
+        explain_bind(request, _without_v6only(snapshot), FACTS).bind,
+    )
+
+
+def _without_v6only(snapshot: Snapshot) -> Snapshot:
+    ports = (
+        p._replace(groups=tuple(g._replace(v6only=None) for g in p.groups)) for p in snapshot.ports
+    )
+    return replace(snapshot, ports=tuple(ports))
+
+
+def check(cases: list[Case]) -> list[Judged]:
+    chunks = [cases[i : i + CHUNK] for i in range(0, len(cases), CHUNK)]
+    judged = run_in_netns(judge_all, chunks, workers=os.cpu_count() or 1)
+    assert len(judged) == len(cases)
+    certain = [j for j in judged if j.said[0] != "depends"]
+    assert [j for j in certain if not j.agrees] == []
+    assert len(judged) - len(certain) < len(judged) / 100
+    # What is hidden makes the answer "depends" or leaves it right, and matters only where it can.
+    assert [j for j in judged if j.masked not in ("depends", j.kernel[0])] == []
+    assert [j for j in judged if j.hidden not in ("depends", j.kernel[0])] == []
+    assert {j.case.second.text for j in judged if j.hidden == "depends"} <= {"0.0.0.0", "127.0.0.6"}
+    plain = [j for j in judged if j.case.second_flags == (False, False)]
+    assert [j for j in plain if j.masked == "depends"] == []
+    return judged
+
+
+def test_a_sample_of_the_pairs(kernel_oracle: None) -> None:
+    sample = all_cases()[::SAMPLE_STEP]
+    assert {c.state for c in sample} == {c.state for c in all_cases()}
+    half = len(sample) // 2 + 1
+    check(sample[:half] if os.cpu_count() == 1 else sample)
+
+
+@pytest.mark.exhaustive
+def test_every_pair(kernel_oracle: None, capsys: pytest.CaptureFixture[str]) -> None:
+    judged = check(all_cases())
+    shares = {
+        name: sum(getattr(j, name) == "depends" for j in judged) / len(judged)
+        for name in ("masked", "hidden")
+    }
+    depends = sum(j.said[0] == "depends" for j in judged)
+    with capsys.disabled():
+        print(f"\n{len(judged)} pairs, {depends} depend; flags unknown: {shares}")
