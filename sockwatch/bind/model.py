@@ -161,8 +161,9 @@ class Verdict:
     """What the kernel would answer to a request.
 
     `listen` is what listen() would answer if bind() succeeded now; None for UDP. `reason` is the
-    rule by which bind() fails before or without a blocker. `conditions` is empty unless the
-    answer is "depends". `kernel` is the release whose rules were applied.
+    rule by which bind() fails before or without a blocker; `blockers` are then those that listen()
+    would meet. `conditions` is empty unless one of the answers is "depends". `kernel` is the
+    release whose rules were applied.
     """
 
     request: BindRequest

@@ -26,6 +26,13 @@ from sockwatch.model import Gap, Holder, Port, Snapshot, Socket, SockwatchError
 
 UDP_SLOT = 10  # sockets in a UDP hash slot above which the kernel scans its second table
 
+BOUND_UNSEEN = Gap(
+    "bound-unseen",
+    "Before 6.8 the kernel does not list sockets that are bound but neither listen nor connect;"
+    " one of them may be in the way.",
+    "Linux 6.8",
+)
+
 FLAG_PAIRS = ((False, False), (True, False), (False, True), (True, True))
 
 QUESTIONS: dict[Unknown, str] = {
@@ -64,14 +71,13 @@ def explain_bind(
             )
         )
     refusal, unseen = find_refusal(request, facts)
-    verdict = _judge_port_zero if request.port == 0 else _judge_port
-    judged = verdict(request, snapshot, facts)
+    judge_owners = _judge_port_zero if request.port == 0 else _judge_port
+    judged = judge_owners(request, snapshot, facts)
     if refusal is not None:
-        # Owners are named only where they are what bind() fails by.
-        judged = replace(
-            judged, bind=refusal.outcome, reason=refusal.rule, blockers=(), conditions=()
-        )
-    return replace(judged, gaps=(*gaps, *unseen, *judged.gaps))
+        # The owners stay: they are what listen() meets, and bind() once its error is gone.
+        judged = replace(judged, bind=refusal.outcome, reason=refusal.rule)
+    found = dict.fromkeys((*gaps, *unseen, *judged.gaps))
+    return replace(judged, gaps=tuple(found))
 
 
 def matrix(
@@ -129,6 +135,8 @@ def _judge_port(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> V
     gaps: tuple[Gap, ...] = ()
     if outcome == "EADDRINUSE" and forgotten(case.new, judged, case.quirks):
         gaps = (FORGOTTEN,)
+    if outcome != "EADDRINUSE" and request.protocol == "tcp" and "bound unseen" in case.quirks:
+        gaps = (BOUND_UNSEEN,)
     return Verdict(
         request,
         snapshot.kernel,

@@ -451,7 +451,7 @@ class Shared:
 
 
 def read_snapshot(stage: Stage) -> Snapshot:
-    """The stage's port as a Snapshot: kernel state and addresses, and the flags we know of."""
+    """The stage's tracked sockets as a Snapshot: state and address from the kernel, known flags."""
     listeners: list[Socket] = []
     bound: list[Socket] = []
     groups: list[SocketGroup] = []

@@ -55,9 +55,10 @@ def test_errors_before_the_test(
     assert (verdict.reason.id if verdict.reason else None) == rule
 
 
-def test_such_an_error_names_no_blockers_but_listen_is_judged_on_its_own() -> None:
+def test_listen_is_judged_on_its_own() -> None:
     verdict = explain_bind(request("10.1.2.4"), snapshot(socket()), FACTS)
-    assert (verdict.bind, verdict.listen, verdict.blockers) == ("EADDRNOTAVAIL", "EADDRINUSE", ())
+    assert (verdict.bind, verdict.listen) == ("EADDRNOTAVAIL", "EADDRINUSE")
+    assert [b.rule.id for b in verdict.blockers] == ["no-flags"]
 
 
 def test_host_settings_change_the_answer() -> None:

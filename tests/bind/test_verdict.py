@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sockwatch.bind import explain_bind, matrix
@@ -173,10 +175,15 @@ def test_many_udp_sockets_hide_from_a_wildcard_on_some_kernels() -> None:
 
 
 def test_a_snapshot_of_another_port_cannot_answer() -> None:
-    from dataclasses import replace
-
     with pytest.raises(SockwatchError, match="port 8080 only"):
         explain_bind(request(port=9090), replace(snapshot(), only_port=8080), FACTS)
+
+
+def test_old_kernels_hide_bound_sockets_and_clear_flags_late() -> None:
+    free = explain_bind(request(), snapshot(kernel="6.6.0"), FACTS)
+    assert (free.bind, [g.code for g in free.gaps]) == ("ok", ["bound-unseen"])
+    taken = explain_bind(request(flags=ADDR), snapshot(socket("BOUND"), kernel="6.6.0"), FACTS)
+    assert (taken.bind, [g.code for g in taken.gaps]) == ("EADDRINUSE", ["port-memory"])
 
 
 def test_an_unreadable_release_is_a_gap() -> None:
