@@ -15,18 +15,8 @@ from sockwatch.bind import BindRequest, explain_bind
 from sockwatch.bind.overlap import Place, place
 from sockwatch.bind.shortcut import covers
 from sockwatch.model import UNKNOWN_FLAGS, Port, Protocol, Snapshot
-from tests.bind.oracle import (
-    FACTS,
-    FIRST_PORT,
-    OTHER_UID,
-    Shared,
-    Stage,
-    Tracked,
-    abort,
-    attempt,
-    read_snapshot,
-    set_flags,
-)
+from tests.bind.calls import abort, attempt, set_flags
+from tests.bind.oracle import FACTS, FIRST_PORT, OTHER_UID, Shared, Stage, Tracked, read_snapshot
 from tests.bind.states import FLAG_PAIRS, SECOND_ADDRESSES, Address
 
 Step = tuple[str, int, int, int, int]  # operation, then what it needs: indices

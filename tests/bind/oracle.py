@@ -7,21 +7,14 @@ place that turns them into a Snapshot.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
-import fcntl
 import os
 import select
 import socket
 import struct
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from multiprocessing import Pipe
-from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
 
 from sockwatch.bind import BindRequest, HostFacts, OwnAddress
 from sockwatch.model import (
@@ -36,12 +29,11 @@ from sockwatch.model import (
     Socket,
     SocketGroup,
 )
+from tests.bind.calls import abort, attempt, new_socket, set_flags
+from tests.bind.diag import Diag, Ends, Row
+from tests.bind.netns import as_user
 
-CLONE_NEWNET = 0x40000000
 IP_LOCAL_PORT_RANGE = 51
-SOCK_DIAG_BY_FAMILY = 20
-INET_DIAG_SHUTDOWN = 8
-TIMER_TIME_WAIT = 3
 SO_COOKIE = 57
 
 PEER_RANGE = struct.pack("=HH", 60000, 64999)  # what the far ends of our connections use
@@ -62,124 +54,6 @@ FACTS = HostFacts(
     addresses=(OwnAddress("127.0.0.0/8", "lo"), OwnAddress("::1/128", "lo")),
     devices=frozenset({"lo"}),
 )
-
-_libc = ctypes.CDLL(None, use_errno=True)
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def can_unshare() -> bool:
-    """Whether this process may make network namespaces and sockets of another user."""
-    try:
-        with Worker(lambda: lambda question: question) as worker:
-            return os.geteuid() == 0 and worker.ask(question=True) is True
-    except AssertionError:
-        return False
-
-
-def enter_new_netns() -> None:
-    """Move this process to a new network namespace with lo up and our port ranges."""
-    if _libc.unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "unshare")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        fcntl.ioctl(
-            s, 0x8914, struct.pack("16sH14x", b"lo", 0x1 | 0x40)
-        )  # SIOCSIFFLAGS: UP, RUNNING
-    set_sysctl("ip_local_port_range", "1024 65000")
-    set_sysctl("tcp_max_tw_buckets", "100000")
-
-
-def set_sysctl(name: str, value: str) -> None:
-    Path("/proc/sys/net/ipv4", name).write_text(value)
-
-
-def run_in_netns(
-    function: Callable[[Sequence[Item]], list[Result]],
-    chunks: Sequence[Sequence[Item]],
-    workers: int = 2,
-) -> list[Result]:
-    """function(chunk) for every chunk, each in a child with a namespace of its own."""
-    results: list[Result] = []
-    waiting = list(chunks)
-    running: list[Worker] = []
-    while waiting or running:
-        while waiting and len(running) < workers:
-            running.append(Worker(lambda: function))
-            running[-1].send(waiting.pop(0))
-        with running.pop(0) as worker:
-            results += worker.receive()
-    return results
-
-
-class Worker:
-    """A forked child in a new network namespace that answers what it is sent.
-
-    `prepare` runs in the child and gives the function that answers.
-    """
-
-    def __init__(self, prepare: Callable[[], Callable[[Any], Any]]) -> None:
-        self._pipe, theirs = Pipe()
-        self._pid = os.fork()
-        if self._pid:
-            theirs.close()
-            return
-        try:
-            self._pipe.close()
-            self._serve(theirs, prepare)
-        finally:
-            os._exit(0)
-
-    @staticmethod
-    def _serve(pipe: Any, prepare: Callable[[], Callable[[Any], Any]]) -> None:
-        try:
-            enter_new_netns()
-            answer = prepare()
-            # No end-of-file would come: later workers inherit the parent's end of the pipe.
-            while (question := pipe.recv()) is not None:
-                pipe.send((True, answer(question)))
-        except BaseException:  # noqa: BLE001 - it is raised again in the parent
-            pipe.send((False, traceback.format_exc()))
-
-    def send(self, question: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):  # receive() tells why
-            self._pipe.send(question)
-
-    def receive(self) -> Any:
-        done, value = self._pipe.recv()
-        if not done:
-            raise AssertionError(value)
-        return value
-
-    def ask(self, question: Any) -> Any:
-        self.send(question)
-        return self.receive()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.send(None)
-        self._pipe.close()
-        os.waitpid(self._pid, 0)
-
-
-@contextlib.contextmanager
-def as_user(uid: int) -> Iterator[None]:
-    """Sockets made inside belong to `uid`: the kernel takes the file-system uid."""
-    if uid:
-        _libc.setfsuid(uid)
-    try:
-        yield
-    finally:
-        if uid:
-            _libc.setfsuid(0)
-
-
-class Ends(NamedTuple):
-    """The two ends of a connection as (address, port) pairs."""
-
-    local: tuple[str, int]
-    remote: tuple[str, int]
 
 
 @dataclass
@@ -235,51 +109,6 @@ class Tracked:
                 return 7
             return 1
         return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-
-
-class Row(NamedTuple):
-    """What sock_diag says of one socket."""
-
-    state: int
-    mini: bool
-    uid: int
-    inode: int
-    expires_ms: int
-    cookie: bytes
-
-
-class Diag:
-    """Exact look-ups of one TCP socket by its two ends: no dump, so they cost microseconds."""
-
-    def __init__(self) -> None:
-        self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)
-
-    def find(self, family: Family, ends: Ends, cookie: bytes | None = None) -> Row | None:
-        number = socket.AF_INET if family == "ipv4" else socket.AF_INET6
-        (source, sport), (target, dport) = ends
-        request = struct.pack("=BBBxI", number, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
-        request += struct.pack(">HH", sport, dport)
-        request += b"".join(socket.inet_pton(number, a).ljust(16, b"\0") for a in (source, target))
-        request += struct.pack("=I", 0) + (cookie or b"\xff" * 8)
-        head = struct.pack("=IHHII", 16 + len(request), SOCK_DIAG_BY_FAMILY, 1, 1, 0)
-        self._netlink.send(head + request)
-        answer = self._netlink.recv(8192)
-        if struct.unpack_from("=H", answer, 4)[0] != SOCK_DIAG_BY_FAMILY:
-            return None
-        return self._row(answer[16:], dport)
-
-    @staticmethod
-    def _row(message: bytes, dport: int) -> Row | None:
-        if struct.unpack_from(">H", message, 6)[0] != dport:
-            return None  # the look-up fell back to a listener
-        expires, _, _, uid, inode = struct.unpack_from("=IIIII", message, 52)
-        full, offset = False, 72
-        while offset < len(message):
-            length, kind = struct.unpack_from("=HH", message, offset)
-            full = full or kind == INET_DIAG_SHUTDOWN
-            offset += (length + 3) & ~3
-        mini = message[2] == TIMER_TIME_WAIT and not full
-        return Row(message[1], mini, uid, inode, expires, message[44:52])
 
 
 class Stage:
@@ -493,46 +322,6 @@ def read_snapshot(stage: Stage) -> Snapshot:
 def snapshot_of(*ports: Port, kernel: str | None = None) -> Snapshot:
     release = os.uname().release if kernel is None else kernel
     return Snapshot("test", release, 0.0, 0.0, Netns(1, None), ports)
-
-
-def set_flags(s: socket.socket, reuseaddr: bool, reuseport: bool) -> None:
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuseaddr)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuseport)
-
-
-def new_socket(request: BindRequest) -> socket.socket:
-    """The socket of a request, not yet bound."""
-    family = socket.AF_INET if request.family == "ipv4" else socket.AF_INET6
-    kind = socket.SOCK_STREAM if request.protocol == "tcp" else socket.SOCK_DGRAM
-    s = socket.socket(family, kind)
-    set_flags(s, request.reuseaddr, request.reuseport)
-    if family == socket.AF_INET6 and request.v6only:
-        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    if request.device is not None:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, request.device.encode())
-    return s
-
-
-def attempt(call: Callable[[], object]) -> str:
-    """ "ok", or the name of the errno."""
-    try:
-        call()
-    except OSError as error:
-        return errno.errorcode[error.errno or 0]
-    return "ok"
-
-
-def fill(s: socket.socket) -> None:
-    """Send until the far end's window and our buffer are full, so that a FIN has to wait."""
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            s.send(bytes(4096))
-
-
-def abort(s: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    s.close()
 
 
 def _readable(s: socket.socket | None) -> bool:

@@ -9,7 +9,8 @@ from itertools import product
 from typing import NamedTuple
 
 from sockwatch.model import Family, Protocol
-from tests.bind.oracle import OTHER_UID, Stage, Tracked, abort, fill
+from tests.bind.calls import abort, fill
+from tests.bind.oracle import OTHER_UID, Stage, Tracked
 
 FLAG_PAIRS = ((False, False), (True, False), (False, True), (True, True))
 

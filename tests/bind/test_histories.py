@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sockwatch.model import Protocol
 from tests.bind.histories import History, Player
-from tests.bind.oracle import FIRST_PORT, LAST_PORT, Shared, Stage, Worker
+from tests.bind.netns import Worker
+from tests.bind.oracle import FIRST_PORT, LAST_PORT, Shared, Stage
 
 OPERATIONS = (
     *["bind"] * 6, *["listen"] * 4, *["accept"] * 3, *["connect"] * 2, "auto",

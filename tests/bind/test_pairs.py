@@ -12,7 +12,8 @@ import pytest
 from sockwatch.bind import BindRequest, explain_bind
 from sockwatch.model import Snapshot
 from tests.bind.histories import without_flags
-from tests.bind.oracle import FACTS, FIRST_PORT, Shared, Stage, read_snapshot, run_in_netns
+from tests.bind.netns import run_in_netns
+from tests.bind.oracle import FACTS, FIRST_PORT, Shared, Stage, read_snapshot
 from tests.bind.states import Case, all_cases, build
 
 CHUNK = 10_000  # ports of one namespace

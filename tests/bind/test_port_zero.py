@@ -10,22 +10,11 @@ import pytest
 
 from sockwatch.bind import BindRequest, HostFacts, explain_bind
 from sockwatch.model import Port, Protocol
+from tests.bind.calls import attempt, new_socket
 from tests.bind.makers import FACTS, UNKNOWN, request, snapshot, socket
-from tests.bind.oracle import (
-    FACTS as NAMESPACE,
-)
-from tests.bind.oracle import (
-    OTHER_UID,
-    Shared,
-    Stage,
-    Worker,
-    as_user,
-    attempt,
-    new_socket,
-    read_snapshot,
-    set_sysctl,
-    snapshot_of,
-)
+from tests.bind.netns import Worker, as_user, set_sysctl
+from tests.bind.oracle import FACTS as NAMESPACE
+from tests.bind.oracle import OTHER_UID, Shared, Stage, read_snapshot, snapshot_of
 from tests.bind.states import FLAG_PAIRS, SECOND_ADDRESSES
 
 RANGE = (40001, 40003)

@@ -7,17 +7,11 @@ from typing import Any
 import pytest
 
 from sockwatch.bind import BindRequest, HostFacts, explain_bind
+from tests.bind.calls import attempt, new_socket
 from tests.bind.makers import FACTS, request, snapshot, socket
-from tests.bind.oracle import (
-    FACTS as NAMESPACE,
-)
-from tests.bind.oracle import (
-    OTHER_UID,
-    Worker,
-    attempt,
-    new_socket,
-    snapshot_of,
-)
+from tests.bind.netns import Worker
+from tests.bind.oracle import FACTS as NAMESPACE
+from tests.bind.oracle import OTHER_UID, snapshot_of
 
 
 @pytest.mark.parametrize(
