@@ -155,7 +155,7 @@ def _blocker(judged: Judged, port: Port | None) -> Blocker:
         count, holders, frees_in_s = 1, owner.holders, owner.frees_in_s
     else:
         count, frees_in_s = owner.count, owner.last_frees_in_s
-        inodes = set(owner.inodes)
+        inodes = set(owner.inodes or ())
         connections = port.connections if port is not None and port.connections and inodes else ()
         found: dict[Holder, None] = {}
         for socket in connections:
