@@ -211,6 +211,41 @@ class Netns(NamedTuple):
     name: str | None
 
 
+class OwnAddress(NamedTuple):
+    """An address, or a whole network, that the host takes for its own.
+
+    `network` is written as in ``127.0.0.0/8`` or ``10.1.2.3/32``, or the broadcast
+    address of a network; `tentative` is an IPv6 address whose duplicate detection still runs.
+    """
+
+    network: str
+    device: str | None = None
+    tentative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What the answer depends on besides the sockets. None is: not seen.
+
+    `uid` is the caller's file-system uid, `net_bind_service` whether the caller has
+    CAP_NET_BIND_SERVICE over the network namespace. `port_range` is ip_local_port_range, both
+    ends included; `reserved_ports` are the (first, last) pairs of ip_local_reserved_ports.
+    """
+
+    uid: int | None = None
+    net_bind_service: bool | None = None
+    unprivileged_port_start: int | None = None
+    ipv6: bool | None = None
+    bindv6only: bool | None = None
+    nonlocal_bind_ipv4: bool | None = None
+    nonlocal_bind_ipv6: bool | None = None
+    port_range: tuple[int, int] | None = None
+    reserved_ports: tuple[tuple[int, int], ...] = ()
+    autobind_reuse: bool | None = None
+    addresses: tuple[OwnAddress, ...] | None = None
+    devices: frozenset[str] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One look at the host. It is not a point in time: a dump takes milliseconds."""
@@ -223,6 +258,7 @@ class Snapshot:
     ports: tuple[Port, ...]
     gaps: tuple[Gap, ...] = ()
     only_port: int | None = None
+    facts: HostFacts = field(default_factory=HostFacts)
     _by_key: dict[tuple[str, int], Port] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection
 from itertools import chain
 
 from sockwatch.bind.kernels import Quirk
-from sockwatch.bind.model import HostFacts, Outcome, Owner, Rule
+from sockwatch.bind.model import Outcome, Owner, Rule
 from sockwatch.bind.rules import New, judge
-from sockwatch.model import Gap, Snapshot
+from sockwatch.model import Gap, HostFacts, Snapshot
 
 EXHAUSTED = Rule(
     "range-exhausted", "Every port of ip_local_port_range is taken on this address or reserved."

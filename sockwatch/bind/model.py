@@ -6,7 +6,15 @@ from dataclasses import KW_ONLY, dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
-from sockwatch.model import Family, Gap, Holder, Protocol, Socket, SocketGroup, SockwatchError
+from sockwatch.model import (
+    Family,
+    Gap,
+    Holder,
+    Protocol,
+    Socket,
+    SocketGroup,
+    SockwatchError,
+)
 
 Outcome = Literal[
     "ok",
@@ -82,41 +90,6 @@ class BindRequest:
         """The device the socket ends up bound to: the zone of a link-local address wins."""
         zone = self.ip.scope_id if isinstance(self.ip, IPv6Address) else None
         return zone if zone and self.needs_zone else self.device
-
-
-class OwnAddress(NamedTuple):
-    """An address, or a whole network, that the host takes for its own.
-
-    `network` is written as in ``127.0.0.0/8`` or ``10.1.2.3/32``, or the broadcast
-    address of a network; `tentative` is an IPv6 address whose duplicate detection still runs.
-    """
-
-    network: str
-    device: str | None = None
-    tentative: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class HostFacts:
-    """What the answer depends on besides the sockets. None is: not seen.
-
-    `uid` is the caller's file-system uid, `net_bind_service` whether the caller has
-    CAP_NET_BIND_SERVICE over the network namespace. `port_range` is ip_local_port_range, both
-    ends included; `reserved_ports` are the (first, last) pairs of ip_local_reserved_ports.
-    """
-
-    uid: int | None = None
-    net_bind_service: bool | None = None
-    unprivileged_port_start: int | None = None
-    ipv6: bool | None = None
-    bindv6only: bool | None = None
-    nonlocal_bind_ipv4: bool | None = None
-    nonlocal_bind_ipv6: bool | None = None
-    port_range: tuple[int, int] | None = None
-    reserved_ports: tuple[tuple[int, int], ...] = ()
-    autobind_reuse: bool | None = None
-    addresses: tuple[OwnAddress, ...] | None = None
-    devices: frozenset[str] | None = None
 
 
 class Rule(NamedTuple):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
-from sockwatch.bind.model import BindRequest, HostFacts, Outcome, OwnAddress, Rule
-from sockwatch.model import Gap
+from sockwatch.bind.model import BindRequest, Outcome, Rule
+from sockwatch.model import Gap, HostFacts, OwnAddress
 
 NO_IPV6 = Rule("no-ipv6", "This kernel has no IPv6.")
 NO_DEVICE = Rule("no-device", "There is no such network device.")

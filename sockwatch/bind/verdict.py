@@ -11,7 +11,6 @@ from sockwatch.bind.model import (
     BindRequest,
     Blocker,
     Condition,
-    HostFacts,
     Outcome,
     Owner,
     Rule,
@@ -22,7 +21,7 @@ from sockwatch.bind.overlap import place
 from sockwatch.bind.preconditions import effective_v6only, find_refusal
 from sockwatch.bind.rules import Judged, New, judge
 from sockwatch.bind.shortcut import FORGOTTEN, forgotten, remembered
-from sockwatch.model import Gap, Holder, Port, Snapshot, Socket, SockwatchError
+from sockwatch.model import Gap, Holder, HostFacts, Port, Snapshot, Socket, SockwatchError
 
 UDP_SLOT = 10  # sockets in a UDP hash slot above which the kernel scans its second table
 
@@ -56,7 +55,7 @@ def explain_bind(
 
     Raises SockwatchError if the snapshot was taken of another port only.
     """
-    facts = facts or HostFacts()
+    facts = facts or snapshot.facts
     if snapshot.only_port is not None and snapshot.only_port != request.port:
         raise SockwatchError(
             f"The snapshot holds port {snapshot.only_port} only, not {request.port or 'all ports'}."

@@ -63,7 +63,7 @@ class Leftovers:
         self._scanned_at = -AGAIN_AFTER_S
 
     def scan(self, inodes: set[int]) -> HolderScan:
-        """Holders as scan() finds them; none for inodes that it did not find lately."""
+        """Every holder, as a walk finds them; none for inodes that it did not find lately."""
         if not inodes:
             return HolderScan({}, 0)
         now = time.monotonic()

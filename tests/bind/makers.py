@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sockwatch.bind import BindRequest, HostFacts, OwnAddress
-from sockwatch.model import Port, ReuseFlags, Snapshot, Socket, SocketGroup
+from sockwatch.bind import BindRequest
+from sockwatch.model import HostFacts, OwnAddress, Port, ReuseFlags, Snapshot, Socket, SocketGroup
 from tests.bind.oracle import snapshot_of
 
 FACTS = HostFacts(

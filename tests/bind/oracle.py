@@ -16,12 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from sockwatch.bind import BindRequest, HostFacts, OwnAddress
+from sockwatch.bind import BindRequest
 from sockwatch.model import (
     TCP_STATES,
     UDP_STATES,
     Family,
+    HostFacts,
     Netns,
+    OwnAddress,
     Port,
     Protocol,
     ReuseFlags,

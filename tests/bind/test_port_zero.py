@@ -8,8 +8,8 @@ from itertools import product
 
 import pytest
 
-from sockwatch.bind import BindRequest, HostFacts, explain_bind
-from sockwatch.model import Port, Protocol
+from sockwatch.bind import BindRequest, explain_bind
+from sockwatch.model import HostFacts, Port, Protocol
 from tests.bind.calls import attempt, new_socket
 from tests.bind.makers import FACTS, UNKNOWN, request, snapshot, socket
 from tests.bind.netns import Worker, as_user, set_sysctl

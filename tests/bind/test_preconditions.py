@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sockwatch.bind import BindRequest, HostFacts, explain_bind
+from sockwatch.bind import BindRequest, explain_bind
+from sockwatch.model import HostFacts
 from tests.bind.calls import attempt, new_socket
 from tests.bind.makers import FACTS, request, snapshot, socket
 from tests.bind.netns import Worker
