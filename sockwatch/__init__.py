@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from sockwatch.bind import (
+    BindRequest,
+    Blocker,
+    Condition,
+    Rule,
+    Verdict,
+    explain_bind,
+    matrix,
+)
 from sockwatch.model import (
     Gap,
     Holder,
+    HostFacts,
     KernelError,
     Netns,
     Port,
@@ -18,19 +28,27 @@ from sockwatch.model import (
 )
 
 __all__ = [
+    "BindRequest",
+    "Blocker",
+    "Condition",
     "Gap",
     "Holder",
+    "HostFacts",
     "KernelError",
     "Netns",
     "Port",
     "Process",
     "ReuseFlags",
+    "Rule",
     "Snapshot",
     "Socket",
     "SocketGroup",
     "SockwatchError",
     "TimeWait",
+    "Verdict",
     "__version__",
+    "explain_bind",
+    "matrix",
     "take_snapshot",
 ]
 

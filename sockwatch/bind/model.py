@@ -112,6 +112,16 @@ class Condition(NamedTuple):
     question: str
 
 
+class Cause(NamedTuple):
+    id: str
+    text: str
+
+
+class Fix(NamedTuple):
+    text: str
+    command: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """An owner that makes, or (`certain` False) may make, the answer EADDRINUSE.
@@ -147,3 +157,6 @@ class Verdict:
     blockers: tuple[Blocker, ...] = ()
     conditions: tuple[Condition, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    cause: Cause | None = None
+    fixes: tuple[Fix, ...] = ()
+    frees_in_s: float | None = None

@@ -49,6 +49,10 @@ def _run(arguments: list[str]) -> int:
         return screen.run(options)
     # A reader that goes away ends us in silence, as a pipe wants.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if options.command == "why":
+        from sockwatch.cli import why
+
+        return why.run(options)
     from sockwatch.cli import ports
 
     return ports.run(options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import pwd
 import sys
 from typing import Final, NoReturn
 
@@ -83,7 +84,39 @@ def parser() -> Parser:
     ports.add_argument("-h", "--help", action="help", help="show this help and end")
     ports.add_argument("filter", metavar="FILTER", nargs="*", help="show only what matches")
     ports.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
+    why = commands.add_parser(
+        "why",
+        help="would this bind, what is in the way, why, what to do",
+        description="Would bind() and listen() succeed now? Nothing is bound to find out.",
+        epilog="Ends with 0 if both would succeed, 1 if not, 3 if it depends.",
+        formatter_class=_formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    _plain(why)
+    why.add_argument("-h", "--help", action="help", help="show this help and end")
+    why.add_argument(
+        "endpoint",
+        metavar="[ADDRESS:]PORT",
+        help="8080, 127.0.0.1:8080, [::1]:8080, localhost:http",
+    )
+    why.add_argument("--udp", action="store_true", help="a UDP socket; TCP is the default")
+    why.add_argument("--reuseaddr", action="store_true", help="with SO_REUSEADDR")
+    why.add_argument("--reuseport", action="store_true", help="with SO_REUSEPORT")
+    why.add_argument("--v6only", action="store_true", help="with IPV6_V6ONLY")
+    why.add_argument("--uid", type=_uid, metavar="UID", help="as this user; you are the default")
+    why.add_argument("--device", metavar="IF", help="bound to this network device")
+    why.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
     return top
+
+
+def _uid(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) < 2**32:
+        return int(text)
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no user and no uid") from None
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
+from sockwatch.bind import BindRequest, Blocker
 from sockwatch.model import Gap, Holder, Port, Snapshot, Socket
+from sockwatch.view.verdict import Answer
 
 SCHEMA: Final = 1
 
@@ -81,4 +83,62 @@ def _holder(holder: Holder) -> dict[str, Any]:
         "command": process and process.command,
         "user": process and process.user,
         "start_time": process and round(process.start_time, 2),
+    }
+
+
+def verdict_document(answer: Answer) -> dict[str, Any]:
+    """The verdict as one JSON document."""
+    verdict, request = answer.verdict, answer.verdict.request
+    return {
+        "schema": SCHEMA,
+        "kernel": verdict.kernel,
+        "request": {
+            name: getattr(request, name)
+            for name in (
+                "protocol",
+                "address",
+                "port",
+                "reuseaddr",
+                "reuseport",
+                "v6only",
+                "uid",
+                "device",
+            )
+        },
+        "bind": verdict.bind,
+        "listen": verdict.listen,
+        "matrix": [
+            {"reuseaddr": pair[0], "reuseport": pair[1], "bind": each.bind, "listen": each.listen}
+            for pair, each in answer.matrix.items()
+        ],
+        "reason": verdict.reason and verdict.reason._asdict(),
+        "blockers": [_blocker(blocker, request) for blocker in verdict.blockers],
+        "conditions": [
+            {"question": c.question, "unknown": c.unknown, "yes": c.yes, "no": c.no}
+            for c in verdict.conditions
+        ],
+        "cause": verdict.cause and verdict.cause._asdict(),
+        "fixes": [fix._asdict() for fix in verdict.fixes],
+        "frees_in_s": verdict.frees_in_s,
+        "gaps": [_gap(gap) for gap in verdict.gaps],
+    }
+
+
+def _blocker(blocker: Blocker, request: BindRequest) -> dict[str, Any]:
+    owner = blocker.owner
+    peer = owner.peer_address if isinstance(owner, Socket) else None
+    return {
+        "protocol": request.protocol,
+        "address": owner.address,
+        "port": request.port,
+        "peer": peer and {"address": peer, "port": getattr(owner, "peer_port", None)},
+        "state": owner.state,
+        "count": blocker.count,
+        "reuseaddr": owner.flags.reuseaddr,
+        "reuseport": owner.flags.reuseport,
+        "uid": owner.uid,
+        "holders": [_holder(holder) for holder in blocker.holders],
+        "rule": blocker.rule._asdict(),
+        "certain": blocker.certain,
+        "frees_in_s": blocker.frees_in_s,
     }

@@ -11,6 +11,7 @@ from typing import Final, Self
 from sockwatch.kernel import gaps as gap
 from sockwatch.kernel import holders, host, proc_net, reuse_flags, sock_diag
 from sockwatch.kernel.bpf_look import BpfLook, BpfReader
+from sockwatch.kernel.facts import read_facts
 from sockwatch.kernel.inet_diag import ALL_STATES, STATE_TIME_WAIT
 from sockwatch.kernel.owners import OwnerTable, owner_table
 from sockwatch.kernel.packed_sockets import PackedSockets
@@ -19,6 +20,7 @@ from sockwatch.kernel.row_decoder import RowDecoder
 from sockwatch.model import (
     Gap,
     Holder,
+    HostFacts,
     KernelError,
     Port,
     Protocol,
@@ -32,6 +34,7 @@ from sockwatch.model import (
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("tcp", "udp")
 # States in which a socket without an fd waits for accept(); in the others its fd was closed.
 UNACCEPTED_STATES: Final = frozenset({"SYN_RECV", "ESTABLISHED", "CLOSE_WAIT"})
+FACTS_MAX_AGE_S: Final = 3.0
 
 Holders = Mapping[int, tuple[Holder, ...]]
 
@@ -48,6 +51,8 @@ class SnapshotReader:
         self._memory = reuse_flags.Memory()
         self._bpf = BpfReader()
         self._leftovers = holders.Leftovers()
+        self._facts = HostFacts()
+        self._facts_of: tuple[int, float] | None = None  # network namespace, time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +123,19 @@ class SnapshotReader:
             ports=tuple(ports),
             gaps=tuple(gaps),
             only_port=port,
+            facts=self._host_facts(namespace.inode),
         )
+
+    def _host_facts(self, netns_inode: int) -> HostFacts:
+        """They change seldom and cost several milliseconds."""
+        now = time.monotonic()
+        if (
+            self._facts_of is None
+            or self._facts_of[0] != netns_inode
+            or now - self._facts_of[1] > FACTS_MAX_AGE_S
+        ):
+            self._facts, self._facts_of = read_facts(), (netns_inode, now)
+        return self._facts
 
     def _dump(
         self, protocol: Protocol, port: int | None, *, with_bpf: bool

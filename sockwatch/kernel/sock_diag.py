@@ -6,9 +6,7 @@ ours hands each received buffer to a RowDecoder and turns every errno into a Ker
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +16,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nlsocket import Marshal
 
 from sockwatch.kernel import inet_diag
+from sockwatch.kernel.event_loop import outside_event_loop
 from sockwatch.kernel.inet_diag import ALL_STATES
 from sockwatch.kernel.row_decoder import RowDecoder
 from sockwatch.model import Family, KernelError
@@ -56,29 +55,7 @@ def dump(decoder: RowDecoder, states: int = ALL_STATES, port: int | None = None)
             (inet_diag.SOCK_DIAG_BY_FAMILY, inet_diag.udp_request(family, port))
             for family in families
         ]
-    _outside_event_loop(requests, decoder)
-
-
-def _outside_event_loop(requests: list[tuple[int, bytes]], decoder: RowDecoder) -> None:
-    """Run the requests; in a thread if this one runs an event loop, which pyroute2 cannot share."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        _run(requests, decoder)
-        return
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            _run(requests, decoder)
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            failures.append(error)
-
-    thread = threading.Thread(target=work, name="sock_diag")
-    thread.start()
-    thread.join()
-    for failure in failures:
-        raise failure
+    outside_event_loop(lambda: _run(requests, decoder))
 
 
 def _run(requests: list[tuple[int, bytes]], decoder: RowDecoder) -> None:

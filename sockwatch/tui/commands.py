@@ -116,8 +116,16 @@ MAIN_COMMANDS = (
     ),
     COPY,
 )  # fmt: skip
-BACK = Command("back", ("escape",), "app.leave_screen", "Back", "Back to where you were", "back")
-DETAILS_COMMANDS = (BACK, COPY)
+BACK = Command("back", ("escape",), "screen.back", "Back", "Back to where you were", "back")
+EDIT = Command(
+    "edit",
+    ("e",),
+    "screen.edit",
+    "Edit the request",
+    "Change the address, flags, user or device of the bind in question",
+    "edit bind",
+)
+DETAILS_COMMANDS = (BACK, EDIT, COPY)
 HELP_COMMANDS = (
     Command(
         "back",
@@ -130,5 +138,5 @@ HELP_COMMANDS = (
 )
 
 MAIN_FOOTER = (HELP, FILTER, SORT, DETAILS, PAUSE, QUIT)
-DETAILS_FOOTER = (HELP, BACK, PAUSE, QUIT)
+DETAILS_FOOTER = (HELP, EDIT, BACK, PAUSE, QUIT)
 HELP_FOOTER = HELP_COMMANDS

@@ -6,14 +6,25 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sockwatch.view import holders, names
 from sockwatch.view.fit import wrap
+from sockwatch.view.request import request_text
 from sockwatch.view.summary import state_parts, title
 from sockwatch.view.units import plural, spoken_clock, spoken_duration
+from sockwatch.view.verdict import (
+    Answer,
+    by_rule,
+    matrix_line,
+    outcome,
+    restart_request,
+)
 from sockwatch.view.warnings import warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sockwatch.bind import BindRequest
     from sockwatch.model import Holder, Port, Snapshot, Socket, SocketGroup
+
+SHOWN_BLOCKERS = 6
 
 Kind = Literal["title", "section", "text", "process", "gap"]
 
@@ -38,13 +49,55 @@ class DetailLine(NamedTuple):
 
 
 def details(
-    port: Port, snapshot: Snapshot, width: int, signs: TreeSigns = UNICODE_TREE
+    port: Port,
+    snapshot: Snapshot,
+    width: int,
+    signs: TreeSigns = UNICODE_TREE,
+    request: BindRequest | None = None,
 ) -> list[DetailLine]:
-    """Everything but the sockets in `port.connections`, which may be many."""
-    return list(_lines(port, snapshot, width, signs))
+    """Everything but the sockets in `port.connections`, which may be many.
+
+    The verdict is for `request`, or for a restart of the port's server.
+    """
+    return list(_lines(port, snapshot, width, signs, request or restart_request(port)))
 
 
-def _lines(port: Port, snapshot: Snapshot, width: int, signs: TreeSigns) -> Iterator[DetailLine]:
+def verdict_lines(request: BindRequest, snapshot: Snapshot, width: int) -> list[DetailLine]:
+    """What the request would get with each choice of flags, what is in the way, and why."""
+    return list(_verdict(request, snapshot, width))
+
+
+def _verdict(request: BindRequest, snapshot: Snapshot, width: int) -> Iterator[DetailLine]:
+    answer = Answer.to(request, snapshot)
+    verdict = answer.verdict
+    yield DetailLine("section", f"bind {request_text(request)} would get {outcome(verdict)}")
+    yield DetailLine("text", f"  {matrix_line(answer)}")
+    if verdict.reason is not None:
+        yield from _wrapped("text", verdict.reason.text, width)
+    for rule, lines in by_rule(verdict.blockers, SHOWN_BLOCKERS):
+        yield from _wrapped("text", rule, width)
+        for line in lines:
+            yield from _wrapped("gap", f"  {line}", width)
+    for condition in verdict.conditions:
+        text = f"{condition.question} yes: {condition.yes}, no: {condition.no}"
+        yield from _wrapped("gap", text, width)
+    if verdict.cause is not None:
+        yield from _wrapped("text", verdict.cause.text, width)
+    for fix in verdict.fixes:
+        yield from _wrapped("text", f"- {fix.text}", width)
+        if fix.command:
+            yield DetailLine("process", f"      {fix.command}")
+
+
+def _wrapped(kind: Kind, text: str, width: int) -> Iterator[DetailLine]:
+    indent = " " * (len(text) - len(text.lstrip()))
+    lines = wrap(text.lstrip(), width, f"  {indent}", f"    {indent}")
+    yield from (DetailLine(kind, line) for line in lines)
+
+
+def _lines(
+    port: Port, snapshot: Snapshot, width: int, signs: TreeSigns, request: BindRequest
+) -> Iterator[DetailLine]:
     yield DetailLine("title", title(port))
     for warning in warnings(port, snapshot.time):
         yield from (DetailLine("gap", line) for line in wrap(warning, width, " ", "   "))
@@ -63,6 +116,7 @@ def _lines(port: Port, snapshot: Snapshot, width: int, signs: TreeSigns) -> Iter
     if port.connections is None and port.groups:
         yield DetailLine("section", "groups of sockets")
         yield from (DetailLine("text", f"  {_group(group)}") for group in port.groups)
+    yield from _verdict(request, snapshot, width)
     if snapshot.gaps:
         yield DetailLine("section", "not seen")
         for gap in snapshot.gaps:

@@ -10,13 +10,15 @@ from typing import NamedTuple
 import pytest
 
 from sockwatch.bind import BindRequest, explain_bind
+from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import Snapshot
 from tests.bind.histories import without_flags
 from tests.bind.netns import run_in_netns
-from tests.bind.oracle import FACTS, FIRST_PORT, Shared, Stage, read_snapshot
+from tests.bind.oracle import FIRST_PORT, Shared, Stage
 from tests.bind.states import Case, all_cases, build
 
 CHUNK = 10_000  # ports of one namespace
+BATCH = 50  # cases that one look sees
 SAMPLE_STEP = 13  # coprime to every factor of the product, so that it meets all values of each
 
 
@@ -35,32 +37,40 @@ class Judged(NamedTuple):
 
 
 def judge_all(cases: Sequence[Case]) -> list[Judged]:
+    """Batches of cases, each on a port of its own, that one look at the host sees together."""
     shared = Shared()
     judged = []
-    for port, case in enumerate(cases, FIRST_PORT):
-        stage = Stage(case.protocol, port, shared)
-        try:
-            build(stage, case)
-            judged.append(_judge(stage, case))
-        finally:
-            stage.close()
+    with SnapshotReader() as reader:
+        for start in range(0, len(cases), BATCH):
+            batch = list(enumerate(cases[start : start + BATCH], FIRST_PORT + start))
+            stages = [Stage(case.protocol, port, shared) for port, case in batch]
+            try:
+                for stage, (_, case) in zip(stages, batch, strict=True):
+                    build(stage, case)
+                snapshot = reader.take()
+                for stage, (_, case) in zip(stages, batch, strict=True):
+                    judged.append(_judge(stage, case, snapshot))
+            finally:
+                for stage in stages:
+                    stage.close()
     return judged
 
 
-def _judge(stage: Stage, case: Case) -> Judged:
+def _judge(stage: Stage, case: Case, seen: Snapshot) -> Judged:
     request = BindRequest(
         case.protocol, case.second.text, stage.port, reuseaddr=case.second_flags[0],
         reuseport=case.second_flags[1], v6only=case.second.v6only, uid=case.second_uid,
     )  # fmt: skip
-    snapshot = read_snapshot(stage)
-    verdict = explain_bind(request, snapshot, FACTS)
+    port = seen.port(case.protocol, stage.port)
+    snapshot = replace(seen, ports=() if port is None else (port,))
+    verdict = explain_bind(request, snapshot)
     return Judged(
         case,
         (verdict.bind, verdict.listen),
         len(verdict.conditions),
         stage.ask(request),
-        explain_bind(request, without_flags(snapshot), FACTS).bind,
-        explain_bind(request, _without_v6only(snapshot), FACTS).bind,
+        explain_bind(request, without_flags(snapshot)).bind,
+        explain_bind(request, _without_v6only(snapshot)).bind,
     )
 
 

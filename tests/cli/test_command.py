@@ -40,7 +40,9 @@ def listener(netns: None) -> socket.socket:
     return sock
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("help", []), ("ports-help", ["ports"])])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("help", []), ("ports-help", ["ports"]), ("why-help", ["why"])]
+)
 def test_help(name: str, arguments: list[str]) -> None:
     done = run(*arguments, "--help", COLUMNS="200", FORCE_COLOR="1")
     golden = GOLDEN / f"{name}.txt"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import select
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 
@@ -24,6 +30,7 @@ HOSTILE = [
     b"new\nline\ttab\rreturn",
     b"x" * 4096,
 ]
+FOREIGN = (b"\x1b]0;PWNED", b"\x1b[31mred", b"\xc2\x9b", b"\x9b31m", "\u202e".encode(), b"\xff")
 SERVER = """
 import ctypes, socket, sys
 ctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv[1]), 0, 0, 0)
@@ -71,3 +78,54 @@ def test_clean(text: bytes) -> None:
     assert len(cleaned) <= 40
     assert clean(cleaned, 40) == cleaned
     assert clean(os.fsdecode(text), 40) == cleaned
+
+
+def test_the_screen_on_a_real_terminal(server: bytes) -> None:
+    """What the program writes to its terminal holds none of the bytes."""
+    with Sockwatch() as screen:
+        screen.wait_for(b"8080")
+        screen.press(b"\r")
+        screen.wait_for(b"LISTEN")
+        screen.press(b"q")
+        output = screen.end()
+    for foreign in FOREIGN:
+        assert foreign not in output
+
+
+class Sockwatch:
+    """`sockwatch` under a pseudo-terminal of 80x24."""
+
+    def __enter__(self) -> Self:
+        self._pid, self._fd = pty.fork()
+        if self._pid == 0:
+            os.environ.update(TERM="xterm-256color", LINES="24", COLUMNS="80")
+            os.execv(sys.executable, [sys.executable, "-m", "sockwatch", "--interval", "0.2"])  # noqa: S606
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        self._output = b""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def _read(self) -> bool:
+        try:
+            part = os.read(self._fd, 65536)
+        except OSError:  # EIO: the program has ended
+            return False
+        self._output += part
+        return bool(part)
+
+    def wait_for(self, text: bytes) -> None:
+        while text not in self._output:
+            ready = select.select([self._fd], [], [], 20)[0]
+            assert ready, f"{text!r} did not come"
+            assert self._read(), f"the program ended: {self._output!r}"
+
+    def press(self, key: bytes) -> None:
+        os.write(self._fd, key)
+
+    def end(self) -> bytes:
+        while self._read():
+            pass
+        assert os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1]) == 0
+        return self._output

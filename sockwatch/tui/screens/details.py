@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from sockwatch.bind import BindRequest
+from sockwatch.model import SockwatchError
 from sockwatch.tui.commands import DETAILS_COMMANDS, DETAILS_FOOTER, MOVE_COMMANDS, bindings
 from sockwatch.tui.messages import Copied
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.header_bar import HeaderBar
+from sockwatch.tui.widgets.request_bar import RequestBar
 from sockwatch.tui.widgets.socket_list import SocketList
 from sockwatch.tui.widgets.status_line import StatusLine
+from sockwatch.view.request import HELP, parse_request, request_text
+from sockwatch.view.verdict import restart_request
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from sockwatch.model import Port, Snapshot
     from sockwatch.tui.symbols import Symbols
+
+HINT = f"Enter keep  Esc undo   {HELP}"
 
 
 class DetailsScreen(BaseScreen):
@@ -30,15 +37,19 @@ class DetailsScreen(BaseScreen):
         super().__init__(symbols)
         self._port = port
         self._first = snapshot
+        self._request: BindRequest | None = None
+        self._latest = snapshot
         self.watched_port = port.number
 
     def compose(self) -> ComposeResult:
         yield HeaderBar()
         yield SocketList()
         yield StatusLine()
+        yield RequestBar()
         yield FooterBar(DETAILS_FOOTER)
 
     def ready(self) -> None:
+        self.query_one(RequestBar).display = False
         self._show(self._port, self._first)
 
     @property
@@ -52,15 +63,23 @@ class DetailsScreen(BaseScreen):
     def show(self, snapshot: Snapshot) -> None:
         port = snapshot.port(*self._port.key)
         if port is None:
+            self._latest = snapshot
             self.query_one(HeaderBar).show(snapshot, self.subject)
-            self.list.show_text(f"{self.subject}  no socket is on this port any more")
+            title = f"{self.subject}  no socket is on this port any more"
+            self.list.show_free(title, self.request, snapshot)
             self._show_place()
         else:
             self._show(port, snapshot)
 
+    @property
+    def request(self) -> BindRequest:
+        """The bind in question: as it was typed, else a restart of the port's server."""
+        return self._request or restart_request(self._port)
+
     def _show(self, port: Port, snapshot: Snapshot) -> None:
+        self._port, self._latest = port, snapshot
         self.query_one(HeaderBar).show(snapshot, self.subject)
-        self.list.show(port, snapshot)
+        self.list.show(port, snapshot, self._request)
         self._show_place()
 
     def _show_place(self) -> None:
@@ -83,3 +102,40 @@ class DetailsScreen(BaseScreen):
         if text:
             self.app.copy_to_clipboard(text)
             self.app.post_message(Copied(text))
+
+    def action_edit(self) -> None:
+        bar = self.query_one(RequestBar)
+        if not bar.display:
+            self.query_one(StatusLine).display = False
+            bar.box.value = request_text(self.request)
+            bar.open()
+            bar.box.cursor_position = len(bar.box.value)
+            self.query_one(FooterBar).show_hint(HINT)
+
+    def on_request_bar_typed(self, event: RequestBar.Typed) -> None:
+        if not self.query_one(RequestBar).display:
+            return
+        try:
+            self._request = parse_request(event.text, self._port.protocol, self._port.number)
+        except SockwatchError as error:
+            self.query_one(FooterBar).show_hint(f"! {error}", "-bad")
+            return
+        self.query_one(FooterBar).show_hint(HINT)
+        self.show(self._latest)
+
+    def on_input_bar_done(self) -> None:
+        self._close_bar()
+
+    async def action_back(self) -> None:
+        """Leave the line that is being typed, else the screen."""
+        if self.query_one(RequestBar).display:
+            self._request = None
+            self._close_bar()
+            self.show(self._latest)
+        else:
+            await self.run_action("app.leave_screen")
+
+    def _close_bar(self) -> None:
+        self.query_one(RequestBar).close()
+        self.query_one(StatusLine).display = True
+        self.query_one(FooterBar).show_hint("")

@@ -17,8 +17,8 @@ from sockwatch.tui.widgets.port_table import PortTable
 from sockwatch.tui.widgets.status_line import StatusLine
 from sockwatch.view.filter import Filter
 from sockwatch.view.marks import Marks
+from sockwatch.view.panel import panel
 from sockwatch.view.sorting import Order, sort_ports
-from sockwatch.view.summary import summary
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -103,7 +103,7 @@ class MainScreen(BaseScreen):
         if snapshot is None:
             return
         port = table.port
-        self.query_one(Panel).show(summary(port, snapshot) if port else self._empty(snapshot))
+        self.query_one(Panel).show(panel(port, snapshot) if port else self._empty(snapshot))
         left = f"{table.cursor + 1 if port else 0} of {table.total}"
         if self._filter.text.strip():
             left += f" ({len(snapshot.ports)} ports)  filter {self._filter.text.strip()}"
@@ -174,7 +174,7 @@ class MainScreen(BaseScreen):
         self._show_rows()
         self._show_hint()
 
-    def on_filter_bar_done(self) -> None:
+    def on_input_bar_done(self) -> None:
         self._close_filter()
 
     def _close_filter(self) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
-from sockwatch.view.details import DetailLine, details
+from sockwatch.view.details import DetailLine, details, verdict_lines
 from sockwatch.view.fit import fit
 from sockwatch.view.socket_columns import socket_columns_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sockwatch.bind import BindRequest
     from sockwatch.model import Port, Snapshot, Socket
     from sockwatch.tui.widgets.lines import Line
     from sockwatch.view.columns import Column
@@ -28,8 +29,8 @@ class SocketList(ScrollLines):
         self._sockets: Sequence[Socket] = ()
         self._now = 0.0
 
-    def show(self, port: Port, snapshot: Snapshot) -> None:
-        above = details(port, snapshot, self._text_width(), self.symbols.tree)
+    def show(self, port: Port, snapshot: Snapshot, request: BindRequest | None) -> None:
+        above = details(port, snapshot, self._text_width(), self.symbols.tree, request)
         sockets = port.connections or ()
         if sockets:
             above += [DetailLine("text", ""), DetailLine("section", "")]
@@ -39,8 +40,10 @@ class SocketList(ScrollLines):
         # Before the first layout the widget has no size, but the screen has.
         return (self.size.width or self.app.size.width) - 1
 
-    def show_text(self, *lines: str) -> None:
-        self._replace([DetailLine("text", line) for line in lines], (), self._now)
+    def show_free(self, title: str, request: BindRequest, snapshot: Snapshot) -> None:
+        """A port on which no socket is any more."""
+        verdict = verdict_lines(request, snapshot, self._text_width())
+        self._replace([DetailLine("title", title), *verdict], (), snapshot.time)
 
     def _replace(self, above: list[DetailLine], sockets: Sequence[Socket], now: float) -> None:
         if self._sockets and sockets and self.cursor >= len(self._above):

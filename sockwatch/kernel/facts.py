@@ -1,0 +1,120 @@
+"""What a bind depends on besides the sockets: addresses, sysctls, privilege, devices."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from sockwatch.kernel.event_loop import outside_event_loop
+from sockwatch.model import HostFacts, OwnAddress
+from sockwatch.text import NAME_LIMIT, clean
+
+LOCAL_TABLE: Final = 255  # RT_TABLE_LOCAL: what the kernel itself asks whether an address is local
+RTN_LOCAL, RTN_BROADCAST = 2, 3
+IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x08, 0x40
+CAP_NET_BIND_SERVICE: Final = 10
+NS_GET_USERNS: Final = 0xB701  # ioctl_ns(2)
+
+
+def read_facts() -> HostFacts:
+    """The facts for this thread's network namespace; None where one cannot be read."""
+    return HostFacts(
+        uid=os.geteuid(),
+        net_bind_service=_may_bind_low_ports(),
+        unprivileged_port_start=_number("ipv4/ip_unprivileged_port_start"),
+        ipv6=os.path.exists("/proc/net/if_inet6"),
+        bindv6only=_switch("ipv6/bindv6only"),
+        nonlocal_bind_ipv4=_switch("ipv4/ip_nonlocal_bind"),
+        nonlocal_bind_ipv6=_switch("ipv6/ip_nonlocal_bind"),
+        port_range=_port_range(),
+        reserved_ports=_reserved(_sysctl("ipv4/ip_local_reserved_ports") or ""),
+        autobind_reuse=_switch("ipv4/ip_autobind_reuse"),
+        addresses=outside_event_loop(_addresses),
+        devices=frozenset(clean(name, NAME_LIMIT) for _, name in socket.if_nameindex()),
+    )
+
+
+def _sysctl(name: str) -> str | None:
+    try:
+        with open(f"/proc/sys/net/{name}") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def _number(name: str) -> int | None:
+    text = _sysctl(name)
+    return int(text) if text is not None and text.isdigit() else None
+
+
+def _switch(name: str) -> bool | None:
+    number = _number(name)
+    return None if number is None else number != 0
+
+
+def _port_range() -> tuple[int, int] | None:
+    numbers = (_sysctl("ipv4/ip_local_port_range") or "").split()
+    return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else None
+
+
+def _reserved(text: str) -> tuple[tuple[int, int], ...]:
+    """``8080,9000-9010`` as pairs of the first and the last port."""
+    pairs = (part.partition("-") for part in text.split(",") if part)
+    return tuple((int(first), int(last or first)) for first, _, last in pairs)
+
+
+def _may_bind_low_ports() -> bool | None:
+    """Whether we have CAP_NET_BIND_SERVICE where our network namespace belongs to."""
+    try:
+        with open("/proc/thread-self/status") as file:
+            effective = next(line for line in file if line.startswith("CapEff:"))
+        if not int(effective.split()[1], 16) >> CAP_NET_BIND_SERVICE & 1:
+            return False
+        with open("/proc/thread-self/ns/net") as netns:
+            owner = fcntl.ioctl(netns, NS_GET_USERNS)
+        try:
+            return os.fstat(owner).st_ino == os.stat("/proc/thread-self/ns/user").st_ino
+        finally:
+            os.close(owner)
+    except PermissionError:  # it belongs to a user namespace above ours
+        return False
+    except (OSError, StopIteration):
+        return None
+
+
+def _addresses() -> tuple[OwnAddress, ...] | None:
+    """Every address and network that bind() takes for local, or None where netlink is refused."""
+    try:
+        with IPRoute(strict_check=True) as route:
+            return tuple(_own(route))
+    except (OSError, NetlinkError):
+        return None
+
+
+def _own(route: IPRoute) -> Iterator[OwnAddress]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for entry in route.get_routes(family=family, table=LOCAL_TABLE):
+            network = entry.get_attr("RTA_DST")
+            if network is not None and entry["type"] in (RTN_LOCAL, RTN_BROADCAST):
+                yield OwnAddress(
+                    f"{network}/{entry['dst_len']}", _device(entry.get_attr("RTA_OIF"))
+                )
+    # An address under duplicate detection has no route yet.
+    for entry in route.get_addr(family=socket.AF_INET6):
+        flags = entry.get_attr("IFA_FLAGS") or entry["flags"]
+        if flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
+            address = entry.get_attr("IFA_ADDRESS")
+            yield OwnAddress(f"{address}/128", _device(entry["index"]), tentative=True)
+
+
+def _device(index: int | None) -> str | None:
+    try:
+        return None if index is None else clean(socket.if_indextoname(index), NAME_LIMIT)
+    except OSError:
+        return None

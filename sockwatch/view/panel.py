@@ -1,0 +1,35 @@
+"""The panel under the table: what a restart of the port's server would get, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sockwatch.model import Port, Snapshot
+from sockwatch.view.summary import summary
+from sockwatch.view.verdict import (
+    Answer,
+    blockers_line,
+    endpoint,
+    matrix_line,
+    restart_request,
+)
+
+
+def panel(port: Port, snapshot: Snapshot) -> tuple[str, ...]:
+    """The most important line first; what is not about the verdict comes last."""
+    return (*_verdict_lines(port, snapshot), *summary(port, snapshot)[1:])
+
+
+def _verdict_lines(port: Port, snapshot: Snapshot) -> Iterator[str]:
+    request = restart_request(port)
+    answer = Answer.to(request, snapshot)
+    who = "a new server" if port.protocol == "tcp" else "a new socket"
+    yield f"{port.number}/{port.protocol}  {who} on {endpoint(request)} would get"
+    yield matrix_line(answer)
+    verdict = answer.verdict
+    if verdict.blockers:
+        yield blockers_line(verdict.blockers)
+    if verdict.cause is not None:
+        yield verdict.cause.text
+    for fix in verdict.fixes[:1]:
+        yield f"{fix.text}: {fix.command}" if fix.command else fix.text

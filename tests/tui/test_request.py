@@ -1,0 +1,53 @@
+"""Editing the request in the details changes the verdict."""
+
+from __future__ import annotations
+
+from sockwatch.tui.screens.details import DetailsScreen
+from tests.tui.host import Host, screen_lines, shows, wait_for
+from tests.view import build
+from tests.view.build import group, port
+
+
+def leftovers() -> Host:
+    return Host([port(9000, groups=(group("TIME_WAIT", "127.0.0.1", 3, flags=build.A),))])
+
+
+async def test_editing_the_request_changes_the_verdict() -> None:
+    host = leftovers()
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "9000")
+        await pilot.press("enter")
+        await wait_for(pilot, lambda: isinstance(pilot.app.screen, DetailsScreen))
+        await shows(pilot, "bind 0.0.0.0 would get EADDRINUSE")
+        await pilot.press("e", *" reuseaddr")
+        await shows(pilot, "bind 0.0.0.0 reuseaddr would get ok")
+        await pilot.press("enter")
+        await shows(pilot, "3 TIME_WAIT")
+        await shows(pilot, "bind 0.0.0.0 reuseaddr would get ok")
+        await pilot.press("e", "escape")
+        await shows(pilot, "bind 0.0.0.0 would get EADDRINUSE")
+        assert isinstance(pilot.app.screen, DetailsScreen)
+
+
+async def test_a_wrong_request_is_named_and_the_last_verdict_stays() -> None:
+    host = leftovers()
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "9000")
+        await pilot.press("enter")
+        await wait_for(pilot, lambda: isinstance(pilot.app.screen, DetailsScreen))
+        await shows(pilot, "would get EADDRINUSE")
+        await pilot.press("e", *" nonsense")
+        await shows(pilot, "! 'nonsense' is none of reuseaddr")
+        assert "would get EADDRINUSE" in "\n".join(screen_lines(pilot.app))
+
+
+async def test_a_port_that_became_free() -> None:
+    host = leftovers()
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "9000")
+        await pilot.press("enter")
+        await wait_for(pilot, lambda: host.asked[-1] == 9000)
+        host.ports = []
+        await pilot.press("r")
+        await shows(pilot, "no socket is on this port any more")
+        await shows(pilot, "bind 0.0.0.0 would get ok")

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from sockwatch.bind import BindRequest
+from sockwatch.model import Port
+from sockwatch.view.panel import panel
+from sockwatch.view.verdict import Answer, blockers_line, by_rule, matrix_line, restart_request
+from tests.view import build
+from tests.view.build import group, port, socket
+
+
+@pytest.mark.parametrize(
+    ("found", "request_"),
+    [
+        (build.gunicorn(), BindRequest("tcp", "0.0.0.0", 8080, uid=33)),
+        (build.lingering(), BindRequest("tcp", "0.0.0.0", 9000)),
+        (build.java(), BindRequest("tcp", "::", 9100, uid=104)),
+        (build.hidden(), BindRequest("tcp", "::", 3306, v6only=True, uid=0)),
+        (build.dns(), BindRequest("udp", "127.0.0.53", 53, uid=0, device="lo")),
+        (
+            port(53, listeners=(socket("LISTEN", "fe80::1", 53, device="eth0", v6only=True),)),
+            BindRequest("tcp", "fe80::1%eth0", 53, uid=0, device="eth0"),
+        ),
+    ],
+)
+def test_a_restart_asks_for_what_its_server_has(found: Port, request_: BindRequest) -> None:
+    assert restart_request(found) == request_
+
+
+def answer(found: Port) -> Answer:
+    return Answer.to(restart_request(found), build.snapshot([found]))
+
+
+def test_listeners_that_are_alike_are_one_blocker() -> None:
+    found = answer(build.gunicorn())
+    assert blockers_line(found.verdict.blockers) == (
+        "blocked by 4 LISTEN 0.0.0.0:8080 gunicorn(4242) +3, 312 ESTABLISHED,"
+        " 801 TIME_WAIT (last frees in 58 s), 1 more"
+    )
+
+
+def test_the_four_choices_in_one_line() -> None:
+    leftovers = port(80, groups=(group("TIME_WAIT", "10.0.0.1", 3, flags=build.A),))
+    assert matrix_line(answer(leftovers)) == (
+        "plain EADDRINUSE   reuseaddr ok   reuseport EADDRINUSE   both ok"
+    )
+
+
+def test_no_more_lines_than_wanted() -> None:
+    groups = tuple(group("TIME_WAIT", f"10.0.0.{n}", 1, flags=build.A) for n in range(9))
+    ((rule, lines),) = by_rule(answer(port(80, groups=groups)).verdict.blockers, 4)
+    assert "neither SO_REUSEADDR nor SO_REUSEPORT" in rule
+    assert len(lines) == 5
+    assert lines[-1] == "and 5 more"
+
+
+def test_the_panel_puts_the_verdict_first() -> None:
+    found = build.gunicorn()
+    lines = panel(found, build.snapshot([found]))
+    assert lines[0] == "8080/tcp  a new server on 0.0.0.0:8080 would get"
+    assert lines[1].startswith("plain EADDRINUSE   reuseaddr EADDRINUSE")
+    assert lines[2].startswith("blocked by 4 LISTEN")
+    assert any(line.startswith("held by gunicorn(4242) +3") for line in lines)
