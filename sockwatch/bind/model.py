@@ -113,13 +113,17 @@ class Condition(NamedTuple):
 
 
 class Cause(NamedTuple):
+    """Why a blocker is there: an id that stays the same, and a sentence with the evidence."""
+
     id: str
     text: str
 
 
 class Fix(NamedTuple):
+    """Something to do, with the exact command or line of code where there is one."""
+
     text: str
-    command: str | None = None
+    command: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ class Blocker:
     certain: bool
     frees_in_s: float | None
     unknowns: tuple[Unknown, ...]
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,8 @@ class Verdict:
     `listen` is what listen() would answer if bind() succeeded now; None for UDP. `reason` is the
     rule by which bind() fails before or without a blocker; `blockers` are then those that listen()
     would meet. `conditions` is empty unless one of the answers is "depends". `kernel` is the
-    release whose rules were applied.
+    release whose rules were applied. `cause` is that of the blocker that explains most, `fixes` are
+    in the order of what is safest now; `frees_in_s` is when every blocker has gone by itself.
     """
 
     request: BindRequest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sockwatch.bind.causes import with_causes
 from sockwatch.bind.ephemeral import EXHAUSTED, find_port
 from sockwatch.bind.kernels import Quirk, parse_release, quirks_of
 from sockwatch.bind.model import (
@@ -76,7 +77,7 @@ def explain_bind(
         # The owners stay: they are what listen() meets, and bind() once its error is gone.
         judged = replace(judged, bind=refusal.outcome, reason=refusal.rule)
     found = dict.fromkeys((*gaps, *unseen, *judged.gaps))
-    return replace(judged, gaps=tuple(found))
+    return with_causes(replace(judged, gaps=tuple(found)), snapshot)
 
 
 def matrix(

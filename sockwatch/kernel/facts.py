@@ -36,8 +36,15 @@ def read_facts() -> HostFacts:
         reserved_ports=_reserved(_sysctl("ipv4/ip_local_reserved_ports") or ""),
         autobind_reuse=_switch("ipv4/ip_autobind_reuse"),
         addresses=outside_event_loop(_addresses),
-        devices=frozenset(clean(name, NAME_LIMIT) for _, name in socket.if_nameindex()),
+        devices=_devices(),
     )
+
+
+def _devices() -> frozenset[str] | None:
+    try:
+        return frozenset(clean(name, NAME_LIMIT) for _, name in socket.if_nameindex())
+    except OSError:  # the C library asks by netlink
+        return None
 
 
 def _sysctl(name: str) -> str | None:

@@ -6,8 +6,8 @@ import ipaddress
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from sockwatch.units import clock, duration, short_count
 from sockwatch.view import holders, names, warnings
-from sockwatch.view.units import clock, duration, short_count
 
 if TYPE_CHECKING:
     from sockwatch.model import Port, Process, ReuseFlags, Socket, SocketGroup

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from sockwatch.units import plural, spoken_clock, spoken_duration
 from sockwatch.view import holders, names
 from sockwatch.view.fit import wrap
 from sockwatch.view.request import request_text
 from sockwatch.view.summary import state_parts, title
-from sockwatch.view.units import plural, spoken_clock, spoken_duration
 from sockwatch.view.verdict import (
     Answer,
     by_rule,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from sockwatch.view.units import short_count
+from sockwatch.units import short_count
 
 if TYPE_CHECKING:
     from sockwatch.model import Holder, ReuseFlags, Socket

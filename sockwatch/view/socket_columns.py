@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sockwatch.units import clock
 from sockwatch.view import names
 from sockwatch.view.columns import Column, layout
 from sockwatch.view.holders import distinct
-from sockwatch.view.units import clock
 
 if TYPE_CHECKING:
     from sockwatch.model import Socket

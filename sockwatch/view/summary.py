@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sockwatch.units import plural, spoken_clock, spoken_duration
 from sockwatch.view import cells, holders, names
-from sockwatch.view.units import plural, spoken_clock, spoken_duration
 from sockwatch.view.warnings import warnings
 
 if TYPE_CHECKING:

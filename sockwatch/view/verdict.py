@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from sockwatch.bind import BindRequest, Blocker, Verdict, explain_bind, matrix
 from sockwatch.model import Port, Snapshot, Socket
+from sockwatch.units import spoken_clock
 from sockwatch.view import holders, names
-from sockwatch.view.units import spoken_clock
 
 PAIR_NAMES = {
     (False, False): "plain",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sockwatch.model import Port, Process, Socket
+from sockwatch.units import spoken_duration
 from sockwatch.view import holders
-from sockwatch.view.units import spoken_duration
 
 # Workers that one start makes come within seconds of each other.
 ONE_START_S = 5.0

@@ -23,7 +23,7 @@ from sockwatch.tui.screens.details import DetailsScreen
 from sockwatch.tui.screens.help import HelpScreen, help_lines
 from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.symbols import UNICODE
-from sockwatch.tui.widgets.filter_bar import FilterBar
+from sockwatch.tui.widgets.input_bar import InputBar
 from sockwatch.tui.widgets.port_table import PortTable
 from tests.tui.host import Host, screen_lines, shows, wait_for
 from tests.view.build import port, socket
@@ -72,6 +72,7 @@ MAIN = {
 DETAILS = {
     **EVERYWHERE,
     "escape": "main",
+    "e": "typing",
     **dict.fromkeys(["y", "c"], "copied"),
     **dict.fromkeys(["j", "down"], "row 1"),
     **dict.fromkeys(["G", "end", "pagedown", "ctrl+d"], "row 4"),
@@ -163,7 +164,7 @@ def observed(pilot: Pilot[int], host: Host, looks: int, screen: str) -> str:
     assert isinstance(app.screen, BaseScreen)
     if not isinstance(app.screen, KINDS[screen]):
         return {kind: name for name, kind in KINDS.items()}[type(app.screen)]
-    if isinstance(app.screen, MainScreen) and app.screen.query_one(FilterBar).display:
+    if any(bar.display for bar in app.screen.query(InputBar)):
         return "typing"
     text = "\n".join(screen_lines(app))
     if screen == "help":

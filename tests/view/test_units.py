@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sockwatch.view import units
+from sockwatch import units
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from sockwatch.tui.widgets.lines import Line, LineWidget
+from sockwatch.units import plural, short_count
 from sockwatch.view.fit import cell_width, fit
-from sockwatch.view.units import plural, short_count
 
 if TYPE_CHECKING:
     from sockwatch.model import Snapshot

@@ -1,0 +1,72 @@
+"""A blocker with everything that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, Verdict
+from sockwatch.model import Port, Process, Snapshot, Socket
+
+LOOKED_AT = 50  # connections of a port may be 100,000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A blocker with everything that explains it."""
+
+    verdict: Verdict
+    blocker: Blocker
+    port: Port
+    snapshot: Snapshot
+
+    @property
+    def request(self) -> BindRequest:
+        return self.verdict.request
+
+    @property
+    def processes(self) -> list[Process]:
+        """The processes that hold it, parents first; each once."""
+        holders = self.blocker.holders or (() if self.is_server else self.port.holders)
+        found = {h.pid: h.process for h in holders if h.process is not None}
+        return sorted(found.values(), key=lambda p: (p.parent_pid in found, p.pid))
+
+    @property
+    def is_server(self) -> bool:
+        return self.blocker.owner.state in ("LISTEN", "UNCONN")
+
+    @property
+    def who(self) -> str:
+        """``nginx(812)``, ``nginx(812) and 3 more``."""
+        first, *more = self.processes
+        name = f"{first.name}({first.pid})"
+        return f"{name} and {len(more)} more" if more else name
+
+    @property
+    def where(self) -> str:
+        owner = self.blocker.owner
+        address = f"[{owner.address}]" if owner.family == "ipv6" else owner.address
+        return f"{address}:{self.request.port}"
+
+    @property
+    def what(self) -> str:
+        """``TIME_WAIT``, ``801 TIME_WAIT``."""
+        state = self.blocker.owner.state
+        return f"{self.blocker.count} {state}" if self.blocker.count > 1 else state
+
+    def connections(self) -> list[Socket]:
+        """The first few sockets of the port, where the snapshot has them."""
+        found = self.port.connections or ()
+        return [found[place] for place in range(min(LOOKED_AT, len(found)))]
+
+
+Found = tuple[Cause, tuple[Fix, ...]]
+Finder = Callable[[Case], Found | None]
+
+
+def in_ephemeral_range(port: int, snapshot: Snapshot) -> bool:
+    """Whether the kernel may choose the port for an outgoing connection."""
+    facts = snapshot.facts
+    if facts.port_range is None or not facts.port_range[0] <= port <= facts.port_range[1]:
+        return False
+    return not any(first <= port <= last for first, last in facts.reserved_ports)

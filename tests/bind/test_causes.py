@@ -1,0 +1,248 @@
+"""Causes of made-up blockers: what a test cannot make for real, and what must never be advised."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sockwatch.bind import BindRequest, Verdict, explain_bind
+from sockwatch.model import Gap, HostFacts, Port, Process, ReuseFlags, Snapshot
+from tests.view import build
+from tests.view.build import group, holder, port, process, socket
+
+FACTS = HostFacts(uid=0, port_range=(32768, 60999), reserved_ports=((9000, 9010),))
+HIDDEN = (Gap("holders-not-permitted", "the fds of 9 processes may not be read", "root"),)
+
+
+def server(
+    *processes: Process,
+    address: str = "0.0.0.0",
+    flags: ReuseFlags = build.A,
+    protocol: str = "tcp",
+    uid: int = 0,
+    v6only: bool | None = None,
+) -> Port:
+    state = "LISTEN" if protocol == "tcp" else "UNCONN"
+    sock = socket(
+        state,
+        address,
+        8080,
+        protocol=protocol,  # type: ignore[arg-type]
+        flags=flags,
+        uid=uid,
+        v6only=v6only,
+        holders=tuple(map(holder, processes)),
+    )
+    return port(8080, protocol=protocol, listeners=(sock,))  # type: ignore[arg-type]
+
+
+def leftovers(state: str, flags: ReuseFlags, *, mini: bool = False, **options: object) -> Port:
+    clock = (1.0, 40.0) if mini else None
+    return port(
+        8080,
+        groups=(group(state, "127.0.0.1", 3, mini=mini, clock=clock, flags=flags, **options),),  # type: ignore[arg-type]
+    )
+
+
+def explained(found: Port, *, gaps: tuple[Gap, ...] = (), **request: object) -> Verdict:
+    number = found.number
+    asked = BindRequest(found.protocol, "0.0.0.0", number)
+    return explain_bind(replace(asked, **request), look([found], gaps))  # type: ignore[arg-type]
+
+
+def look(ports: list[Port], gaps: tuple[Gap, ...] = ()) -> Snapshot:
+    return replace(build.snapshot(ports, gaps=gaps), facts=FACTS)
+
+
+NGINX = process(812, "nginx", unit="nginx.service")
+BOUND = socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "cause", "command"),
+    [
+        (explained(server(NGINX)), "listener", "systemctl stop nginx.service"),
+        (explained(server(process(7, "app"))), "listener", "kill 7"),
+        (
+            explained(server(process(7, "app")._replace(state="T"))),
+            "holder-stopped",
+            "kill -CONT 7",
+        ),
+        (explained(server(process(7, "app")._replace(state="D"))), "holder-uninterruptible", None),
+        (
+            explained(server(process(1, "systemd"), process(9, "sshd", unit="ssh.service"))),
+            "systemd-socket",
+            "systemctl stop ssh.socket",
+        ),
+        (
+            explained(server(process(1, "systemd"))),
+            "systemd-socket",
+            "systemctl list-sockets --all",
+        ),
+        (
+            explained(
+                server(
+                    process(
+                        9,
+                        "docker-proxy",
+                        command="docker-proxy -container-ip 172.17.0.2 -container-port 80",
+                    )
+                )
+            ),
+            "docker-proxy",
+            "docker ps --filter publish=8080",
+        ),
+        (explained(server(process(9, "sleep"))), "inherited-listener", "kill 9"),
+        (
+            explained(server(process(7, "app"), process(9, "mpv", parent=7))),
+            "inherited-listener",
+            "kill 9",
+        ),
+        (explained(server(), gaps=HIDDEN), "holder-not-visible", "sudo sockwatch why 0.0.0.0:8080"),
+        (explained(server()), "no-fd-anywhere", "grep -l accept /proc/*/task/*/wchan"),
+        (explained(server(protocol="udp")), "kernel-socket", "ip -d link show"),
+        (
+            explained(server(NGINX, flags=build.AP, uid=33), reuseport=True),
+            "reuseport-other-user",
+            None,
+        ),
+        (
+            explained(server(NGINX, flags=build.A), reuseport=True),
+            "reuseport-member-without",
+            None,
+        ),
+        (explained(server(NGINX, address="127.0.0.1")), "wildcard-overlap", None),
+        (explained(server(NGINX, address="::", v6only=False)), "dual-stack", None),
+        (
+            explained(
+                port(8080, bound=(socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),)),))
+            ),
+            "bound-only",
+            "systemctl stop nginx.service",
+        ),
+    ],
+)
+def test_held_sockets(verdict: Verdict, cause: str, command: str | None) -> None:
+    assert verdict.cause is not None
+    assert verdict.cause.id == cause
+    assert verdict.fixes
+    assert verdict.fixes[0].command == command
+    assert verdict.frees_in_s is None
+    # A listener or bound socket keeps its port until its holder closes it.
+    assert not any("ss -K" in (fix.command or "") for fix in verdict.fixes)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "cause", "fixes"),
+    [
+        (
+            explained(leftovers("TIME_WAIT", build.A, mini=True)),
+            "request-lacks-flag",
+            ["set SO_REUSEADDR before bind(), in Python", "wait 40 s, then it is free"],
+        ),
+        (
+            explained(leftovers("TIME_WAIT", build.NONE, mini=True), reuseaddr=True),
+            "time-wait-no-flag",
+            ["wait 40 s, then it is free", "or destroy what is left", "from the next start on"],
+        ),
+        (
+            explained(leftovers("TIME_WAIT", ReuseFlags(), mini=True), reuseaddr=True),
+            "leftovers-flags-unknown",
+            ["wait 40 s, then it is free", "if they had it"],
+        ),
+        (
+            explained(leftovers("LAST_ACK", build.NONE), reuseaddr=True),
+            "orphans",
+            ["or destroy what is left", "from the next start on"],
+        ),
+        (
+            explained(leftovers("ESTABLISHED", build.NONE), reuseaddr=True),
+            "unaccepted",
+            ["from the next start on"],
+        ),
+        (
+            explained(leftovers("ESTABLISHED", build.NONE, inodes=(5, 6, 7)), reuseaddr=True),
+            "leftovers-no-flag",
+            ["from the next start on"],
+        ),
+    ],
+)
+def test_leftovers(verdict: Verdict, cause: str, fixes: list[str]) -> None:
+    assert verdict.cause is not None
+    assert verdict.cause.id == cause
+    texts = [fix.text for fix in verdict.fixes]
+    places = [next(i for i, text in enumerate(texts) if text.startswith(each)) for each in fixes]
+    assert places == sorted(places)
+    commands = " ".join(fix.command or "" for fix in verdict.fixes)
+    assert not {"tcp_fin_timeout", "tcp_tw_recycle", "kill"} & set(commands.split())
+
+
+def test_setting_the_flag_is_no_advice_for_now_where_the_old_sockets_lack_it() -> None:
+    verdict = explained(leftovers("TIME_WAIT", build.NONE, mini=True))
+    for fix in verdict.fixes:
+        if "SO_REUSEADDR" in (fix.command or ""):
+            assert fix.text.startswith("from the next start on")
+
+
+def test_a_listener_and_what_it_left_are_both_explained() -> None:
+    found = server(NGINX)._replace(
+        groups=(group("TIME_WAIT", "0.0.0.0", 3, clock=(1.0, 40.0), flags=build.A),)
+    )
+    verdict = explained(found)
+    assert verdict.cause is not None
+    assert verdict.cause.id == "listener"
+    assert [b.cause.id for b in verdict.blockers if b.cause] == ["listener", "request-lacks-flag"]
+    # The TIME_WAITs go by themselves, the listener does not.
+    assert not any(fix.text.startswith("wait") for fix in verdict.fixes)
+
+
+def test_a_client_that_has_the_port_is_never_killed() -> None:
+    curl = process(77, "curl")
+    found = port(
+        40000,
+        groups=(group("ESTABLISHED", "10.0.0.1", 1, inodes=(5,), uid=0, flags=build.NONE),),
+        holders=(holder(curl),),
+        connections=(
+            socket(
+                "ESTABLISHED", "10.0.0.1", 40000, peer=("1.2.3.4", 443), holders=(holder(curl),)
+            ),
+        ),
+    )
+    verdict = explained(found, reuseaddr=True)
+    assert verdict.cause is not None
+    assert verdict.cause.id == "client-port"
+    assert "curl(77)" in verdict.cause.text
+    assert "1.2.3.4:443" in verdict.cause.text
+    commands = [fix.command for fix in verdict.fixes]
+    assert commands == [None, "sysctl -w net.ipv4.ip_local_reserved_ports=9000-9010,40000"]
+
+
+def test_old_generation() -> None:
+    young = socket("LISTEN", "0.0.0.0", 8080, flags=build.AP, inode=2,
+                   holders=(holder(process(9, "app", age_s=5)),))  # fmt: skip
+    old = server(process(7, "app", age_s=3 * build.DAY), flags=build.AP)
+    verdict = explained(old._replace(listeners=(*old.listeners, young)))
+    assert verdict.cause is not None
+    assert verdict.cause.id == "listener-old-generation"
+    assert "app(7), started 3 d ago" in verdict.cause.text
+
+
+@pytest.mark.parametrize(
+    ("request_", "facts", "cause"),
+    [
+        (BindRequest("tcp", "0.0.0.0", 40000), FACTS, "free-in-range"),
+        (BindRequest("tcp", "0.0.0.0", 9005), FACTS, None),
+        (BindRequest("tcp", "0.0.0.0", 8080), FACTS, None),
+        (
+            BindRequest("tcp", "0.0.0.0", 80),
+            HostFacts(uid=1000, net_bind_service=False, unprivileged_port_start=1024),
+            "low-port",
+        ),
+        (BindRequest("tcp", "10.1.2.3", 8080), HostFacts(addresses=()), "address-not-local"),
+    ],
+)
+def test_without_a_blocker(request_: BindRequest, facts: HostFacts, cause: str | None) -> None:
+    verdict = explain_bind(request_, replace(build.snapshot([]), facts=facts))
+    assert (verdict.cause and verdict.cause.id) == cause
+    assert bool(verdict.fixes) == (cause is not None)
