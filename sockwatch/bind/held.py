@@ -100,7 +100,8 @@ def _docker_proxy(case: Case) -> Found | None:
 
 
 def _inherited(case: Case) -> Found | None:
-    programs = {_program(process) for process in case.processes}
+    # By executable only: workers of one program often go by names of their own.
+    programs = {process.executable for process in case.processes if process.executable}
     odd = [p for p in case.processes if _program(p) in NEVER_LISTEN]
     if len(programs) < 2 and not odd:
         return None
@@ -110,7 +111,10 @@ def _inherited(case: Case) -> Found | None:
         f"{names} inherited the socket that listens on {case.where} from the server that started it"
     )
     return Cause("inherited-listener", text), (
-        Fix("end what inherited it", f"kill {_joined([p.pid for p in heirs])}"),
+        Fix(
+            "end what inherited it, unless it is meant to serve",
+            f"kill {_joined([p.pid for p in heirs])}",
+        ),
         fixes.CLOSE_ON_EXEC,
     )
 

@@ -86,7 +86,7 @@ def _verdict(request: BindRequest, snapshot: Snapshot, width: int) -> Iterator[D
     for fix in verdict.fixes:
         yield from _wrapped("text", f"- {fix.text}", width)
         if fix.command:
-            yield DetailLine("process", f"      {fix.command}")
+            yield DetailLine("text", f"      {fix.command}")
 
 
 def _wrapped(kind: Kind, text: str, width: int) -> Iterator[DetailLine]:

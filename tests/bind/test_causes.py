@@ -95,7 +95,12 @@ BOUND = socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),))
         ),
         (explained(server(process(9, "sleep"))), "inherited-listener", "kill 9"),
         (
-            explained(server(process(7, "app"), process(9, "mpv", parent=7))),
+            explained(
+                server(
+                    process(7, "app")._replace(executable="/bin/app"),
+                    process(9, "player", parent=7)._replace(executable="/bin/player"),
+                )
+            ),
             "inherited-listener",
             "kill 9",
         ),
@@ -216,6 +221,14 @@ def test_a_client_that_has_the_port_is_never_killed() -> None:
     assert "1.2.3.4:443" in verdict.cause.text
     commands = [fix.command for fix in verdict.fixes]
     assert commands == [None, "sysctl -w net.ipv4.ip_local_reserved_ports=9000-9010,40000"]
+
+
+def test_workers_with_names_of_their_own_inherited_nothing_odd() -> None:
+    workers = (process(7, "master"), process(9, "worker", parent=7))
+    verdict = explained(server(*workers))
+    assert verdict.cause is not None
+    assert verdict.cause.id == "listener"
+    assert verdict.fixes[0].command == "kill 7 9"
 
 
 def test_old_generation() -> None:
