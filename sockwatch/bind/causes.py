@@ -22,7 +22,10 @@ def with_causes(verdict: Verdict, snapshot: Snapshot) -> Verdict:
     if not verdict.blockers or port is None:
         risk = _in_range(verdict, snapshot)
         return verdict if risk is None else replace(verdict, cause=risk[0], fixes=risk[1])
-    found = [_find(Case(verdict, blocker, port, snapshot)) for blocker in verdict.blockers]
+    found = [
+        _find(Case(verdict, _with_its_group(blocker, verdict), port, snapshot))
+        for blocker in verdict.blockers
+    ]
     blockers = tuple(
         replace(blocker, cause=cause)
         for blocker, (cause, _) in zip(verdict.blockers, found, strict=True)
@@ -37,6 +40,19 @@ def with_causes(verdict: Verdict, snapshot: Snapshot) -> Verdict:
         fixes=fixes.with_time(todo, seconds),
         frees_in_s=seconds,
     )
+
+
+def _with_its_group(blocker: Blocker, verdict: Verdict) -> Blocker:
+    """A server's socket with the holders of all that share its address: they are one cause."""
+    group = [each for each in verdict.blockers if _place(each) == _place(blocker)]
+    if blocker.owner.mini or len(group) == 1:
+        return blocker
+    return replace(blocker, holders=tuple(holder for each in group for holder in each.holders))
+
+
+def _place(blocker: Blocker) -> tuple[str, str, str | None]:
+    owner = blocker.owner
+    return (owner.state, owner.address, owner.device)
 
 
 def _rank(blocker: Blocker) -> int:

@@ -80,6 +80,8 @@ def endpoint(request: BindRequest) -> str:
 
 def matrix_line(answer: Answer) -> str:
     """``plain EADDRINUSE   reuseaddr EADDRINUSE   reuseport ok   both ok``."""
+    if answer.same_for_all:
+        return f"{outcome(answer.verdict)}, whatever its reuse flags"
     return "   ".join(f"{PAIR_NAMES[pair]} {outcome(v)}" for pair, v in answer.matrix.items())
 
 

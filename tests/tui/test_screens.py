@@ -178,7 +178,7 @@ async def test_pause_freezes_the_view_and_goes_on_looking() -> None:
 
 async def test_details_opened_in_a_pause_show_one_look() -> None:
     host = Host([build.gunicorn()._replace(connections=connections(8080))])
-    async with host.app().run_test(size=(80, 40)) as pilot:
+    async with host.app().run_test(size=(80, 50)) as pilot:
         await shows(pilot, "gunicorn")
         await pilot.press("p", "enter")
         await shows(pilot, "10.0.0.9:51000")

@@ -62,3 +62,8 @@ def test_the_panel_puts_the_verdict_first() -> None:
     assert lines[1].startswith("plain EADDRINUSE   reuseaddr EADDRINUSE")
     assert lines[2].startswith("blocked by 4 LISTEN")
     assert any(line.startswith("held by gunicorn(4242) +3") for line in lines)
+
+
+def test_one_answer_for_every_choice_of_flags() -> None:
+    hidden = answer(build.java())
+    assert matrix_line(hidden) == "EADDRINUSE, whatever its reuse flags"
