@@ -71,30 +71,22 @@ def parser() -> Parser:
         "--readonly", action="store_true", help="switch off everything that acts on the host"
     )
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
-    ports = commands.add_parser(
+    ports = _command(
+        commands,
         "ports",
-        help="print the table of ports once",
-        description="Print the ports of this network namespace once; ends with 1 if none matches.",
-        epilog="A FILTER is explained by sockwatch --help.",
-        formatter_class=_formatter,
-        allow_abbrev=False,
-        add_help=False,
+        "print the table of ports once",
+        "Print the ports of this network namespace once; ends with 1 if none matches.",
+        "A FILTER is explained by sockwatch --help.",
     )
-    _plain(ports)
-    ports.add_argument("-h", "--help", action="help", help="show this help and end")
     ports.add_argument("filter", metavar="FILTER", nargs="*", help="show only what matches")
     ports.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
-    why = commands.add_parser(
+    why = _command(
+        commands,
         "why",
-        help="would this bind, what is in the way, why, what to do",
-        description="Would bind() and listen() succeed now? Nothing is bound to find out.",
-        epilog="Ends with 0 if both would succeed, 1 if not, 3 if it depends.",
-        formatter_class=_formatter,
-        allow_abbrev=False,
-        add_help=False,
+        "would this bind, what is in the way, why, what to do",
+        "Would bind() and listen() succeed now? Nothing is bound to find out.",
+        "Ends with 0 if both would succeed, 1 if not, 3 if it depends.",
     )
-    _plain(why)
-    why.add_argument("-h", "--help", action="help", help="show this help and end")
     why.add_argument(
         "endpoint",
         metavar="[ADDRESS:]PORT",
@@ -108,6 +100,23 @@ def parser() -> Parser:
     why.add_argument("--device", metavar="IF", help="bound to this network device")
     why.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
     return top
+
+
+def _command(
+    commands: argparse._SubParsersAction[Parser], name: str, short: str, long: str, epilog: str
+) -> Parser:
+    made = commands.add_parser(
+        name,
+        help=short,
+        description=long,
+        epilog=epilog,
+        formatter_class=_formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    _plain(made)
+    made.add_argument("-h", "--help", action="help", help="show this help and end")
+    return made
 
 
 def _uid(text: str) -> int:

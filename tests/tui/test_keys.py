@@ -68,14 +68,15 @@ MAIN = {
     "pagedown": "row 65",
     "pageup": "row 35",
 }
-# From row 0 of three lines of details.
+# From row 0 of the details, which fit the screen.
 DETAILS = {
     **EVERYWHERE,
     "escape": "main",
     "e": "typing",
     **dict.fromkeys(["y", "c"], "copied"),
     **dict.fromkeys(["j", "down"], "row 1"),
-    **dict.fromkeys(["G", "end", "pagedown", "ctrl+d"], "row 4"),
+    "ctrl+d": "row 10",
+    **dict.fromkeys(["G", "end", "pagedown"], "row 16"),
 }
 # The help scrolls and has no cursor; row is its first line.
 HELP = {
