@@ -106,11 +106,12 @@ class SockwatchApp(App[int]):
                 screen.show(snapshot)
 
     def _own_screens(self) -> list[BaseScreen]:
-        return [one for one in self.screen_stack if isinstance(one, BaseScreen)]
+        return [one for one in self.screen_stack if isinstance(one, BaseScreen) and one.drawable]
 
     @on(LookFailed)
     def _look_failed(self, message: LookFailed) -> None:
-        self.base.show_error(message.text)
+        if self.base.drawable:
+            self.base.show_error(message.text)
         self.tick()
 
     @on(LookCrashed)
@@ -142,7 +143,7 @@ class SockwatchApp(App[int]):
     def tick(self) -> None:
         """Show what the clock changes; a second without a change costs nothing."""
         now = self._clock()
-        if self._notice_until and now >= self._notice_until:
+        if self._notice_until and now >= self._notice_until and self._own_screens():
             self._notice_until = 0.0
             self.base.show_notice("")
         text, style = self._pace(now)

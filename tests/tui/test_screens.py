@@ -8,6 +8,7 @@ from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.options import Options
 from sockwatch.tui.screens.details import DetailsScreen
 from sockwatch.tui.screens.main import MainScreen
+from sockwatch.tui.symbols import UNICODE
 from sockwatch.tui.widgets.port_table import PortTable
 from tests.tui.host import Host, check_golden, line_with, look, screen_lines, shows, wait_for
 from tests.view import build
@@ -187,6 +188,21 @@ async def test_details_opened_in_a_pause_show_one_look() -> None:
         assert line_with(pilot.app, "10.0.0.9:51000")
         await pilot.press("p")
         await shows(pilot, "no socket is on this port any more")
+
+
+async def test_a_tick_before_the_screen_is_there_draws_nothing() -> None:
+    host = Host()
+    early = MainScreen(UNICODE)
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "gunicorn")
+        app = pilot.app
+        assert isinstance(app, SockwatchApp)
+        assert app.base.drawable
+        assert not early.drawable
+        app._screen_stacks[app._current_mode].append(early)
+        app.tick()
+        assert app._own_screens() == [app.screen_stack[0]]
+        app._screen_stacks[app._current_mode].remove(early)
 
 
 async def test_a_refused_look_is_told_and_the_table_stays() -> None:

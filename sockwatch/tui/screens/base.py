@@ -31,9 +31,16 @@ class BaseScreen(Screen[None]):
     def __init__(self, symbols: Symbols) -> None:
         super().__init__()
         self.symbols = symbols
+        self._drawn_on: tuple[LineWidget, ...] = ()
+
+    @property
+    def drawable(self) -> bool:
+        """Whether the widgets are there: not before the screen is, nor while it is taken down."""
+        return bool(self._drawn_on) and all(widget.is_attached for widget in self._drawn_on)
 
     def on_mount(self) -> None:
-        for widget in self.query(LineWidget):
+        self._drawn_on = tuple(self.query(LineWidget))
+        for widget in self._drawn_on:
             widget.symbols = self.symbols
         self.ready()
         self.post_message(self.Opened())
