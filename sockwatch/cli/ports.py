@@ -7,10 +7,10 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import sockwatch
 from sockwatch.cli.arguments import UsageError
 from sockwatch.cli.document import ports_document
 from sockwatch.cli.exit_codes import ExitCode
+from sockwatch.cli.look import look
 from sockwatch.cli.output import narrate, write_data
 from sockwatch.view.columns import COLUMNS, MARGIN, Column, layout, visible_columns
 from sockwatch.view.filter import parse_filter
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     wanted = parse_filter(" ".join(words))
     for error in wanted.errors:
         raise UsageError(error.message)
-    snapshot = sockwatch.take_snapshot(_only_port(words))
+    snapshot = look(_only_port(words), debug=options.debug)
     ports = sort_ports(filter(wanted.matches, snapshot.ports), Order(), snapshot.time)
     if options.json:
         write_data(ports_document(snapshot, ports))

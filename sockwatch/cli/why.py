@@ -7,12 +7,12 @@ import json
 import textwrap
 from collections.abc import Iterator
 
-import sockwatch
 from sockwatch.bind import BindRequest, Verdict
 from sockwatch.cli.arguments import UsageError
 from sockwatch.cli.document import verdict_document
 from sockwatch.cli.endpoint import parse_endpoint
 from sockwatch.cli.exit_codes import ExitCode
+from sockwatch.cli.look import look
 from sockwatch.cli.output import write_data
 from sockwatch.model import Protocol, SockwatchError
 from sockwatch.view.verdict import PAIR_NAMES, Answer, by_rule, endpoint, outcome
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     except SockwatchError as error:
         raise UsageError(str(error)) from error
     # The kernel chooses port 0 from all of them.
-    snapshot = sockwatch.take_snapshot(port or None)
+    snapshot = look(port or None, debug=options.debug)
     answer = Answer.to(request, snapshot)
     if options.json:
         write_data(json.dumps(verdict_document(answer), ensure_ascii=False, indent=1) + "\n")

@@ -51,6 +51,7 @@ class BpfReader:
     def __init__(self) -> None:
         self._iterators: SocketIterators | None = None
         self.failure: str | None = None
+        self.shortfall: str | None = None  # why one of the iterators is missing
         self.remedy = ""
         self.log = ""
 
@@ -63,8 +64,12 @@ class BpfReader:
 
             try:
                 self._iterators = SocketIterators()
-                if failure := self._iterators.failures.get("tcp"):
-                    raise failure
+                failures = self._iterators.failures
+                if "tcp" in failures:
+                    raise failures["tcp"]
+                for missing in failures.values():
+                    self.shortfall = str(missing)
+                    self.remedy, self.log = missing.remedy, missing.log
             except BpfUnavailable as error:
                 self.give_up(str(error), error.remedy, error.log)
         return self.failure is None

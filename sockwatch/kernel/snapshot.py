@@ -112,7 +112,9 @@ class SnapshotReader:
         unattributed = sum(inode not in found for inode in _inodes(decoders.values()))
         release = host.kernel_release()
         gaps.extend(gap.holder_gaps(unreadable, unattributed))
-        gaps.extend(gap.flag_gaps(ports, self._bpf.failure, self._bpf.remedy))
+        gaps.extend(
+            gap.flag_gaps(ports, self._bpf.failure or self._bpf.shortfall, self._bpf.remedy)
+        )
         gaps.extend(gap.bound_gaps(release, ports))
         return Snapshot(
             host=host.host_name(),

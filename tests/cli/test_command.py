@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from sockwatch.cli import ExitCode
+from sockwatch.cli.look import look
+from sockwatch.kernel.bpf_look import BpfReader
 from tests.conftest import REAL_ROOT
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -260,3 +262,17 @@ def test_what_is_heavy_is_not_imported(code: str) -> None:
         [sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_debug_shows_what_the_verifier_said(
+    netns: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(self: BpfReader) -> bool:
+        self.give_up("the verifier refused", "report it", "R1 invalid mem access")
+        return False
+
+    monkeypatch.setattr(BpfReader, "ready", refuse)
+    look(None, debug=False)
+    assert "R1" not in capsys.readouterr().err
+    look(None, debug=True)
+    assert "R1 invalid mem access" in capsys.readouterr().err
