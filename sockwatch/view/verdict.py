@@ -53,18 +53,6 @@ def restart_request(port: Port) -> BindRequest:
     )
 
 
-def with_flags_of(request: BindRequest, port: Port) -> BindRequest:
-    """The request with the flags that the port's present server has, as far as they are known."""
-    server = next(iter((*port.listeners, *port.bound)), None)
-    if server is None:
-        return request
-    return replace(
-        request,
-        reuseaddr=bool(server.flags.reuseaddr),
-        reuseport=bool(server.flags.reuseport),
-    )
-
-
 def outcome(verdict: Verdict) -> str:
     """What the program would meet first: ``ok``, ``EADDRINUSE``, ``listen EADDRINUSE``."""
     if verdict.bind == "ok" and verdict.listen not in (None, "ok"):
