@@ -20,6 +20,7 @@ from sockwatch.bind import BindRequest, Fix, Verdict, explain_bind
 from sockwatch.kernel.snapshot import SnapshotReader
 from tests.conftest import REAL_ROOT
 from tests.support.child import become, idle_child, in_child
+from tests.support.tools import need
 from tests.support.tun_peer import KERNEL, tun_network
 
 PORT = 8080
@@ -75,6 +76,7 @@ def fix(verdict: Verdict, start: str) -> Fix:
 
 def carry_out(found: Fix) -> None:
     assert found.command is not None
+    need(shlex.split(found.command)[0])
     subprocess.run(shlex.split(found.command), check=True, stdout=subprocess.DEVNULL)
 
 
@@ -149,6 +151,7 @@ def test_an_unaccepted_connection(netns: None) -> None:
 def test_an_orphan(netns: None) -> None:
     if not Path("/dev/net/tun").exists():
         pytest.skip("no /dev/net/tun on this host")
+    need("ip")
     with tun_network() as network, server(KERNEL) as listener:
         peer = network.connect(PORT, 50000)
         accepted = listener.accept()[0]

@@ -17,6 +17,7 @@ from tests.conftest import REAL_ROOT
 from tests.support.child import become, in_child
 from tests.support.seccomp import refuse_netlink
 from tests.support.time_waits import make_time_waits
+from tests.support.tools import need
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
@@ -144,6 +145,7 @@ def test_a_clients_port_shows_who_connected(netns: None) -> None:
 
 
 def ss_states() -> dict[str, int]:
+    need("ss")
     names = {"ESTAB": "ESTABLISHED", "LISTEN": "LISTEN", "TIME-WAIT": "TIME_WAIT"}
     lines = subprocess.run(["ss", "-tanH"], capture_output=True, text=True, check=True).stdout
     found: dict[str, int] = {}

@@ -10,6 +10,7 @@ import pytest
 
 import sockwatch
 from sockwatch.model import Port
+from tests.support.tools import need
 from tests.support.tun_peer import FIN, KERNEL, TunNetwork, tun_network
 
 PORT = 8080
@@ -20,6 +21,7 @@ PEER_PORT = 50000
 def network(netns: None) -> Iterator[TunNetwork]:
     if not Path("/dev/net/tun").exists():
         pytest.skip("no /dev/net/tun on this host")
+    need("ip")
     with tun_network() as network:
         yield network
 
