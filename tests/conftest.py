@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.netns import become_root_of_a_user_namespace, fresh_netns
 
-REAL_ROOT = os.geteuid() == 0
-CAN_MAKE_NETNS = REAL_ROOT or become_root_of_a_user_namespace()
+# pytest may import this file under two names: the second time it has happened already.
+CAN_MAKE_NETNS = os.geteuid() == 0 or become_root_of_a_user_namespace()
 
 
 @pytest.fixture

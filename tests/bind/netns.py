@@ -14,6 +14,8 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from tests.support.privilege import REAL_ROOT
+
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 Item = TypeVar("Item")
@@ -24,7 +26,7 @@ def can_unshare() -> bool:
     """Whether this process may make network namespaces and sockets of another user."""
     try:
         with Worker(lambda: lambda question: question) as worker:
-            return os.geteuid() == 0 and worker.ask(question=True) is True
+            return REAL_ROOT and worker.ask(question=True) is True
     except AssertionError:
         return False
 

@@ -18,8 +18,8 @@ import pytest
 
 from sockwatch.bind import BindRequest, Fix, Verdict, explain_bind
 from sockwatch.kernel.snapshot import SnapshotReader
-from tests.conftest import REAL_ROOT
 from tests.support.child import become, idle_child, in_child
+from tests.support.privilege import REAL_ROOT
 from tests.support.tools import need
 from tests.support.tun_peer import KERNEL, tun_network
 

@@ -15,7 +15,7 @@ import pytest
 from sockwatch.cli import ExitCode
 from sockwatch.cli.look import look
 from sockwatch.kernel.bpf_look import BpfReader
-from tests.conftest import REAL_ROOT
+from tests.support.privilege import REAL_ROOT
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMAND = [sys.executable, "-m", "sockwatch"]

@@ -17,8 +17,8 @@ from sockwatch.kernel import holders
 from sockwatch.kernel.proc_stat import parse_stat
 from sockwatch.kernel.processes import ProcessNames, unit_of_cgroup
 from sockwatch.model import Port
-from tests.conftest import REAL_ROOT
 from tests.support.child import become, idle_child
+from tests.support.privilege import REAL_ROOT
 
 CLONE_FILES = 0x400
 

@@ -13,8 +13,8 @@ import pytest
 import sockwatch
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import KernelError, Port, Protocol, ReuseFlags
-from tests.conftest import REAL_ROOT
 from tests.support.child import become, in_child
+from tests.support.privilege import REAL_ROOT
 from tests.support.seccomp import refuse_netlink
 from tests.support.time_waits import make_time_waits
 from tests.support.tools import need

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pytest
 
+from tests.support.privilege import REAL_ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,7 +30,7 @@ _CAPSET = {"x86_64": 126, "aarch64": 91}
 DEADLINE_S = 20.0
 
 libc = ctypes.CDLL(None, use_errno=True)
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root (BPF, namespaces)")
+needs_root = pytest.mark.skipif(not REAL_ROOT, reason="needs root (BPF, namespaces)")
 needs_btf = pytest.mark.skipif(
     not os.path.exists("/sys/kernel/btf/vmlinux"),
     reason="the kernel has no BTF",

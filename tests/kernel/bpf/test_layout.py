@@ -14,6 +14,7 @@ from sockwatch.kernel.bpf.btf_cache import kernel_build_id, load_layout
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.layout import FIELDS, FUNCTIONS, Layout, read_layout
 from tests.kernel.bpf.namespaces import needs_btf
+from tests.support.privilege import REAL_ROOT
 
 needs_build_id = pytest.mark.skipif(kernel_build_id() is None, reason="no kernel build id")
 
@@ -71,7 +72,7 @@ def test_a_cache_that_others_can_write_is_not_believed(tmp_path: Path) -> None:
 
 @needs_btf
 @needs_build_id
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a directory away")
+@pytest.mark.skipif(not REAL_ROOT, reason="needs root to give a directory away")
 def test_nothing_is_written_into_the_directory_of_another(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65534)
     load_layout(cache_directory=tmp_path)
