@@ -54,6 +54,13 @@ class Case:
         state = self.blocker.owner.state
         return f"{self.blocker.count} {state}" if self.blocker.count > 1 else state
 
+    @property
+    def without_fd(self) -> bool:
+        """Whether no process can have it: it has no fd. Unseen holders are no sign of that."""
+        owner = self.blocker.owner
+        inodes = (owner.inode,) if isinstance(owner, Socket) else owner.inodes
+        return owner.mini or (inodes is not None and inodes != (None,) and not any(inodes))
+
     def connections(self) -> list[Socket]:
         """The first few sockets of the port, where the snapshot has them."""
         found = self.port.connections or ()

@@ -8,6 +8,7 @@ from typing import Final
 
 from sockwatch.bind import fixes
 from sockwatch.bind.case import Case, Finder, Found
+from sockwatch.bind.generations import first_and_last, members
 from sockwatch.bind.model import Cause, Fix
 from sockwatch.model import Process
 from sockwatch.units import spoken_duration
@@ -18,7 +19,6 @@ NEVER_LISTEN: Final = frozenset(
     | {"timeout", "nohup", "script", "less", "mpv"}
 )
 WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - addresses in question, nothing is bound
-ONE_START_S: Final = 5.0  # workers that one start makes come within seconds of each other
 
 
 def _no_holder(case: Case) -> Found | None:
@@ -139,11 +139,12 @@ def _reuseport(case: Case) -> Found | None:
 
 
 def _old_generation(case: Case) -> Found | None:
-    others = [s for s in case.port.listeners if s.flags.reuseport and s.holders]
-    starts = {p.start_time: p for s in others for h in s.holders if (p := h.process)}
-    if len(others) < 2 or max(starts, default=0.0) - min(starts, default=0.0) <= ONE_START_S:
+    group = [sock for sock in case.port.listeners if sock.flags.reuseport]
+    ends = first_and_last(members(group))
+    # A parent that starts a worker anew is one server all along.
+    if ends is None or ends[0].parent_pid == ends[1].parent_pid != 1:
         return None
-    oldest = starts[min(starts)]
+    oldest = ends[0]
     age = spoken_duration(case.snapshot.time - oldest.start_time)
     text = f"an older generation still listens: {oldest.name}({oldest.pid}), started {age} ago"
     return Cause("listener-old-generation", text), fixes.stop([oldest])

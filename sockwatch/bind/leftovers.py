@@ -8,7 +8,6 @@ from typing import Final
 from sockwatch.bind import fixes
 from sockwatch.bind.case import Case, Finder, Found, in_ephemeral_range
 from sockwatch.bind.model import Cause, Fix
-from sockwatch.model import Socket
 
 WITHOUT_PROCESS: Final = ("FIN_WAIT1", "FIN_WAIT2", "LAST_ACK", "CLOSING", "TIME_WAIT")
 
@@ -43,9 +42,14 @@ def _connection(case: Case) -> Found | None:
     owner = case.blocker.owner
     if owner.state not in ("ESTABLISHED", "SYN_SENT", "CLOSE_WAIT") or not case.processes:
         return None
-    alike = (s for s in case.connections() if s.state == owner.state)
-    peer = next((f" to {s.peer_address}:{s.peer_port}" for s in alike), "")
-    text = f"{case.who} has {request.port} as the source port of its own connection{peer}"
+    peer = next((s for s in case.connections() if s.state == owner.state), None)
+    # A peer on a port of the range is as likely the client, and this what a server accepted.
+    if peer is None or in_ephemeral_range(peer.peer_port or 0, case.snapshot):
+        return None
+    text = (
+        f"{case.who} has {request.port} as the source port of its own connection"
+        f" to {peer.peer_address}:{peer.peer_port}"
+    )
     return Cause("client-port", text), (
         Fix("wait until that connection is closed; the client does no harm", None),
         fixes.reserve(request.port, facts),
@@ -67,7 +71,7 @@ def _flags_differ(case: Case) -> Found:
             *fixes.set_reuseaddr(),
             fixes.WAIT,
         )
-    destroyable = owner.state in WITHOUT_PROCESS and (owner.mini or not case.blocker.holders)
+    destroyable = owner.state in WITHOUT_PROCESS and case.without_fd
     kind = "time-wait-no-flag" if owner.mini else _kind(case)
     text = f"{_leftover(case)}; they lack SO_REUSEADDR, so setting it now does not help this once"
     return Cause(kind, text), (
@@ -79,7 +83,7 @@ def _flags_differ(case: Case) -> Found:
 
 def _kind(case: Case) -> str:
     owner = case.blocker.owner
-    if owner.state in WITHOUT_PROCESS and not case.blocker.holders:
+    if owner.state in WITHOUT_PROCESS and case.without_fd:
         return "orphans"
     return "unaccepted" if _unaccepted(case) else "leftovers-no-flag"
 
@@ -92,7 +96,7 @@ def _leftover(case: Case) -> str:
         seconds = case.blocker.frees_in_s
         clock = "" if seconds is None else f", gone in {math.ceil(seconds)} s"
         return f"{case.what} on {case.where} of closed connections{clock}"
-    if case.blocker.owner.state in WITHOUT_PROCESS and not case.blocker.holders:
+    if case.blocker.owner.state in WITHOUT_PROCESS and case.without_fd:
         return f"{case.what} on {case.where}: closed here, the peer has not answered yet"
     if case.processes:
         return f"{case.what} on {case.where} still open in {case.who}"
@@ -100,9 +104,7 @@ def _leftover(case: Case) -> str:
 
 
 def _unaccepted(case: Case) -> bool:
-    owner = case.blocker.owner
-    inodes = (owner.inode,) if isinstance(owner, Socket) else owner.inodes
-    return owner.state in ("ESTABLISHED", "CLOSE_WAIT") and inodes is not None and not any(inodes)
+    return case.blocker.owner.state in ("ESTABLISHED", "CLOSE_WAIT") and case.without_fd
 
 
 def _self_connected(case: Case) -> bool:

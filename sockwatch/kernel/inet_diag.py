@@ -24,7 +24,6 @@ NLM_F_REQUEST_DUMP: Final = 0x301
 # Every state of include/net/tcp_states.h, and 13, BOUND_INACTIVE, which kernels before 6.8 ignore.
 ALL_STATES: Final = sum(1 << state for state in (*range(1, 12), 13))
 STATE_SYN_RECV: Final = 3
-STATE_FIN_WAIT2: Final = 5
 STATE_TIME_WAIT: Final = 6
 STATE_CLOSE: Final = 7
 STATE_LISTEN: Final = 10

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sockwatch.bind.generations import first_and_last, members
 from sockwatch.model import Port, Process, Socket
 from sockwatch.units import spoken_duration
-from sockwatch.view import holders
-
-# Workers that one start makes come within seconds of each other.
-ONE_START_S = 5.0
 
 
 def lacks_reuseaddr(port: Port) -> bool:
@@ -34,18 +31,18 @@ def warnings(port: Port, now: float) -> tuple[str, ...]:
 
 def _differences(port: Port, now: float) -> Iterator[str]:
     for group in _groups(port):
-        members = _members(group)
-        if len(members) < 2:
+        started = members(group)
+        if len(started) < 2:
             continue
         for differ, sentence in _KINDS:
-            values = {differ(member) for member in members}
+            values = {differ(member) for member in started}
             if len(values) > 1:
-                yield sentence(members)
+                yield sentence(started)
                 break
         else:
-            oldest = min(members, key=lambda member: member.start_time)
-            newest = max(members, key=lambda member: member.start_time)
-            if newest.start_time - oldest.start_time > ONE_START_S:
+            ends = first_and_last(started)
+            if ends is not None:
+                oldest, newest = ends
                 yield (
                     f"two generations share this port: pid {oldest.pid} started"
                     f" {spoken_duration(now - oldest.start_time)} ago, pid {newest.pid}"
@@ -62,29 +59,18 @@ def _groups(port: Port) -> Iterator[list[Socket]]:
     yield from found.values()
 
 
-def _members(group: list[Socket]) -> list[Process]:
-    """The process that stands for each socket: the holder that the others descend from."""
-    found: dict[int, Process] = {}
-    for sock in group:
-        if sock.holders:
-            process = holders.tree(sock.holders)[0].holder.process
-            if process is not None:
-                found.setdefault(process.pid, process)
-    return list(found.values())
-
-
-def _listed(members: list[Process], said: Callable[[Process], object]) -> str:
-    shown = [f"{said(member)} (pid {member.pid})" for member in members[:3]]
-    return ", ".join(shown) + (", ..." if len(members) > len(shown) else "")
+def _listed(processes: list[Process], said: Callable[[Process], object]) -> str:
+    shown = [f"{said(member)} (pid {member.pid})" for member in processes[:3]]
+    return ", ".join(shown) + (", ..." if len(processes) > len(shown) else "")
 
 
 _KINDS: tuple[tuple[Callable[[Process], object], Callable[[list[Process]], str]], ...] = (
     (
         lambda member: member.executable or member.name,
-        lambda members: f"different programs share this port: {_listed(members, lambda m: m.name)}",
+        lambda found: f"different programs share this port: {_listed(found, lambda m: m.name)}",
     ),
     (
         lambda member: member.uid,
-        lambda members: f"different users share this port: {_listed(members, lambda m: m.user)}",
+        lambda found: f"different users share this port: {_listed(found, lambda m: m.user)}",
     ),
 )

@@ -231,6 +231,46 @@ def test_workers_with_names_of_their_own_inherited_nothing_odd() -> None:
     assert verdict.fixes[0].command == "kill 7 9"
 
 
+@pytest.mark.parametrize("state", ["FIN_WAIT2", "FIN_WAIT1"])
+def test_a_socket_with_an_fd_is_never_destroyed_though_nobody_sees_its_holder(state: str) -> None:
+    verdict = explained(leftovers(state, build.NONE, inodes=(5, 6, 7)), gaps=HIDDEN, reuseaddr=True)
+    assert verdict.cause is not None
+    assert verdict.cause.id == "leftovers-no-flag"
+    assert not any("ss -K" in (fix.command or "") for fix in verdict.fixes)
+
+
+@pytest.mark.parametrize("peer", [None, ("1.2.3.4", 50000)])
+def test_a_connection_is_no_client_without_the_evidence(peer: tuple[str, int] | None) -> None:
+    app = holder(process(77, "app"))
+    seen = socket("ESTABLISHED", "10.0.0.1", 40000, peer=peer, holders=(app,))
+    found = port(
+        40000,
+        groups=(group("ESTABLISHED", "10.0.0.1", 1, inodes=(5,), uid=0, flags=build.NONE),),
+        holders=(app,),
+        connections=None if peer is None else (seen,),
+    )
+    verdict = explained(found, reuseaddr=True)
+    assert verdict.cause is not None
+    assert verdict.cause.id == "leftovers-no-flag"
+
+
+@pytest.mark.parametrize("parent_holds", [False, True])
+def test_a_worker_started_anew_is_no_generation(parent_holds: bool) -> None:
+    master = process(7, "app", age_s=3 * build.DAY)
+    workers = (
+        process(8, "app", parent=7, age_s=3 * build.DAY),
+        process(9, "app", parent=7, age_s=5),
+    )
+    listeners = tuple(
+        socket("LISTEN", "0.0.0.0", 8080, flags=build.AP, inode=worker.pid,
+               holders=(*((holder(master),) if parent_holds else ()), holder(worker)))
+        for worker in workers
+    )  # fmt: skip
+    verdict = explained(port(8080, listeners=listeners))
+    assert verdict.cause is not None
+    assert verdict.cause.id == "listener"
+
+
 def test_old_generation() -> None:
     young = socket("LISTEN", "0.0.0.0", 8080, flags=build.AP, inode=2,
                    holders=(holder(process(9, "app", age_s=5)),))  # fmt: skip

@@ -182,7 +182,7 @@ def test_inside_a_running_event_loop(netns: None) -> None:
         assert asyncio.run(look_from_a_coroutine()).states == {"LISTEN": 1}
 
 
-def test_a_thousand_looks_leak_nothing(netns: None) -> None:
+def test_three_hundred_looks_leak_nothing(netns: None) -> None:
     reader = SnapshotReader()
     with listening("127.0.0.1", 8080):
         reader.take()

@@ -6,7 +6,6 @@ import errno
 import os
 import struct
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from sockwatch.kernel.bpf import loader, programs, snippets, syscall
@@ -23,6 +22,7 @@ from sockwatch.kernel.bpf.rows import (
     Records,
     TimeWaitGroup,
 )
+from sockwatch.kernel.host import sees_every_process
 from sockwatch.model import KernelError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 1 << 16  # the kernel hands out 8 pages at most
 _ONLY_KEY = bytes(4)
-_INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 
 
 class TcpSummary(NamedTuple):
@@ -61,7 +60,7 @@ class SocketIterators:
         self._tcp = _TcpIterator(layout, group_entries)
         self._udp = _Iterator("udp", layout, programs.udp_program)
         self._task_file = _Iterator("task_file", layout, programs.task_file_program)
-        if snippets.pid_levels(layout) == 1 and not _in_initial_pid_namespace():
+        if snippets.pid_levels(layout) == 1 and not sees_every_process():
             self._task_file.fail(
                 BpfUnavailable(
                     "pid-namespace",
@@ -229,10 +228,6 @@ class _TcpIterator(_Iterator):
         spilled = [row for row in rows if row.is_mini] if rows.has_minis() else []
         groups = merge_groups(tallies, spilled, now, ticks_per_second())
         return TcpSummary(rows, groups, len(spilled))
-
-
-def _in_initial_pid_namespace() -> bool:
-    return Path("/proc/self/ns/pid").stat().st_ino == _INITIAL_PID_NAMESPACE
 
 
 def _read_all(run_fd: int) -> bytes:
