@@ -1,0 +1,117 @@
+"""A process on the stage as seen from here."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+from sockwatch.lab import wire
+from sockwatch.lab.model import Call, ClientSpec, LabError, ServerSpec
+
+PATIENCE_S: Final = 10.0
+
+
+class Actor:
+    """Asks its process to do something and hears what it, and its children, say.
+
+    `pid` is its number as sockwatch sees it; `opened` are the specs of its open sockets.
+    """
+
+    def __init__(
+        self, number: int, name: str, channel: socket.socket, tell: Callable[[Call], None]
+    ) -> None:
+        self.number = number
+        self.name = name
+        self.opened: list[ServerSpec] = []
+        self.alive = True
+        self.stopped = False
+        self.children: list[int] = []
+        self._channel = channel
+        self._tell = tell
+        self._events: Counter[str] = Counter()
+        channel.settimeout(PATIENCE_S)
+        content, self.pid = self._hear()
+        if not content.get("hello"):
+            raise LabError(f"{name} could not be started: {content}")
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
+    def close(self) -> None:
+        self.alive = False
+        self._channel.close()
+
+    def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """What it answers; the calls it makes meanwhile are told. Raises LabError."""
+        try:
+            wire.send(self._channel, {"do": verb} | arguments)
+        except OSError as error:
+            raise LabError(f"{self.name} is gone") from error
+        while True:
+            content = self._take()
+            if content.get("done"):
+                return content
+
+    def open(self, spec: ServerSpec) -> dict[str, Any]:
+        """Bind, and listen if the spec says so. Raises LabError."""
+        answer = self.ask("open", spec=asdict(spec))
+        if answer["outcome"] == "ok":
+            self.opened.append(spec)
+        return answer
+
+    def connect(self, spec: ClientSpec) -> dict[str, Any]:
+        """Make the connections of a client. Raises LabError."""
+        return self.ask("connect", spec=asdict(spec))
+
+    def wait_for(self, event: str, count: int) -> None:
+        """Until it, and its children, have said so that often since the last time.
+
+        Raises LabError.
+        """
+        while self._events[event] < count:
+            self._take()
+        self._events[event] -= count
+
+    def taken(self, event: str) -> int:
+        """How often it has said so since the last question, as far as it was heard."""
+        return self._events.pop(event, 0)
+
+    def drain(self) -> None:
+        """Tell the calls that have come in unasked."""
+        self._channel.setblocking(False)
+        try:
+            while True:
+                self._take()
+        except BlockingIOError:
+            pass
+        except LabError:
+            self.alive = False
+        finally:
+            self._channel.settimeout(PATIENCE_S)
+
+    def _take(self) -> dict[str, Any]:
+        content, pid = self._hear()
+        if "call" in content:
+            who = self.name if pid in (0, self.pid) else f"{self.name}'s child"
+            self._tell(Call(who, content["call"]))
+        if "child" in content:
+            self.children.append(content["child"])
+        if "broken" in content:
+            raise LabError(f"{self.name} broke: {content['broken']}")
+        for event in ("served", "closed"):
+            self._events[event] += event in content
+        return content
+
+    def _hear(self) -> tuple[dict[str, Any], int]:
+        try:
+            content, pid, _ = wire.receive(self._channel)
+        except TimeoutError as error:
+            raise LabError(f"{self.name} does not answer") from error
+        except ConnectionError as error:
+            raise LabError(f"{self.name} is gone") from error
+        if content is None:
+            raise LabError(f"{self.name} is gone")
+        return content, pid

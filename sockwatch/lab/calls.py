@@ -1,0 +1,129 @@
+"""Socket calls that are reported as they happen, written as strace(1) writes them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from sockwatch.lab import wire
+
+Result = TypeVar("Result")
+Address = tuple[Any, ...]
+
+FLAGS: Final = {"SO_REUSEADDR": socket.SO_REUSEADDR, "SO_REUSEPORT": socket.SO_REUSEPORT}
+
+
+class Calls:
+    """Makes the calls of one process and tells each, with the kernel's answer, to the channel."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+
+    def tell(self, **content: Any) -> None:
+        # Nobody listens any more: what follows is the end of the stage.
+        with suppress(OSError):
+            wire.send(self.channel, content)
+
+    def make(
+        self, text: str, call: Callable[[], Result], shown: Callable[[Result], str] = lambda _: "0"
+    ) -> Result:
+        """What `call` returns or raises, after telling it."""
+        try:
+            result = call()
+        except OSError as error:
+            self.tell(call=f"{text} = -1 {name_of(error)}")
+            raise
+        self.tell(call=f"{text} = {shown(result)}")
+        return result
+
+    def new_socket(self, protocol: str, address: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+        return self.make(
+            f"socket({family.name}, {kind.name}, 0)",
+            lambda: socket.socket(family, kind),
+            lambda made: str(made.fileno()),
+        )
+
+    def set_flag(self, sock: socket.socket, name: str) -> None:
+        self.make(
+            f"setsockopt({sock.fileno()}, SOL_SOCKET, {name}, 1)",
+            lambda: sock.setsockopt(socket.SOL_SOCKET, FLAGS[name], 1),
+        )
+
+    def set_v6only(self, sock: socket.socket, *, value: bool) -> None:
+        self.make(
+            f"setsockopt({sock.fileno()}, IPPROTO_IPV6, IPV6_V6ONLY, {int(value)})",
+            lambda: sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, value),
+        )
+
+    def join_group(self, sock: socket.socket, group: str) -> None:
+        self.make(
+            f"setsockopt({sock.fileno()}, IPPROTO_IP, IP_ADD_MEMBERSHIP, {group} on 127.0.0.1)",
+            lambda: sock.setsockopt(
+                socket.IPPROTO_IP,
+                socket.IP_ADD_MEMBERSHIP,
+                socket.inet_aton(group) + socket.inet_aton("127.0.0.1"),
+            ),
+        )
+
+    def bind(self, sock: socket.socket, address: str, port: int) -> None:
+        where = (address, port)
+        self.make(f"bind({sock.fileno()}, {written(where)})", lambda: sock.bind(where))
+
+    def listen(self, sock: socket.socket, backlog: int) -> None:
+        self.make(f"listen({sock.fileno()}, {backlog})", lambda: sock.listen(backlog))
+
+    def accept(self, sock: socket.socket) -> socket.socket:
+        connection, _ = self.make(
+            f"accept({sock.fileno()})",
+            sock.accept,
+            lambda made: f"{made[0].fileno()}, from {written(made[1])}",
+        )
+        return connection
+
+    def connect(self, sock: socket.socket, address: str, port: int) -> None:
+        where = (address, port)
+        self.make(
+            f"connect({sock.fileno()}, {written(where)})",
+            lambda: sock.connect(where),
+            lambda _: f"0, from {written(sock.getsockname())}",
+        )
+
+    def write(self, sock: socket.socket, data: bytes) -> None:
+        self.make(f"write({sock.fileno()}, {data!r})", lambda: sock.send(data), str)
+
+    def read(self, sock: socket.socket) -> bytes:
+        return self.make(f"read({sock.fileno()})", lambda: bytes(sock.recv(4096)), repr)
+
+    def close(self, sock: socket.socket) -> None:
+        self.make(f"close({sock.fileno()})", sock.close)
+
+
+def name_of(error: OSError) -> str:
+    """``EADDRINUSE``; a connect() that did not get an answer in time is still waiting."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return "EINPROGRESS"
+    return errno.errorcode.get(error.errno or 0, str(error))
+
+
+def written(address: Address) -> str:
+    """``127.0.0.1:10013``, ``[::1]:10013``."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def inode(sock: socket.socket) -> int:
+    return os.fstat(sock.fileno()).st_ino
+
+
+def abort(sock: socket.socket) -> None:
+    """Close with a reset, which leaves no TIME_WAIT."""
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()

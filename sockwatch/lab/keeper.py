@@ -1,0 +1,165 @@
+"""The keeper of the stage: makes its namespaces and processes, and takes all of them along.
+
+It is the first process of a pid namespace, so that the kernel ends every other one with it, also
+stopped ones and children of dead servers. Where there is no such namespace, servers die by their
+parent-death signal and their children by the lifeline. It ends when sockwatch closes the control
+channel, in whatever way.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import Any, Final
+
+from sockwatch.lab import server, wire
+from sockwatch.lab.namespaces import (
+    CLONE_NEWNET,
+    CLONE_NEWPID,
+    adopt_orphans,
+    die_with_parent,
+    enter_own,
+    name_process,
+)
+
+NAMESPACES: Final = ("user", "net")  # in the order in which they are joined
+
+
+def main() -> None:
+    """Arguments: the control channel's fd, and ``own`` or ``host`` network."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    name_process("sockwatch-lab")
+    users = os.stat("/proc/self/ns/user").st_ino
+    own_pids = True
+    try:
+        if sys.argv[2] == "own":
+            enter_own(CLONE_NEWNET | CLONE_NEWPID)
+        else:
+            try:
+                enter_own(CLONE_NEWPID)
+            except OSError:
+                own_pids = False
+    except OSError as error:
+        wire.send(control, {"refused": error.strerror})
+        return
+    if own_pids:
+        keeper = os.fork()
+        if keeper:
+            control.close()
+            os.waitpid(keeper, 0)
+            return
+        die_with_parent()
+    else:
+        adopt_orphans()
+    own_user = os.stat("/proc/self/ns/user").st_ino != users
+    kinds = [kind for kind in NAMESPACES if kind == "net" or own_user]
+    fds = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in kinds]
+    uids = os.geteuid() == 0 and not own_user and _maps_many_users()
+    wire.send(control, {"kept": kinds, "own_pids": own_pids, "uids": uids}, tuple(fds))
+    for fd in fds:
+        os.close(fd)
+    Keeper(control).keep()
+
+
+class Keeper:
+    """`_servers` are the processes by the number that sockwatch gave them."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._servers: dict[int, int] = {}
+        self._lifeline, self._end = os.pipe()
+        # A child's end wakes the loop.
+        self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def keep(self) -> None:
+        while True:
+            waited: list[Any] = [self._control, self._wake]
+            ready, _, _ = select.select(waited, [], [])
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+                self._reap()
+            if self._control in ready:
+                try:
+                    command, _, fds = wire.receive(self._control)
+                except OSError:
+                    return
+                if command is None:
+                    return
+                verb = command.pop("do")
+                answer = getattr(self, f"do_{verb}")(**command, fds=fds)
+                with suppress(OSError):
+                    wire.send(self._control, {"done": True} | answer)
+
+    def do_start(self, number: int, name: str, uid: int | None, fds: list[int]) -> dict[str, Any]:
+        """Fork a server that serves the channel behind the fd."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                if uid is not None:
+                    os.setgroups([])
+                    os.setresgid(uid, uid, uid)
+                    os.setresuid(uid, uid, uid)
+                die_with_parent()
+                server.run(fds[0], self._lifeline, name)
+            finally:
+                os._exit(1)
+        os.close(fds[0])
+        self._servers[number] = pid
+        return {}
+
+    def do_signal(self, number: int, signal_number: int, fds: list[int]) -> dict[str, Any]:
+        """Signal a server, and wait until it has stopped or ended where that must come.
+
+        It is our child and not yet waited for, so its pid cannot be another process.
+        """
+        assert not fds
+        pid = self._servers.get(number)
+        if pid is None:
+            return {"gone": True}
+        os.kill(pid, signal_number)
+        if signal_number == signal.SIGSTOP:
+            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        elif signal_number == signal.SIGKILL:
+            os.waitpid(pid, 0)
+            del self._servers[number]
+        return {}
+
+    def do_end_orphans(self, pids: list[int], fds: list[int]) -> dict[str, Any]:
+        """End those of the servers' children that are ours now, since their parents are dead."""
+        assert not fds
+        ended = 0
+        for pid in pids:
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                ended += 1
+        return {"count": ended}
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for number, known in list(self._servers.items()):
+                if known == pid:
+                    del self._servers[number]
+                    with suppress(OSError):
+                        wire.send(self._control, {"ended": number})
+
+
+def _maps_many_users() -> bool:
+    with open("/proc/self/uid_map") as file:
+        return sum(int(line.split()[2]) for line in file) > 1

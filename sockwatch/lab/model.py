@@ -1,0 +1,83 @@
+"""The words of the lab as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from sockwatch.model import Protocol, SockwatchError
+
+DAYTIME_PORT: Final = 10013
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - all addresses of the stage, which is cut off
+LONGEST_NAME: Final = 15  # TASK_COMM_LEN of include/linux/sched.h, less its NUL
+
+Closes = Literal["server", "client", "nobody"]
+
+
+class LabError(SockwatchError):
+    """The stage could not be set up, or something on it did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """What a test server does. The default is the article's forking daytime server.
+
+    `late` sets the reuse flags after bind(). `backlog` None: bind() without listen(). `accepts`
+    False leaves connections in the queue. `closes` is who closes a connection first.
+    `forks` handles each connection in a child; that child then runs another program if `execs`,
+    which keeps the listening fd unless `cloexec`. `group` is a multicast group to join (UDP).
+    `uid` None: the user of the stage.
+    """
+
+    protocol: Protocol = "tcp"
+    address: str = EVERYWHERE
+    port: int = DAYTIME_PORT
+    reuseaddr: bool = False
+    reuseport: bool = False
+    v6only: bool = False
+    late: bool = False
+    backlog: int | None = 5
+    accepts: bool = True
+    closes: Closes = "server"
+    forks: bool = True
+    execs: bool = False
+    cloexec: bool = True
+    group: str | None = None
+    uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSpec:
+    """`count` connections to `to`:`to_port`, from a given local address and port or any.
+
+    Each reads the line of the server, and closes by itself if `closes` says so. `patience_s` is
+    how long connect() may take before it counts as waiting.
+    """
+
+    to: str = "127.0.0.1"
+    to_port: int = DAYTIME_PORT
+    count: int = 1
+    closes: Closes = "server"
+    address: str | None = None
+    port: int = 0
+    reuseaddr: bool = False
+    reuseport: bool = False
+    patience_s: float = 5.0
+
+    @property
+    def binds(self) -> bool:
+        return self.address is not None or self.port != 0
+
+
+class Call(NamedTuple):
+    """A system call of a process on the stage, as it was answered."""
+
+    who: str
+    text: str  # ``bind(3, 127.0.0.1:10013) = -1 EADDRINUSE``
+
+
+class Message(NamedTuple):
+    """What a process on the stage said. `pid` is its number outside the stage."""
+
+    pid: int
+    content: dict[str, object]

@@ -1,0 +1,109 @@
+"""A process in the stage's network namespace that looks at it, and changes what belongs to it.
+
+It is a process of its own since an ordinary user's stage has a user namespace, which only a
+process with a single thread may enter.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from sockwatch.kernel.snapshot import SnapshotReader
+from sockwatch.kernel.sock_destroy import destroy
+from sockwatch.lab.namespaces import join, name_process
+from sockwatch.model import Snapshot, SockwatchError
+
+# Besides 127.0.0.0/8 and ::1: addresses for documentation, RFC 5737 and RFC 3849.
+ALIASES: Final = (("192.0.2.1", 24), ("192.0.2.2", 24), ("2001:db8::1", 64), ("2001:db8::2", 64))
+SS_TIMEOUT_S: Final = 10
+
+
+def main() -> None:
+    """Argument: the fd of the connection. The namespaces to join come over it."""
+    fd = int(sys.argv[1])
+    name_process("sockwatch-look")
+    with socket.socket(fileno=os.dup(fd)) as handles:
+        _, fds, _, _ = socket.recv_fds(handles, 1, 2)
+    connection = Connection(fd)
+    try:
+        join(fds)
+        if fds:
+            _make_addresses()
+        connection.send(None)
+    except (OSError, NetlinkError) as error:
+        connection.send(str(error))
+        return
+    with SnapshotReader() as reader:
+        observer = Observer(reader)
+        with suppress(EOFError, ConnectionError):  # sockwatch is gone
+            while True:
+                verb, arguments = connection.recv()
+                answer: Any
+                try:
+                    answer = getattr(observer, f"do_{verb}")(*arguments)
+                except (SockwatchError, OSError) as error:
+                    answer = error
+                connection.send(answer)
+
+
+def _make_addresses() -> None:
+    with IPRoute() as route:
+        route.link("set", index=1, state="up")
+        for address, length in ALIASES:
+            with suppress(NetlinkError):  # no IPv6 here
+                # Nobody else is on the link who could have the address: no duplicate detection.
+                flags = {"flags": 2} if ":" in address else {}  # IFA_F_NODAD
+                route.addr("add", index=1, address=address, prefixlen=length, **flags)
+
+
+class Observer:
+    """One method a question."""
+
+    def __init__(self, reader: SnapshotReader) -> None:
+        self._reader = reader
+
+    def do_look(self, port: int | None) -> Snapshot:
+        snapshot = self._reader.take(port)
+        # Packed rows stay where they are; what goes to another process are values.
+        return replace(
+            snapshot,
+            ports=tuple(
+                found._replace(connections=found.connections and tuple(found.connections))
+                for found in snapshot.ports
+            ),
+        )
+
+    def do_set_sysctl(self, name: str, value: str) -> None:
+        with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
+            file.write(value)
+
+    def do_end_time_waits(self, port: int) -> int:
+        """How many were ended. Raises KernelError."""
+        found = self._reader.take(port).port("tcp", port)
+        sockets = (found.connections or ()) if found is not None else ()
+        return destroy([sock for sock in sockets if sock.state == "TIME_WAIT"])
+
+    def do_ss(self, port: int) -> str | None:
+        """The lines of `ss -ltn` for this port, or None where there is no ss."""
+        program = shutil.which("ss")
+        if program is None:
+            return None
+        ran = subprocess.run(
+            [program, "-H", "-ltn", f"sport = :{port}"],
+            capture_output=True,
+            text=True,
+            timeout=SS_TIMEOUT_S,
+            check=True,
+        )
+        return ran.stdout

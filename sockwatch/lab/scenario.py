@@ -1,0 +1,47 @@
+"""A scenario is data: what is claimed, what Linux does, and the steps that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Literal
+
+from sockwatch.lab import scenarios
+from sockwatch.lab.model import LabError
+from sockwatch.lab.steps import Step
+
+Need = Literal["own network", "ipv6"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`claim` is the sentence under test, `finding` what Linux makes of it.
+
+    `ports` are those it binds. `needs` is what it cannot do without: a network of its own
+    (settings, addresses or a wildcard that the host must not have), or IPv6.
+    """
+
+    number: int
+    name: str
+    title: str
+    claim: str
+    finding: str
+    steps: tuple[Step, ...]
+    ports: tuple[int, ...]
+    needs: tuple[Need, ...] = ()
+
+
+def all_scenarios() -> tuple[Scenario, ...]:
+    """Every module of `scenarios` defines one, in the order of their numbers."""
+    names = [module.name for module in iter_modules(scenarios.__path__)]
+    found = [import_module(f"{scenarios.__name__}.{name}").SCENARIO for name in names]
+    return tuple(sorted(found, key=lambda one: one.number))
+
+
+def scenario(name: str) -> Scenario:
+    """Raises LabError for a name that there is not."""
+    for one in all_scenarios():
+        if one.name == name:
+            return one
+    raise LabError(f"there is no scenario {name!r}; sockwatch lab list names them")

@@ -1,0 +1,1 @@
+"""One scenario a file: SCENARIO. Whatever is here is listed and run."""

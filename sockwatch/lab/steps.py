@@ -1,0 +1,301 @@
+"""The steps a scenario is made of, and free play too. Each is data that knows how to be done."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from sockwatch.lab.model import DAYTIME_PORT, ClientSpec, LabError, ServerSpec
+from sockwatch.lab.prediction import (
+    Prediction,
+    predict_client,
+    predict_listen,
+    predict_server,
+)
+
+if TYPE_CHECKING:
+    from sockwatch.lab.rehearsal import Rehearsal
+    from sockwatch.model import Port
+
+RECEIVE_S: Final = 1.0
+DOINGS: Final = {"T": "is stopped", "t": "is traced", "D": "cannot be interrupted"}
+
+
+class Skipped(LabError):  # noqa: N818 - nothing went wrong
+    """A step cannot be done on this stage; `rest` goes with it if what follows builds on it."""
+
+    def __init__(self, reason: str, *, rest: bool = False) -> None:
+        super().__init__(reason)
+        self.rest = rest
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the kernel answered or shows, and what had been predicted where it was a bind."""
+
+    kernel: str | None = None
+    prediction: Prediction | None = None
+
+
+class Step(Protocol):
+    """`text` says what is done, `why` explains it, `expect` is the kernel's expected answer."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def expect(self) -> str | None: ...
+    def run(self, stage: Rehearsal) -> Outcome:
+        """Raises LabError, Skipped."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    text: str
+    why: str = field(default="", kw_only=True)
+    expect: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Start(_Base):
+    """Start the process `who`, unless it runs, and open a socket in it."""
+
+    who: str
+    spec: ServerSpec = ServerSpec()  # noqa: RUF009 - frozen
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        spec = stage.placed(self.spec)
+        if spec.uid is not None and not stage.stage.many_uids:
+            raise Skipped("a second user needs root")
+        prediction = predict_server(spec, stage.stage.look(spec.port or None))
+        stage.foretell(prediction)
+        actor = stage.get_or_start(self.who, spec.uid)
+        answer = actor.open(spec)
+        if answer["outcome"] == "ok":
+            stage.inodes[self.who] = answer["inode"]
+        elif not actor.opened:
+            stage.leave(self.who)  # as a server does that cannot have its port
+        return Outcome(answer["outcome"], prediction)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen(_Base):
+    """listen() on the socket that `who` has bound."""
+
+    who: str
+    backlog: int = 5
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        actor = stage.actor(self.who)
+        spec = actor.opened[-1]
+        snapshot = stage.stage.look(spec.port)
+        prediction = predict_listen(spec, snapshot, stage.inodes[self.who])
+        stage.foretell(prediction)
+        return Outcome(actor.ask("listen", backlog=self.backlog)["outcome"], prediction)
+
+
+@dataclass(frozen=True, slots=True)
+class Connect(_Base):
+    """Connections of the process `who`; those of `servers` that accept them are waited for."""
+
+    who: str
+    spec: ClientSpec = ClientSpec()  # noqa: RUF009 - frozen
+    servers: tuple[str, ...] = ()
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        spec = self.spec
+        prediction = None
+        if spec.binds:
+            prediction = predict_client(spec, stage.stage.look(spec.port or None))
+            stage.foretell(prediction)
+        servers = [stage.actor(name) for name in self.servers]
+        for server in servers:
+            server.ask("change", closes=spec.closes)
+        answer = stage.get_or_start(self.who).connect(spec)
+        served = stage.wait_for_all(servers, "served", answer["made"])
+        if spec.closes == "client":
+            stage.wait_for_all(servers, "closed", answer["made"])
+        kernel = answer["outcome"]
+        if answer.get("waiting"):
+            kernel = f"{answer['made']} connected, {answer['waiting']} waiting"
+        elif len(servers) > 1 and kernel == "ok":
+            kernel = f"{sum(count > 0 for count in served)} of {len(servers)} serve"
+        return Outcome(kernel, prediction)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCloses(_Base):
+    """The server closes its open connections first, then the client: TIME_WAIT at the server."""
+
+    who: str
+    client: str
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        stage.actor(self.who).ask("close_connections")
+        stage.actor(self.client).ask("finish")
+        return Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCloses(_Base):
+    """The client closes its open connections first: TIME_WAIT at the client."""
+
+    who: str
+    server: str | None = None
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        client = stage.actor(self.who)
+        count = client.ask("finish", first=True)["count"]
+        if self.server is not None:
+            stage.actor(self.server).wait_for("closed", count)
+        return Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class Signal(_Base):
+    """Send a signal to the process: KILL, STOP, CONT or TERM."""
+
+    who: str
+    name: Literal["KILL", "STOP", "CONT", "TERM"] = "KILL"
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        stage.stage.signal(stage.actor(self.who), signal.Signals[f"SIG{self.name}"])
+        return Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class EndChildren(_Base):
+    """Kill the children that the dead process has left behind."""
+
+    who: str
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        return Outcome(f"{stage.stage.end_orphans(stage.actor(self.who))} ended")
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSockets(_Base):
+    """The process closes the sockets it has opened, and goes on."""
+
+    who: str
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        actor = stage.actor(self.who)
+        actor.ask("close")
+        actor.opened.clear()
+        return Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class SetFlag(_Base):
+    """Set a reuse flag afterwards, on the listeners or on the accepted connections."""
+
+    who: str
+    name: Literal["SO_REUSEADDR", "SO_REUSEPORT"]
+    on: Literal["listener", "connection"]
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        return Outcome(stage.actor(self.who).ask("set", name=self.name, on=self.on)["outcome"])
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl(_Base):
+    """A setting net.ipv4.NAME of the stage."""
+
+    name: str
+    value: str
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        stage.stage.set_sysctl(self.name, self.value)
+        return Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class EndTimeWaits(_Base):
+    """End the TIME_WAITs of a port instead of waiting for 60 s."""
+
+    port: int = DAYTIME_PORT
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        if stage.stage.place == "host":
+            raise Skipped("TIME_WAITs of the host are left alone", rest=True)
+        return Outcome(f"{stage.stage.end_time_waits(self.port)} ended")
+
+
+@dataclass(frozen=True, slots=True)
+class Send(_Base):
+    """A datagram from the process `who`; which of `servers` receive it is the answer.
+
+    With `counted` it is how many do, where which one is up to the kernel's hash.
+    """
+
+    who: str
+    to: str
+    servers: tuple[str, ...]
+    port: int = DAYTIME_PORT
+    counted: bool = False
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        servers = {name: stage.actor(name) for name in self.servers}
+        for server in servers.values():
+            server.ask("received")
+        sent = stage.get_or_start(self.who).ask("send", to=self.to, port=self.port, text="hello")
+        if sent["outcome"] != "ok":
+            return Outcome(f"sendto {sent['outcome']}")
+        wanted = len((self.expect or "").split(", "))
+        got: list[str] = []
+        deadline = time.monotonic() + RECEIVE_S
+        while len(got) < wanted and time.monotonic() < deadline:
+            got += [name for name, one in servers.items() if one.ask("received")["texts"]]
+        if self.counted:
+            return Outcome(f"{len(got)} of {len(servers)} receive it")
+        return Outcome(", ".join(sorted(got, key=list(servers).index)) or "nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class See(_Base):
+    """What the table of sockwatch shows of a port.
+
+    `states`: ``1 LISTEN, 3 TIME_WAIT``; `queue`: ``2/1``; `holders`: the names of the processes;
+    `doing`: the first holder and what it does.
+    """
+
+    what: Literal["states", "queue", "holders", "doing"] = "states"
+    port: int = DAYTIME_PORT
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        port = stage.stage.look(self.port).port(self.protocol, self.port)
+        return Outcome("nothing" if port is None else self._describe(port))
+
+    def _describe(self, port: Port) -> str:
+        if self.what == "states":
+            parts = [f"{count} {state}" for state, count in port.states.items()]
+            return ", ".join(parts) or "nothing"
+        if self.what == "queue":
+            return ", ".join(f"{one.queue}/{one.backlog}" for one in port.listeners)
+        names = [holder.process.name for holder in port.holders if holder.process is not None]
+        if self.what == "holders":
+            return ", ".join(dict.fromkeys(names)) or "nobody"
+        for holder in port.holders:
+            if holder.process is not None:
+                return f"{holder.process.name} {DOINGS.get(holder.process.state, 'goes on')}"
+        return "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Ss(_Base):
+    """What `ss -ltn` shows of a port: ``nothing`` or the state in its lines."""
+
+    port: int = DAYTIME_PORT
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        lines = stage.stage.ss(self.port)
+        if lines is None:
+            raise Skipped("ss is not installed")
+        states = [line.split()[0] for line in lines.splitlines() if line.strip()]
+        return Outcome(", ".join(states) or "nothing")

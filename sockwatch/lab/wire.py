@@ -1,0 +1,50 @@
+"""Messages between sockwatch and the processes on the stage: one JSON object a packet."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+import struct
+from typing import Any, Final
+
+LARGEST: Final = 65536
+MOST_FDS: Final = 4
+CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+def channel() -> tuple[socket.socket, socket.socket]:
+    """Our end, which learns the pid of whoever speaks, and theirs."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    return ours, theirs
+
+
+def send(sock: socket.socket, content: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+    """Raises OSError if nobody is there."""
+    data = json.dumps(content).encode()
+    if fds:
+        socket.send_fds(sock, [data], list(fds))
+    else:
+        sock.send(data)
+
+
+def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, int, list[int]]:
+    """(content or None at the end, pid of the sender as seen from here or 0, fds).
+
+    Raises TimeoutError.
+    """
+    room = socket.CMSG_SPACE(CREDENTIALS.size) + socket.CMSG_SPACE(MOST_FDS * 4)
+    data, extra, _, _ = sock.recvmsg(LARGEST, room, socket.MSG_CMSG_CLOEXEC)
+    pid, fds = 0, array.array("i")
+    for level, kind, payload in extra:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid = CREDENTIALS.unpack(payload)[0]
+        elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+    if not data:
+        for fd in fds:
+            os.close(fd)
+        return None, pid, []
+    return json.loads(data), pid, list(fds)
