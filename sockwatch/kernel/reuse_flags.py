@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Final
 
 from sockwatch.kernel.pidfd import open_pidfd, socket_options
@@ -69,7 +71,14 @@ class Memory:
         """Remember these, or anew."""
         for cookie, options in seen.items():
             flags = options.flags._replace(source=REMEMBERED)
+            self._options.pop(cookie, None)  # what was read last comes last
             self._options[cookie] = options._replace(flags=flags)
+
+    def oldest(self, among: AbstractSet[int], count: int) -> set[int]:
+        """The cookies whose options were read longest ago: their program may have changed them."""
+        if len(among) <= count:
+            return set(among)
+        return set(islice((cookie for cookie in self._options if cookie in among), count))
 
     def forget_others(self, cookies: set[int]) -> None:
         """Drop what is remembered of sockets that are gone."""

@@ -35,6 +35,7 @@ PROTOCOLS: Final[tuple[Protocol, ...]] = ("tcp", "udp")
 # States in which a socket without an fd waits for accept(); in the others its fd was closed.
 UNACCEPTED_STATES: Final = frozenset({"SYN_RECV", "ESTABLISHED", "CLOSE_WAIT"})
 FACTS_MAX_AGE_S: Final = 3.0
+READ_ANEW: Final = 200  # connections whose flags are read again at each look, 50 us each
 
 Holders = Mapping[int, tuple[Holder, ...]]
 
@@ -209,10 +210,9 @@ class SnapshotReader:
             for member in members
         }
         if look is None:
-            options |= {
-                cookie: self._memory.options[cookie]
-                for cookie in connections.keys() & self._memory.options.keys()
-            }
+            remembered = connections.keys() & self._memory.options.keys()
+            remembered -= self._memory.oldest(remembered, READ_ANEW)
+            options |= {cookie: self._memory.options[cookie] for cookie in remembered}
         # Those of listeners are read anew: a program may set them at any time.
         missing = {
             cookie: inode
@@ -221,7 +221,7 @@ class SnapshotReader:
         }
         read = reuse_flags.read_options(missing.values(), found)
         fresh = {cookie: read[inode] for cookie, inode in missing.items() if inode in read}
-        for cookie in open_sockets.keys() - options.keys() - fresh.keys():
+        for cookie in (open_sockets | connections).keys() - options.keys() - fresh.keys():
             if cookie in self._memory.options:
                 options[cookie] = self._memory.options[cookie]
         self._memory.keep(fresh)

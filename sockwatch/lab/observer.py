@@ -22,7 +22,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.kernel.sock_destroy import destroy
 from sockwatch.lab.namespaces import join, name_process
-from sockwatch.model import Snapshot, SockwatchError
+from sockwatch.model import Snapshot
 
 # Besides 127.0.0.0/8 and ::1: addresses for documentation, RFC 5737 and RFC 3849.
 ALIASES: Final = (("192.0.2.1", 24), ("192.0.2.2", 24), ("2001:db8::1", 64), ("2001:db8::2", 64))
@@ -52,7 +52,7 @@ def main() -> None:
                 answer: Any
                 try:
                     answer = getattr(observer, f"do_{verb}")(*arguments)
-                except (SockwatchError, OSError) as error:
+                except Exception as error:  # noqa: BLE001 - sockwatch raises it again
                     answer = error
                 connection.send(answer)
 
@@ -76,13 +76,13 @@ class Observer:
     def do_look(self, port: int | None) -> Snapshot:
         snapshot = self._reader.take(port)
         # Packed rows stay where they are; what goes to another process are values.
-        return replace(
-            snapshot,
-            ports=tuple(
-                found._replace(connections=found.connections and tuple(found.connections))
-                for found in snapshot.ports
-            ),
+        ports = (
+            found
+            if found.connections is None
+            else found._replace(connections=tuple(found.connections))
+            for found in snapshot.ports
         )
+        return replace(snapshot, ports=tuple(ports))
 
     def do_set_sysctl(self, name: str, value: str) -> None:
         with open(f"/proc/sys/net/ipv4/{name}", "w") as file:

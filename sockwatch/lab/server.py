@@ -6,6 +6,7 @@ own, and it tells every system call on sockets with the kernel's answer.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -23,6 +24,8 @@ from sockwatch.lab.namespaces import name_process
 
 CHANNEL_FD: Final = 100  # out of the way, so that the first socket is 3 as in a textbook
 LIFELINE_FD: Final = 101
+WAKE_FD: Final = 102
+FIRST_PIPE_FD: Final = 200
 CHILD_PROGRAM: Final = "cat"  # copies the lifeline, on which nothing comes, and ends with it
 
 
@@ -47,7 +50,7 @@ def run(channel_fd: int, lifeline_fd: int, name: str) -> NoReturn:
         os.dup2(nowhere, fd)
     os.closerange(3, CHANNEL_FD)
     os.closerange(LIFELINE_FD + 1, os.sysconf("SC_OPEN_MAX"))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _wake_for_children()
     channel = socket.socket(fileno=CHANNEL_FD)
     try:
         Server(channel).serve()
@@ -57,15 +60,32 @@ def run(channel_fd: int, lifeline_fd: int, name: str) -> NoReturn:
         os._exit(0)
 
 
+def _wake_for_children() -> None:
+    """A child's end makes WAKE_FD readable."""
+    reader, writer = os.pipe()
+    os.dup2(reader, WAKE_FD, inheritable=False)
+    os.dup2(writer, WAKE_FD + 1, inheritable=False)
+    os.close(reader)
+    os.close(writer)
+    for fd in (WAKE_FD, WAKE_FD + 1):
+        os.set_blocking(fd, False)
+    signal.set_wakeup_fd(WAKE_FD + 1)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+
+
 class Server:
-    """`connections` are the accepted ones that stay open, `held` those of a client."""
+    """`connections` are the accepted ones that stay open, `held` those of a client.
+
+    `children` are not waited for yet, so their pids are theirs; each has a pipe that ends when the
+    child has closed its connection.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
         self.calls = Calls(channel)
         self.sockets: dict[socket.socket, ServerSpec] = {}
         self.connections: list[socket.socket] = []
         self.held: list[socket.socket] = []
-        self.children: list[int] = []
+        self.children: dict[int, int] = {}
 
     def serve(self) -> None:
         channel = self.calls.channel
@@ -76,7 +96,11 @@ class Server:
                 for sock, spec in self.sockets.items()
                 if spec.protocol == "tcp" and spec.backlog is not None and spec.accepts
             ]
-            ready, _, _ = select.select([channel, *accepting, *self.connections], [], [])
+            waited: list[Any] = [WAKE_FD, channel, *accepting, *self.connections]
+            ready, _, _ = select.select(waited, [], [])
+            if WAKE_FD in ready:
+                os.read(WAKE_FD, 4096)
+                self._reap()
             # What has come is dealt with before a command, which may be about it.
             for sock in ready:
                 if sock in self.sockets:
@@ -161,19 +185,15 @@ class Server:
             self.calls.close(sock)
             del self.sockets[sock]
 
-    def do_close_connections(self) -> dict[str, Any]:
-        """Close every connection from this side."""
-        count = len(self.connections) + len(self.children)
+    def do_close_connections(self) -> None:
+        """Close every connection from this side, those of the children too."""
         for connection in self.connections:
             self.calls.close(connection)
         self.connections.clear()
-        for pid in self.children:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-        self.children.clear()
-        return {"outcome": "ok", "count": count}
+        for pid, pipe in self.children.items():
+            os.kill(pid, signal.SIGTERM)
+            os.read(pipe, 1)
+        self._reap()
 
     def do_finish(self, *, first: bool = False) -> dict[str, Any]:
         """A client: close each connection after its end has come, or `first`, after one line."""
@@ -258,21 +278,31 @@ class Server:
         if not spec.forks:
             self._greet(connection, spec)
             return
+        ends = os.pipe()
+        reader, writer = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_PIPE_FD) for fd in ends)
+        for fd in ends:
+            os.close(fd)
         pid = os.fork()
         if pid:
+            os.close(writer)
+            self.children[pid] = reader
             self.calls.tell(call="fork()", child=pid)
             self.calls.close(connection)
-            if not spec.execs:
-                self.children.append(pid)
             return
         try:
             self._be_child(listener, connection, spec)
+            os.close(writer)
+            if spec.execs:
+                self.calls.tell(call=f"execlp({CHILD_PROGRAM!r}, {CHILD_PROGRAM!r}, NULL)")
+                os.dup2(LIFELINE_FD, 0)
+                os.execlp(CHILD_PROGRAM, CHILD_PROGRAM)  # noqa: S606 - that is what it shows
         finally:
             os._exit(0)
 
     def _be_child(
         self, listener: socket.socket, connection: socket.socket, spec: ServerSpec
     ) -> None:
+        signal.set_wakeup_fd(-1)
         self.connections.clear()
         for sock in self.sockets:
             if not (spec.execs and sock is listener):
@@ -287,10 +317,11 @@ class Server:
                 self._read_end(connection)
         except _CloseNow:
             self.calls.close(connection)
-        if spec.execs:
-            self.calls.tell(call=f"execlp({CHILD_PROGRAM!r}, {CHILD_PROGRAM!r}, NULL)")
-            os.dup2(LIFELINE_FD, 0)
-            os.execlp(CHILD_PROGRAM, CHILD_PROGRAM)  # noqa: S606 - that is what it shows
+
+    def _reap(self) -> None:
+        with suppress(ChildProcessError):
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                os.close(self.children.pop(pid))
 
     def _greet(self, connection: socket.socket, spec: ServerSpec) -> None:
         """The daytime protocol: one line, then close, unless the other side is to close first."""

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Self
 from sockwatch.lab import wire
 from sockwatch.lab.actor import PATIENCE_S, Actor
 from sockwatch.lab.model import EVERYWHERE, LONGEST_NAME, Call, LabError
-from sockwatch.model import Snapshot, SockwatchError
+from sockwatch.model import Snapshot
 
 Place = Literal["own", "host"]
 LOOPBACK: Final = "127.0.0.1"
@@ -201,10 +201,10 @@ class Stage:
                 answer = self._observer.recv()
             except (OSError, EOFError) as error:
                 raise LabError("the stage is gone") from error
-        if isinstance(answer, SockwatchError):
-            raise answer
+        if isinstance(answer, OSError):
+            raise LabError(str(answer)) from answer
         if isinstance(answer, Exception):
-            raise LabError(str(answer))
+            raise answer
         return answer
 
     def _ask(self, command: dict[str, Any], fds: tuple[int, ...] = ()) -> dict[str, Any]:

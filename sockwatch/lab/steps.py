@@ -280,7 +280,7 @@ class See(_Base):
             return ", ".join(f"{one.queue}/{one.backlog}" for one in port.listeners)
         names = [holder.process.name for holder in port.holders if holder.process is not None]
         if self.what == "holders":
-            return ", ".join(dict.fromkeys(names)) or "nobody"
+            return ", ".join(sorted(set(names))) or "nobody"
         for holder in port.holders:
             if holder.process is not None:
                 return f"{holder.process.name} {DOINGS.get(holder.process.state, 'goes on')}"

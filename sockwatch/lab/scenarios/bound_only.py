@@ -1,0 +1,41 @@
+from sockwatch.lab.model import ServerSpec
+from sockwatch.lab.scenario import Scenario
+from sockwatch.lab.steps import CloseSockets, See, Ss, Start
+
+SCENARIO = Scenario(
+    number=13,
+    name="bound-only",
+    title="Bound and never listening: in the way, and in no list",
+    claim="ss -ltn shows nothing on the port, so bind() will succeed.",
+    finding="bind() alone already owns the port. ss -l, netstat and lsof -i do not show such a"
+    " socket; sockwatch asks the kernel for it (Linux 6.8 or newer).",
+    ports=(10013,),
+    steps=(
+        Start(
+            "a process binds port 10013 and does not listen",
+            "sleeper",
+            ServerSpec(backlog=None),
+            expect="ok",
+        ),
+        Ss(
+            "what ss -ltn shows",
+            expect="nothing",
+            why="A socket that is bound is not in the tables of listeners and connections.",
+        ),
+        See(
+            "what sockwatch shows",
+            expect="1 BOUND",
+            why="sock_diag lists bound sockets if it is asked for state 13, BOUND_INACTIVE.",
+        ),
+        See("and who holds it", "holders", expect="sleeper"),
+        Start(
+            "start the daytime server",
+            "daytime",
+            expect="EADDRINUSE",
+            why="An owner is an owner, whether it listens or not. With SO_REUSEADDR on both"
+            " sides bind() would pass, since it does not listen.",
+        ),
+        CloseSockets("the process closes its socket", "sleeper"),
+        Start("start the daytime server", "daytime", expect="ok"),
+    ),
+)
