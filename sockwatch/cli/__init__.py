@@ -53,6 +53,10 @@ def _run(arguments: list[str]) -> int:
         from sockwatch.cli import why
 
         return why.run(options)
+    if options.command == "lab":
+        from sockwatch.cli import lab
+
+        return lab.run(options)
     from sockwatch.cli import ports
 
     return ports.run(options)

@@ -99,7 +99,39 @@ def parser() -> Parser:
     why.add_argument("--uid", type=_uid, metavar="UID", help="as this user; you are the default")
     why.add_argument("--device", metavar="IF", help="bound to this network device")
     why.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
+    _add_lab(commands)
     return top
+
+
+def _add_lab(commands: argparse._SubParsersAction[Parser]) -> None:
+    lab = _command(
+        commands,
+        "lab",
+        "rehearse a conflict on real servers",
+        "Start real test servers that reproduce a conflict, and compare what sockwatch\n"
+        "predicts with what the kernel answers.",
+        "Nothing touches the host's ports unless --on-host says so, and nothing outlives\nthe run.",
+    )
+    verbs = lab.add_subparsers(title="commands", dest="lab_command", metavar="COMMAND")
+    verbs.required = True
+    listing = _command(verbs, "list", "name the scenarios", "Name the scenarios.", "Ends with 0.")
+    listing.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
+    play = _command(
+        verbs,
+        "run",
+        "run one scenario, or all",
+        "Run a scenario step by step, each with its system calls, the prediction and the\n"
+        "kernel's answer.",
+        "Ends with 0 if every prediction was right and every expectation met, 1 if not,\n"
+        "3 if it could not be done here.",
+    )
+    play.add_argument("name", metavar="NAME", nargs="?", help="as sockwatch lab list names it")
+    play.add_argument("--all", action="store_true", help="run every scenario")
+    play.add_argument("--step", action="store_true", help="ask before each step")
+    play.add_argument(
+        "--on-host", action="store_true", help="on the host's loopback, not in a namespace"
+    )
+    play.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
 
 
 def _command(

@@ -9,19 +9,15 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from pyroute2.netlink import nlmsg
 from pyroute2.netlink.diag import DiagSocket
-from pyroute2.netlink.exceptions import NetlinkError
 
 from sockwatch.kernel.event_loop import outside_event_loop
+from sockwatch.kernel.row_decoder import RowDecoder
+from sockwatch.kernel.sock_diag import ask
 from sockwatch.model import KernelError, Socket
 
 SOCK_DESTROY: Final = 21  # include/uapi/linux/sock_diag.h
 NLM_F_REQUEST_ACK: Final = 0x5
-
-
-class _Request(nlmsg):  # type: ignore[misc] # pyroute2 ships no types
-    fields = (("body", "s"),)
 
 
 def destroy(sockets: Iterable[Socket]) -> int:
@@ -52,17 +48,14 @@ def _body(sock: Socket) -> bytes:
 
 def _run(bodies: list[bytes]) -> int:
     ended = 0
-    with DiagSocket() as diag:
-        for body in bodies:
-            request = _Request()
-            request["body"] = body
-            try:
-                for _ in diag.nlm_request(request, SOCK_DESTROY, NLM_F_REQUEST_ACK):
-                    pass
-                ended += 1
-            except NetlinkError as error:
-                if error.code != errno.ENOENT:  # gone by itself in between
-                    raise KernelError(
-                        f"ending a socket: {os.strerror(error.code)}", error.code
-                    ) from error
+    nothing_more = RowDecoder("tcp", lambda _: None)
+    try:
+        with DiagSocket() as diag:
+            for body in bodies:
+                number = ask(diag, SOCK_DESTROY, NLM_F_REQUEST_ACK, body, nothing_more)
+                if number not in (0, errno.ENOENT):  # ENOENT: gone by itself in between
+                    raise KernelError(f"ending a socket: {os.strerror(number)}", number)
+                ended += number == 0
+    except OSError as error:
+        raise KernelError(f"ending a socket: {error.strerror}", error.errno or 0) from error
     return ended

@@ -58,20 +58,28 @@ def dump(decoder: RowDecoder, states: int = ALL_STATES, port: int | None = None)
     outside_event_loop(lambda: _run(requests, decoder))
 
 
+def ask(diag: DiagSocket, kind: int, flags: int, body: bytes, decoder: RowDecoder) -> int:
+    """Send one request and feed the decoder with the answer; the errno it ended with, 0 for none.
+
+    Raises KernelError where the answer breaks off.
+    """
+    marshal = _BulkMarshal(decoder)
+    diag.set_marshal(marshal)
+    request = _Request()
+    request["body"] = body
+    for _ in diag.nlm_request(request, kind, flags):
+        pass
+    if marshal.errno is None:
+        raise KernelError("sock_diag broke off in the middle of an answer", 0)
+    return marshal.errno
+
+
 def _run(requests: list[tuple[int, bytes]], decoder: RowDecoder) -> None:
     try:
         with DiagSocket() as diag:
             for kind, body in requests:
-                marshal = _BulkMarshal(decoder)
-                diag.set_marshal(marshal)
-                request = _Request()
-                request["body"] = body
-                for _ in diag.nlm_request(request, kind, inet_diag.NLM_F_REQUEST_DUMP):
-                    pass
-                if marshal.errno:
-                    raise _refused(marshal.errno)
-                if marshal.errno is None:
-                    raise KernelError("sock_diag broke off in the middle of a dump", 0)
+                if number := ask(diag, kind, inet_diag.NLM_F_REQUEST_DUMP, body, decoder):
+                    raise _refused(number)
     except (OSError, NetlinkError) as error:
         raise _refused(error.errno if isinstance(error, OSError) else error.code) from error
 

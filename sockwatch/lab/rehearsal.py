@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import Final
 
 from sockwatch.lab.actor import PATIENCE_S, Actor
-from sockwatch.lab.model import EVERYWHERE, Call, LabError, ServerSpec
+from sockwatch.lab.model import EVERYWHERE, Call, ClientSpec, LabError, ServerSpec
 from sockwatch.lab.prediction import Prediction
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.stage import Stage
 from sockwatch.lab.steps import Outcome, Skipped, Step
+
+HOST_PORTS: Final = range(10_000, 32_768)  # below what outgoing connections usually get
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Rehearsal:
         self.stage = stage
         self.foretell = foretell
         self.inodes: dict[str, int] = {}
+        self.played_by: dict[int, int] = {}
         self._cast: dict[str, Actor] = {}
         self._calls: list[Call] = []
         self._tell = tell
@@ -117,11 +122,32 @@ class Rehearsal:
         """The process ends."""
         self.stage.drop(self._cast.pop(name))
 
+    def port(self, number: int) -> int:
+        """The port that plays this one of the scenario: another one on the host."""
+        return self.played_by.get(number, number)
+
     def placed(self, spec: ServerSpec) -> ServerSpec:
-        """The spec with the address that stands for all addresses of this stage."""
-        if spec.address == EVERYWHERE:
-            return replace(spec, address=self.stage.everywhere)
-        return spec
+        """The spec as it is on this stage. Raises LabError for what the host must not have."""
+        address = self.stage.everywhere if spec.address == EVERYWHERE else spec.address
+        placed = replace(spec, address=address, port=self.port(spec.port))
+        self._check(placed.address, placed.port)
+        return placed
+
+    def placed_client(self, spec: ClientSpec) -> ClientSpec:
+        """The same for a client."""
+        placed = replace(spec, to_port=self.port(spec.to_port), port=self.port(spec.port))
+        self._check(placed.to, placed.to_port)
+        self._check(placed.address or placed.to, placed.port)
+        return placed
+
+    def _check(self, address: str, port: int) -> None:
+        if self.stage.place == "host" and (
+            not ip_address(address).is_loopback or 0 < port < HOST_PORTS.start
+        ):
+            raise LabError(
+                f"on the host the lab keeps to loopback addresses and ports from "
+                f"{HOST_PORTS.start} up, not {address} port {port}"
+            )
 
     def wait_for_all(self, actors: Sequence[Actor], event: str, count: int) -> list[int]:
         """Until these processes together have said so that often; how often each did."""
@@ -178,7 +204,16 @@ class Play:
         snapshot = stage.look()
         if "ipv6" in self.scenario.needs and not snapshot.facts.ipv6:
             return "it needs IPv6"
-        for number in self.scenario.ports:
-            if snapshot.port("tcp", number) or snapshot.port("udp", number):
-                return f"port {number} is in use here"
+        if stage.place == "host":
+            taken = {port.number for port in snapshot.ports}
+            first, last = snapshot.facts.port_range or (0, 0)
+            free = (p for p in HOST_PORTS if p not in taken and not first <= p <= last)
+            self._rehearsal.played_by = dict(zip(self.scenario.ports, free, strict=False))
+            if len(self._rehearsal.played_by) < len(self.scenario.ports):
+                return "no port of the host is free for it"
         return None
+
+    @property
+    def played_by(self) -> Mapping[int, int]:
+        """Which port of the host plays which one of the scenario."""
+        return self._rehearsal.played_by

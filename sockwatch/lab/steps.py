@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol
 
 from sockwatch.lab.model import DAYTIME_PORT, ClientSpec, LabError, ServerSpec
 from sockwatch.lab.prediction import (
@@ -40,12 +40,17 @@ class Outcome:
 
 
 class Step(Protocol):
-    """`text` says what is done, `why` explains it, `expect` is the kernel's expected answer."""
+    """`text` says what is done, `expect` is the kernel's expected answer.
+
+    `why` explains this step; `explanation` is that, or what such steps are about.
+    """
 
     @property
     def text(self) -> str: ...
     @property
     def why(self) -> str: ...
+    @property
+    def explanation(self) -> str: ...
     @property
     def expect(self) -> str | None: ...
     def run(self, stage: Rehearsal) -> Outcome:
@@ -58,11 +63,21 @@ class _Base:
     text: str
     why: str = field(default="", kw_only=True)
     expect: str | None = field(default=None, kw_only=True)
+    WHY: ClassVar[str] = ""
+
+    @property
+    def explanation(self) -> str:
+        return self.why or self.WHY
 
 
 @dataclass(frozen=True, slots=True)
 class Start(_Base):
     """Start the process `who`, unless it runs, and open a socket in it."""
+
+    WHY = (
+        "A server asks for its port by bind(), and opens it for connections by listen(). "
+        "Each of the two runs the kernel's test against every other socket on the port."
+    )
 
     who: str
     spec: ServerSpec = ServerSpec()  # noqa: RUF009 - frozen
@@ -86,6 +101,8 @@ class Start(_Base):
 class Listen(_Base):
     """listen() on the socket that `who` has bound."""
 
+    WHY = "listen() runs the same test as bind() once more, against what is on the port by now."
+
     who: str
     backlog: int = 5
 
@@ -102,12 +119,17 @@ class Listen(_Base):
 class Connect(_Base):
     """Connections of the process `who`; those of `servers` that accept them are waited for."""
 
+    WHY = (
+        "Each connection is one socket at the client and one at the server. The server's "
+        "has the server's port, and the flags that the listener had at that moment."
+    )
+
     who: str
     spec: ClientSpec = ClientSpec()  # noqa: RUF009 - frozen
     servers: tuple[str, ...] = ()
 
     def run(self, stage: Rehearsal) -> Outcome:
-        spec = self.spec
+        spec = stage.placed_client(self.spec)
         prediction = None
         if spec.binds:
             prediction = predict_client(spec, stage.stage.look(spec.port or None))
@@ -131,6 +153,11 @@ class Connect(_Base):
 class ServerCloses(_Base):
     """The server closes its open connections first, then the client: TIME_WAIT at the server."""
 
+    WHY = (
+        "Who closes first keeps the connection in TIME_WAIT for 60 s, in case its last "
+        "acknowledgement was lost. Here that is the server, so its port is the one in use."
+    )
+
     who: str
     client: str
 
@@ -143,6 +170,11 @@ class ServerCloses(_Base):
 @dataclass(frozen=True, slots=True)
 class ClientCloses(_Base):
     """The client closes its open connections first: TIME_WAIT at the client."""
+
+    WHY = (
+        "Who closes first keeps the connection in TIME_WAIT for 60 s. Here that is the "
+        "client, so nothing is left on the server's side."
+    )
 
     who: str
     server: str | None = None
@@ -159,6 +191,12 @@ class ClientCloses(_Base):
 class Signal(_Base):
     """Send a signal to the process: KILL, STOP, CONT or TERM."""
 
+    WHY = (
+        "SIGKILL ends a process without asking it, and the kernel closes its sockets; what "
+        "children hold stays open. SIGSTOP keeps it from running and changes nothing of its "
+        "sockets."
+    )
+
     who: str
     name: Literal["KILL", "STOP", "CONT", "TERM"] = "KILL"
 
@@ -171,6 +209,8 @@ class Signal(_Base):
 class EndChildren(_Base):
     """Kill the children that the dead process has left behind."""
 
+    WHY = "The last process that holds a socket takes it along."
+
     who: str
 
     def run(self, stage: Rehearsal) -> Outcome:
@@ -180,6 +220,8 @@ class EndChildren(_Base):
 @dataclass(frozen=True, slots=True)
 class CloseSockets(_Base):
     """The process closes the sockets it has opened, and goes on."""
+
+    WHY = "A socket is gone when the last fd that refers to it is closed."
 
     who: str
 
@@ -194,6 +236,11 @@ class CloseSockets(_Base):
 class SetFlag(_Base):
     """Set a reuse flag afterwards, on the listeners or on the accepted connections."""
 
+    WHY = (
+        "Flags count as they are when bind() or listen() tests them; a connection has "
+        "copied those of its listener when it was made."
+    )
+
     who: str
     name: Literal["SO_REUSEADDR", "SO_REUSEPORT"]
     on: Literal["listener", "connection"]
@@ -205,6 +252,8 @@ class SetFlag(_Base):
 @dataclass(frozen=True, slots=True)
 class Sysctl(_Base):
     """A setting net.ipv4.NAME of the stage."""
+
+    WHY = "A setting of this network namespace; the host keeps its own."
 
     name: str
     value: str
@@ -218,12 +267,17 @@ class Sysctl(_Base):
 class EndTimeWaits(_Base):
     """End the TIME_WAITs of a port instead of waiting for 60 s."""
 
+    WHY = (
+        "A TIME_WAIT lasts 60 s, which no setting changes. Root can destroy it, as `ss -K` "
+        "does; here that saves the minute."
+    )
+
     port: int = DAYTIME_PORT
 
     def run(self, stage: Rehearsal) -> Outcome:
         if stage.stage.place == "host":
             raise Skipped("TIME_WAITs of the host are left alone", rest=True)
-        return Outcome(f"{stage.stage.end_time_waits(self.port)} ended")
+        return Outcome(f"{stage.stage.end_time_waits(stage.port(self.port))} ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +286,11 @@ class Send(_Base):
 
     With `counted` it is how many do, where which one is up to the kernel's hash.
     """
+
+    WHY = (
+        "With UDP nobody connects: the kernel decides for each datagram which of the "
+        "sockets on the port gets it."
+    )
 
     who: str
     to: str
@@ -243,7 +302,8 @@ class Send(_Base):
         servers = {name: stage.actor(name) for name in self.servers}
         for server in servers.values():
             server.ask("received")
-        sent = stage.get_or_start(self.who).ask("send", to=self.to, port=self.port, text="hello")
+        port = stage.port(self.port)
+        sent = stage.get_or_start(self.who).ask("send", to=self.to, port=port, text="hello")
         if sent["outcome"] != "ok":
             return Outcome(f"sendto {sent['outcome']}")
         wanted = len((self.expect or "").split(", "))
@@ -264,12 +324,15 @@ class See(_Base):
     `doing`: the first holder and what it does.
     """
 
+    WHY = "This is what sockwatch reads from the kernel's socket tables, for every state."
+
     what: Literal["states", "queue", "holders", "doing"] = "states"
     port: int = DAYTIME_PORT
     protocol: Literal["tcp", "udp"] = "tcp"
 
     def run(self, stage: Rehearsal) -> Outcome:
-        port = stage.stage.look(self.port).port(self.protocol, self.port)
+        number = stage.port(self.port)
+        port = stage.stage.look(number).port(self.protocol, number)
         return Outcome("nothing" if port is None else self._describe(port))
 
     def _describe(self, port: Port) -> str:
@@ -291,10 +354,12 @@ class See(_Base):
 class Ss(_Base):
     """What `ss -ltn` shows of a port: ``nothing`` or the state in its lines."""
 
+    WHY = "`ss -ltn` asks the kernel for listeners alone."
+
     port: int = DAYTIME_PORT
 
     def run(self, stage: Rehearsal) -> Outcome:
-        lines = stage.stage.ss(self.port)
+        lines = stage.stage.ss(stage.port(self.port))
         if lines is None:
             raise Skipped("ss is not installed")
         states = [line.split()[0] for line in lines.splitlines() if line.strip()]

@@ -43,7 +43,14 @@ def listener(netns: None) -> socket.socket:
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("help", []), ("ports-help", ["ports"]), ("why-help", ["why"])]
+    ("name", "arguments"),
+    [
+        ("help", []),
+        ("ports-help", ["ports"]),
+        ("why-help", ["why"]),
+        ("lab-help", ["lab"]),
+        ("lab-run-help", ["lab", "run"]),
+    ],
 )
 def test_help(name: str, arguments: list[str]) -> None:
     done = run(*arguments, "--help", COLUMNS="200", FORCE_COLOR="1")

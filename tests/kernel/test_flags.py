@@ -13,8 +13,9 @@ from contextlib import ExitStack
 import pytest
 
 import sockwatch
+from sockwatch.kernel.reuse_flags import Memory
 from sockwatch.kernel.snapshot import SnapshotReader
-from sockwatch.model import FlagCounts, Port, Protocol, ReuseFlags
+from sockwatch.model import FlagCounts, Port, Protocol, ReuseFlags, SocketOptions
 from tests.support.child import become, in_child
 from tests.support.privilege import REAL_ROOT
 from tests.support.seccomp import refuse
@@ -285,3 +286,30 @@ def _target(fd: str) -> str:
         return os.readlink(f"/proc/self/fd/{fd}")
     except OSError:
         return ""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_flags_changed_on_a_connection_are_those_of_its_time_wait(
+    reader: SnapshotReader, way: str
+) -> None:
+    """A program may set them at any time, so what is remembered is read again."""
+    server = listener((False, False))
+    client, accepted = connection(server)
+    reader.take()
+    set_flags(accepted, (True, False))
+    reader.take()
+    accepted.close()
+    client.close()
+    (flags,) = state_flags(look(reader), "TIME_WAIT")
+    assert flags[:2] == (True, False)
+    server.close()
+
+
+def test_those_read_longest_ago_are_read_first() -> None:
+    memory = Memory()
+    options = SocketOptions(ReuseFlags(True, False))
+    for cookie in (1, 2, 3, 1):
+        memory.keep({cookie: options})
+    assert memory.oldest({1, 2, 3}, 2) == {2, 3}
+    assert memory.oldest({1, 3}, 2) == {1, 3}
+    assert memory.oldest(set(), 2) == set()

@@ -33,6 +33,7 @@ SCENARIO = Scenario(
             "new",
             ServerSpec(reuseaddr=True),
             expect="EADDRINUSE",
+            why="The stopped process still listens, and no flag passes a listener.",
         ),
         Signal("end the old one politely", "daytime", "TERM"),
         See(

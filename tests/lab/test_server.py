@@ -1,0 +1,250 @@
+"""Every option of the test server, in the system calls it makes and in the table."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sockwatch.lab.model import Call, ClientSpec, LabError, ServerSpec
+from sockwatch.lab.rehearsal import Rehearsal, StepReport
+from sockwatch.lab.stage import Stage
+from sockwatch.lab.steps import (
+    ClientCloses,
+    Connect,
+    EndTimeWaits,
+    Listen,
+    See,
+    Send,
+    ServerCloses,
+    Signal,
+    Start,
+)
+from sockwatch.model import Port, Socket
+
+PORT = 10013
+
+
+def calls(report: StepReport) -> list[str]:
+    return [call.text for call in report.calls]
+
+
+def port_of(stage: Stage, protocol: str = "tcp") -> Port:
+    found = stage.look(PORT).port("udp" if protocol == "udp" else "tcp", PORT)
+    assert found is not None
+    return found
+
+
+def only_socket(stage: Stage, protocol: str = "tcp") -> Socket:
+    port = port_of(stage, protocol)
+    (socket,) = (*port.listeners, *port.bound)
+    return socket
+
+
+def test_the_default_is_the_daytime_server_of_the_article(stage: Stage) -> None:
+    rehearsal = Rehearsal(stage)
+    assert calls(rehearsal.run(Start("", "daytime"))) == [
+        "socket(AF_INET, SOCK_STREAM, 0) = 3",
+        "bind(3, 0.0.0.0:10013) = 0",
+        "listen(3, 5) = 0",
+    ]
+    report = rehearsal.run(Connect("", "client", servers=("daytime",)))
+    told = calls(report)
+    assert "fork()" in told
+    (line,) = (text for text in told if text.startswith("write("))
+    assert "\\r\\n" in line
+    assert {call.who for call in report.calls} == {"daytime", "daytime's child", "client"}
+    assert port_of(stage).states == {"LISTEN": 1, "TIME_WAIT": 1}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_flags_are_set_before_or_after_bind(stage: Stage, late: bool) -> None:
+    spec = ServerSpec(reuseaddr=True, reuseport=True, late=late)
+    told = calls(Rehearsal(stage).run(Start("", "daytime", spec)))
+    places = [
+        told.index(f"setsockopt(3, SOL_SOCKET, SO_REUSE{w}, 1) = 0") for w in ("ADDR", "PORT")
+    ]
+    bound = told.index("bind(3, 0.0.0.0:10013) = 0")
+    assert all((place > bound) is late for place in places)
+    assert only_socket(stage).flags[:2] == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "state", "address", "v6only"),
+    [
+        (ServerSpec(address="::", v6only=True), "LISTEN", "::", True),
+        (ServerSpec(address="::"), "LISTEN", "::", False),
+        (ServerSpec(address="2001:db8::1"), "LISTEN", "2001:db8::1", True),
+        (ServerSpec(address="192.0.2.2", backlog=None), "BOUND", "192.0.2.2", False),
+        (ServerSpec(address="127.3.4.5", backlog=77), "LISTEN", "127.3.4.5", False),
+        (ServerSpec(protocol="udp", address="127.0.0.1"), "UNCONN", "127.0.0.1", False),
+    ],
+)
+def test_addresses_backlog_and_protocol(
+    stage: Stage, spec: ServerSpec, state: str, address: str, v6only: bool
+) -> None:
+    Rehearsal(stage).run(Start("", "one", spec))
+    socket = only_socket(stage, spec.protocol)
+    assert (socket.state, socket.address, socket.v6only) == (state, address, v6only)
+    if spec.backlog == 77:
+        assert socket.backlog == 77
+    assert [h.process.name for h in socket.holders if h.process] == ["one"]
+
+
+def test_another_user(stage: Stage) -> None:
+    if not stage.many_uids:
+        pytest.skip("a second user needs root")
+    Rehearsal(stage).run(Start("", "one", ServerSpec(uid=65534)))
+    assert only_socket(stage).uid == 65534
+
+
+@pytest.mark.parametrize("port", [80, 1023])
+def test_another_user_gets_no_low_port_and_is_told_so(stage: Stage, port: int) -> None:
+    if not stage.many_uids:
+        pytest.skip("a second user needs root")
+    report = Rehearsal(stage).run(Start("", "one", ServerSpec(uid=65534, port=port)))
+    assert (report.predicted, report.kernel) == ("EACCES", "EACCES")
+
+
+def test_a_second_user_where_there_is_none_is_refused(stage: Stage) -> None:
+    stage.many_uids = False
+    report = Rehearsal(stage).run(Start("", "one", ServerSpec(uid=65534)))
+    assert report.skipped == "a second user needs root"
+    with pytest.raises(LabError, match="a second user needs root"):
+        stage.start("one", 65534)
+
+
+@pytest.mark.parametrize("forks", [True, False])
+def test_who_closes_first_keeps_the_time_wait(stage: Stage, forks: bool) -> None:
+    rehearsal = Rehearsal(stage)
+    rehearsal.run(Start("", "one", ServerSpec(forks=forks)))
+    for closes, waiting in (("server", 2), ("client", 2), ("nobody", 2)):
+        spec = ClientSpec(count=2, closes=closes)  # type: ignore[arg-type] # the three of them
+        rehearsal.run(Connect("", "client", spec, servers=("one",)))
+        assert port_of(stage).states.get("TIME_WAIT", 0) == waiting
+    assert port_of(stage).states["ESTABLISHED"] == 2
+    rehearsal.run(ServerCloses("", "one", "client"))
+    assert port_of(stage).states == {"LISTEN": 1, "TIME_WAIT": 4}
+    rehearsal.run(Connect("", "client", ClientSpec(closes="nobody"), servers=("one",)))
+    rehearsal.run(ClientCloses("", "client", "one"))
+    assert port_of(stage).states == {"LISTEN": 1, "TIME_WAIT": 4}
+    assert rehearsal.run(EndTimeWaits("")).kernel == "4 ended"
+    assert port_of(stage).states == {"LISTEN": 1}
+
+
+def test_a_server_that_never_accepts_fills_its_queue(stage: Stage) -> None:
+    rehearsal = Rehearsal(stage)
+    rehearsal.run(Start("", "busy", ServerSpec(backlog=2, accepts=False)))
+    rehearsal.run(Connect("", "client", ClientSpec(count=3, closes="nobody")))
+    assert rehearsal.run(See("", "queue")).kernel == "3/2"
+
+
+def test_a_client_uses_the_port_it_is_given(stage: Stage) -> None:
+    rehearsal = Rehearsal(stage)
+    rehearsal.run(Start("", "one"))
+    spec = ClientSpec(address="127.0.0.9", port=5555, reuseaddr=True, closes="nobody")
+    report = rehearsal.run(Connect("", "client", spec, servers=("one",)))
+    assert (report.predicted, report.kernel) == ("ok", "ok")
+    assert calls(report)[1:4] == [
+        "setsockopt(3, SOL_SOCKET, SO_REUSEADDR, 1) = 0",
+        "bind(3, 127.0.0.9:5555) = 0",
+        "connect(3, 127.0.0.1:10013) = 0, from 127.0.0.9:5555",
+    ]
+
+
+def test_a_refused_connection_is_an_answer(stage: Stage) -> None:
+    report = Rehearsal(stage).run(Connect("", "client"))
+    assert (report.predicted, report.kernel) == (None, "connect ECONNREFUSED")
+
+
+def test_a_server_that_cannot_have_its_port_ends_as_real_ones_do(stage: Stage) -> None:
+    rehearsal = Rehearsal(stage)
+    rehearsal.run(Start("", "one"))
+    rehearsal.run(Start("", "two"))
+    assert [actor.name for actor in rehearsal.cast] == ["one"]
+
+
+def test_stop_and_continue(stage: Stage) -> None:
+    rehearsal = Rehearsal(stage)
+    rehearsal.run(Start("", "one"))
+    rehearsal.run(Signal("", "one", "STOP"))
+    assert rehearsal.run(See("", "doing")).kernel == "one is stopped"
+    assert rehearsal.cast[0].stopped
+    rehearsal.run(Signal("", "one", "CONT"))
+    assert not rehearsal.cast[0].stopped
+    assert rehearsal.run(Connect("", "client", servers=("one",))).kernel == "ok"
+    rehearsal.run(Signal("", "one", "KILL"))
+    assert [actor.name for actor in rehearsal.cast] == ["client"]
+
+
+def test_who_is_killed_from_outside_is_gone(stage: Stage) -> None:
+    rehearsal = Rehearsal(stage)
+    rehearsal.run(Start("", "one"))
+    os.kill(rehearsal.cast[0].pid, signal.SIGKILL)
+    with pytest.raises(LabError, match="one is gone"):
+        rehearsal.run(Listen("", "one"))
+
+
+def test_datagrams_are_told_by_who_receives_them(stage: Stage) -> None:
+    rehearsal = Rehearsal(stage)
+    for name, address in (("a", "127.0.0.1"), ("b", "127.0.0.2")):
+        rehearsal.run(Start("", name, ServerSpec(protocol="udp", address=address)))
+    sent = [
+        rehearsal.run(Send("", "sender", to, ("a", "b"), expect=wanted)).kernel
+        for to, wanted in (("127.0.0.1", "a"), ("127.0.0.2", "b"))
+    ]
+    assert sent == ["a", "b"]
+
+
+def test_predictions_are_told_before_the_call_is_made(stage: Stage) -> None:
+    told: list[object] = []
+    rehearsal = Rehearsal(stage, told.append, told.append)
+    report = rehearsal.run(Start("", "one"))
+    assert told[0] is report.prediction
+    assert all(isinstance(call, Call) for call in told[1:])
+
+
+specs = st.builds(
+    ServerSpec,
+    protocol=st.sampled_from(["tcp", "tcp", "udp"]),
+    address=st.sampled_from(
+        ["0.0.0.0", "127.0.0.1", "127.0.0.2", "::", "::1", "2001:db8::1", "::ffff:127.0.0.1"]
+    ),
+    port=st.sampled_from([PORT, PORT, PORT + 1, 80]),
+    reuseaddr=st.booleans(),
+    reuseport=st.booleans(),
+    v6only=st.booleans(),
+    late=st.booleans(),
+    backlog=st.sampled_from([5, None, 0]),
+    forks=st.just(value=False),
+)
+
+
+def test_free_play_is_predicted(stage: Stage) -> None:
+    """Whatever servers are started after one another on one stage."""
+    rehearsal = Rehearsal(stage)
+    seen = set()
+
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(specs, min_size=2, max_size=5))
+    def play(wanted: list[ServerSpec]) -> None:
+        for number, spec in enumerate(wanted):
+            # A v4-mapped address needs a socket that takes IPv4.
+            fixed = replace(spec, v6only=False) if "ffff" in spec.address else spec
+            report = rehearsal.run(Start("", f"server-{number}", fixed))
+            told = (fixed, report.predicted, report.kernel)
+            assert report.agreed or report.predicted == "depends", told
+            seen.add(report.kernel)
+        for actor in rehearsal.cast:
+            rehearsal.run(Signal("", actor.name, "KILL"))
+
+    play()
+    assert {"ok", "EADDRINUSE"} <= seen
