@@ -34,7 +34,9 @@ def main() -> None:
     fd = int(sys.argv[1])
     name_process("sockwatch-look")
     with socket.socket(fileno=os.dup(fd)) as handles:
-        _, fds, _, _ = socket.recv_fds(handles, 1, 2)
+        word, fds, _, _ = socket.recv_fds(handles, 1, 2)
+    if not word:  # no stage came about
+        return
     connection = Connection(fd)
     try:
         join(fds)

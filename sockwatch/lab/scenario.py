@@ -11,7 +11,7 @@ from sockwatch.lab import scenarios
 from sockwatch.lab.model import LabError
 from sockwatch.lab.steps import Step
 
-Need = Literal["own network", "ipv6"]
+Need = Literal["own network", "ipv6", "linux 6.8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Scenario:
     """`claim` is the sentence under test, `finding` what Linux makes of it.
 
     `ports` are those it binds. `needs` is what it cannot do without: a network of its own
-    (settings, addresses or a wildcard that the host must not have), or IPv6.
+    (settings, addresses or a wildcard that the host must not have), IPv6, or a kernel that lists
+    bound sockets.
     """
 
     number: int

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sockwatch.model import Port
 
 RECEIVE_S: Final = 1.0
+SETTLE_S: Final = 2.0
 DOINGS: Final = {"T": "is stopped", "t": "is traced", "D": "cannot be interrupted"}
 
 
@@ -53,7 +54,7 @@ class Step(Protocol):
     def explanation(self) -> str: ...
     @property
     def expect(self) -> str | None: ...
-    def run(self, stage: Rehearsal) -> Outcome:
+    def run(self, rehearsal: Rehearsal) -> Outcome:
         """Raises LabError, Skipped."""
         ...
 
@@ -82,18 +83,18 @@ class Start(_Base):
     who: str
     spec: ServerSpec = ServerSpec()  # noqa: RUF009 - frozen
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        spec = stage.placed(self.spec)
-        if spec.uid is not None and not stage.stage.many_uids:
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        spec = rehearsal.placed(self.spec)
+        if spec.uid is not None and not rehearsal.stage.many_uids:
             raise Skipped("a second user needs root")
-        prediction = predict_server(spec, stage.stage.look(spec.port or None))
-        stage.foretell(prediction)
-        actor = stage.get_or_start(self.who, spec.uid)
+        prediction = predict_server(spec, rehearsal.stage.look(spec.port or None))
+        rehearsal.foretell(prediction)
+        actor = rehearsal.get_or_start(self.who, spec.uid)
         answer = actor.open(spec)
         if answer["outcome"] == "ok":
-            stage.inodes[self.who] = answer["inode"]
+            rehearsal.inodes[self.who] = answer["inode"]
         elif not actor.opened:
-            stage.leave(self.who)  # as a server does that cannot have its port
+            rehearsal.leave(self.who)  # as a server does that cannot have its port
         return Outcome(answer["outcome"], prediction)
 
 
@@ -106,12 +107,12 @@ class Listen(_Base):
     who: str
     backlog: int = 5
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        actor = stage.actor(self.who)
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        actor = rehearsal.actor(self.who)
         spec = actor.opened[-1]
-        snapshot = stage.stage.look(spec.port)
-        prediction = predict_listen(spec, snapshot, stage.inodes[self.who])
-        stage.foretell(prediction)
+        snapshot = rehearsal.stage.look(spec.port)
+        prediction = predict_listen(spec, snapshot, rehearsal.inodes[self.who])
+        rehearsal.foretell(prediction)
         return Outcome(actor.ask("listen", backlog=self.backlog)["outcome"], prediction)
 
 
@@ -128,19 +129,19 @@ class Connect(_Base):
     spec: ClientSpec = ClientSpec()  # noqa: RUF009 - frozen
     servers: tuple[str, ...] = ()
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        spec = stage.placed_client(self.spec)
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        spec = rehearsal.placed_client(self.spec)
         prediction = None
         if spec.binds:
-            prediction = predict_client(spec, stage.stage.look(spec.port or None))
-            stage.foretell(prediction)
-        servers = [stage.actor(name) for name in self.servers]
+            prediction = predict_client(spec, rehearsal.stage.look(spec.port or None))
+            rehearsal.foretell(prediction)
+        servers = [rehearsal.actor(name) for name in self.servers]
         for server in servers:
             server.ask("change", closes=spec.closes)
-        answer = stage.get_or_start(self.who).connect(spec)
-        served = stage.wait_for_all(servers, "served", answer["made"])
+        answer = rehearsal.get_or_start(self.who).connect(spec)
+        served = rehearsal.wait_for_all(servers, "served", answer["made"])
         if spec.closes == "client":
-            stage.wait_for_all(servers, "closed", answer["made"])
+            rehearsal.wait_for_all(servers, "closed", answer["made"])
         kernel = answer["outcome"]
         if answer.get("waiting"):
             kernel = f"{answer['made']} connected, {answer['waiting']} waiting"
@@ -161,9 +162,9 @@ class ServerCloses(_Base):
     who: str
     client: str
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        stage.actor(self.who).ask("close_connections")
-        stage.actor(self.client).ask("finish")
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        rehearsal.actor(self.who).ask("close_connections")
+        rehearsal.actor(self.client).ask("finish")
         return Outcome()
 
 
@@ -179,11 +180,11 @@ class ClientCloses(_Base):
     who: str
     server: str | None = None
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        client = stage.actor(self.who)
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        client = rehearsal.actor(self.who)
         count = client.ask("finish", first=True)["count"]
         if self.server is not None:
-            stage.actor(self.server).wait_for("closed", count)
+            rehearsal.actor(self.server).wait_for("closed", count)
         return Outcome()
 
 
@@ -200,8 +201,8 @@ class Signal(_Base):
     who: str
     name: Literal["KILL", "STOP", "CONT", "TERM"] = "KILL"
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        stage.stage.signal(stage.actor(self.who), signal.Signals[f"SIG{self.name}"])
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        rehearsal.stage.signal(rehearsal.actor(self.who), signal.Signals[f"SIG{self.name}"])
         return Outcome()
 
 
@@ -213,8 +214,8 @@ class EndChildren(_Base):
 
     who: str
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        return Outcome(f"{stage.stage.end_orphans(stage.actor(self.who))} ended")
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        return Outcome(f"{rehearsal.stage.end_orphans(rehearsal.actor(self.who))} ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +226,8 @@ class CloseSockets(_Base):
 
     who: str
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        actor = stage.actor(self.who)
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        actor = rehearsal.actor(self.who)
         actor.ask("close")
         actor.opened.clear()
         return Outcome()
@@ -245,21 +246,21 @@ class SetFlag(_Base):
     name: Literal["SO_REUSEADDR", "SO_REUSEPORT"]
     on: Literal["listener", "connection"]
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        return Outcome(stage.actor(self.who).ask("set", name=self.name, on=self.on)["outcome"])
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        return Outcome(rehearsal.actor(self.who).ask("set", name=self.name, on=self.on)["outcome"])
 
 
 @dataclass(frozen=True, slots=True)
 class Sysctl(_Base):
-    """A setting net.ipv4.NAME of the stage."""
+    """A setting net.ipv4.NAME of the rehearsal."""
 
     WHY = "A setting of this network namespace; the host keeps its own."
 
     name: str
     value: str
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        stage.stage.set_sysctl(self.name, self.value)
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        rehearsal.stage.set_sysctl(self.name, self.value)
         return Outcome()
 
 
@@ -274,10 +275,10 @@ class EndTimeWaits(_Base):
 
     port: int = DAYTIME_PORT
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        if stage.stage.place == "host":
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        if rehearsal.stage.place == "host":
             raise Skipped("TIME_WAITs of the host are left alone", rest=True)
-        return Outcome(f"{stage.stage.end_time_waits(stage.port(self.port))} ended")
+        return Outcome(f"{rehearsal.stage.end_time_waits(rehearsal.port(self.port))} ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,12 +299,12 @@ class Send(_Base):
     port: int = DAYTIME_PORT
     counted: bool = False
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        servers = {name: stage.actor(name) for name in self.servers}
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        servers = {name: rehearsal.actor(name) for name in self.servers}
         for server in servers.values():
             server.ask("received")
-        port = stage.port(self.port)
-        sent = stage.get_or_start(self.who).ask("send", to=self.to, port=port, text="hello")
+        port = rehearsal.port(self.port)
+        sent = rehearsal.get_or_start(self.who).ask("send", to=self.to, port=port, text="hello")
         if sent["outcome"] != "ok":
             return Outcome(f"sendto {sent['outcome']}")
         wanted = len((self.expect or "").split(", "))
@@ -321,7 +322,7 @@ class See(_Base):
     """What the table of sockwatch shows of a port.
 
     `states`: ``1 LISTEN, 3 TIME_WAIT``; `queue`: ``2/1``; `holders`: the names of the processes;
-    `doing`: the first holder and what it does.
+    `doing`: the first holder and what it does. What is expected may take a moment to come.
     """
 
     WHY = "This is what sockwatch reads from the kernel's socket tables, for every state."
@@ -330,12 +331,17 @@ class See(_Base):
     port: int = DAYTIME_PORT
     protocol: Literal["tcp", "udp"] = "tcp"
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        number = stage.port(self.port)
-        port = stage.stage.look(number).port(self.protocol, number)
-        return Outcome("nothing" if port is None else self._describe(port))
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        number = rehearsal.port(self.port)
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            seen = self._describe(rehearsal.stage.look(number).port(self.protocol, number))
+            if seen == self.expect or self.expect is None or time.monotonic() > deadline:
+                return Outcome(seen)
 
-    def _describe(self, port: Port) -> str:
+    def _describe(self, port: Port | None) -> str:
+        if port is None:
+            return "nothing"
         if self.what == "states":
             parts = [f"{count} {state}" for state, count in port.states.items()]
             return ", ".join(parts) or "nothing"
@@ -358,8 +364,8 @@ class Ss(_Base):
 
     port: int = DAYTIME_PORT
 
-    def run(self, stage: Rehearsal) -> Outcome:
-        lines = stage.stage.ss(stage.port(self.port))
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        lines = rehearsal.stage.ss(rehearsal.port(self.port))
         if lines is None:
             raise Skipped("ss is not installed")
         states = [line.split()[0] for line in lines.splitlines() if line.strip()]
