@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -120,10 +119,3 @@ def written(address: Address) -> str:
 
 def inode(sock: socket.socket) -> int:
     return os.fstat(sock.fileno()).st_ino
-
-
-def abort(sock: socket.socket) -> None:
-    """Close with a reset, which leaves no TIME_WAIT."""
-    with suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()

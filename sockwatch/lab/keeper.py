@@ -71,7 +71,7 @@ class Keeper:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._servers: dict[int, int] = {}
-        self._lifeline, self._end = os.pipe()
+        self._lifeline, _ = os.pipe()  # nobody writes: it ends with us
         # A child's end wakes the loop.
         self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(wake, False)

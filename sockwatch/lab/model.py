@@ -74,10 +74,3 @@ class Call(NamedTuple):
 
     who: str
     text: str  # ``bind(3, 127.0.0.1:10013) = -1 EADDRINUSE``
-
-
-class Message(NamedTuple):
-    """What a process on the stage said. `pid` is its number outside the stage."""
-
-    pid: int
-    content: dict[str, object]

@@ -49,18 +49,16 @@ class Stage:
         self._control.settimeout(START_S)
         ours, handles = socket.socketpair()
         try:
-            self._start("sockwatch.lab.keeper", theirs, place)
-            self._start("sockwatch.lab.observer", handles)
-            self._set_up(ours)
+            with theirs, ours, handles:
+                self._start("sockwatch.lab.keeper", theirs, place)
+                self._start("sockwatch.lab.observer", handles)
+                self._set_up(ours)
         except (OSError, EOFError) as error:
             self.close()
             raise LabError(f"the stage could not be set up: {error}") from error
         except BaseException:
             self.close()
             raise
-        finally:
-            for sock in (theirs, handles, ours):
-                sock.close()
 
     def _set_up(self, observer: socket.socket) -> None:
         kept, _, fds = self._hear()
@@ -130,12 +128,11 @@ class Stage:
         ours, theirs = wire.channel()
         name = name[:LONGEST_NAME]
         try:
-            command = {"do": "start", "number": self._numbers, "name": name, "uid": uid}
-            self._ask(command, (theirs.fileno(),))
-            theirs.close()
+            with theirs:
+                command = {"do": "start", "number": self._numbers, "name": name, "uid": uid}
+                self._ask(command, (theirs.fileno(),))
             actor = Actor(self._numbers, name, ours, self._told)
         except BaseException:
-            theirs.close()
             ours.close()
             raise
         self.actors.append(actor)
