@@ -4,7 +4,7 @@ Run: .venv/bin/python -m tests.screenshots
 
 A host is staged in a network namespace of its own: a pre-forked web server with TIME_WAITs, a
 group that shares a port, a database, a server that is bound but never listens, one that has gone
-and left its TIME_WAITs behind, a client, name servers.
+and left its TIME_WAITs behind, a client, name servers. Then the lab, on a stage of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sockwatch.tui import Options
 from sockwatch.tui.app import SockwatchApp
 from tests.support.child import idle_child
 from tests.support.netns import fresh_netns
+from tests.tui.host import shows
 
 PICTURES = Path(__file__).parents[1] / "screenshots"
 A, P = socket.SO_REUSEADDR, socket.SO_REUSEPORT
@@ -111,7 +112,24 @@ async def picture(name: str, size: tuple[int, int], *keys: str) -> None:
             while app.latest is seen:
                 await pilot.pause(0.02)
         await pilot.pause()
-        svg = app.export_screenshot(title="sockwatch")
+        save(app, name)
+
+
+async def lab_picture(name: str, *scene: tuple[str, str]) -> None:
+    """Press each key and wait for what then has to be on the screen, on a real stage."""
+    with SnapshotReader() as reader:
+        app = SockwatchApp(Options(interval_s=0.5), reader.take)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await shows(pilot, "l lab")
+            for keys, text in (("l", "on stage: free play, waits"), *scene):
+                await pilot.press(*keys.split())
+                await shows(pilot, text)
+            save(app, name)
+        app.end_labs()
+
+
+def save(app: SockwatchApp, name: str) -> None:
+    svg = app.export_screenshot(title="sockwatch")
     # The picture must not fetch a font from anywhere, and every reader is to keep its spaces.
     svg = re.sub(r"@font-face\s*{[^}]*}", "", svg)
     svg = svg.replace("<text ", '<text xml:space="preserve" ')
@@ -130,6 +148,15 @@ def main() -> None:
             ("filter-80x24", (80, 24), ["slash", *"state:time_wait", "space", *"flga:none"]),
         ):
             asyncio.run(picture(name, size, *keys))
+    # The lab makes its own stage, so it needs nothing of the one above.
+    six_steps = [("n", f"{number}/8") for number in range(1, 7)]
+    asyncio.run(lab_picture("lab-80x24", *six_steps, ("v", "blocked by 3 TIME_WAIT")))
+    wrong_port = "tab right tab tab 9 9 9 9 9 tab space enter"
+    asyncio.run(
+        lab_picture(
+            "lab-form-80x24", ("a", "SO_REUSEADDR"), (wrong_port, "'99999' is no port: type 0")
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from sockwatch.lab import wire
@@ -44,27 +45,40 @@ class Actor:
         self.alive = False
         self._channel.close()
 
-    def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
-        """What it answers; the calls it makes meanwhile are told. Raises LabError."""
+    def ask(self, verb: str, meanwhile: Sequence[Actor] = (), **arguments: Any) -> dict[str, Any]:
+        """What it answers; the calls that it and the others make meanwhile are told.
+
+        Raises LabError.
+        """
         try:
             wire.send(self._channel, {"do": verb} | arguments)
         except OSError as error:
             raise LabError(f"{self.name} is gone") from error
         while True:
+            self._hear_first(meanwhile)
             content = self._take()
             if content.get("done"):
                 return content
+
+    def _hear_first(self, others: Sequence[Actor]) -> None:
+        """Hear the others until it says something: their channels have room for few calls."""
+        while listed := [other for other in others if other.alive]:
+            ready = select.select([self, *listed], [], [], PATIENCE_S)[0]
+            if self in ready or not ready:
+                return
+            for other in ready:
+                other.drain()
 
     def open(self, spec: ServerSpec) -> dict[str, Any]:
         """Bind, and listen if the spec says so. Raises LabError."""
         answer = self.ask("open", spec=asdict(spec))
         if answer["outcome"] == "ok":
-            self.opened.append(spec)
+            self.opened.append(replace(spec, port=answer["port"]))  # where it asked for port 0
         return answer
 
-    def connect(self, spec: ClientSpec) -> dict[str, Any]:
-        """Make the connections of a client. Raises LabError."""
-        return self.ask("connect", spec=asdict(spec))
+    def connect(self, spec: ClientSpec, servers: Sequence[Actor] = ()) -> dict[str, Any]:
+        """Make the connections of a client to the servers. Raises LabError."""
+        return self.ask("connect", servers, spec=asdict(spec))
 
     def wait_for(self, event: str, count: int) -> None:
         """Until it, and its children, have said so that often since the last time.

@@ -155,7 +155,7 @@ class Rehearsal:
         if len(actors) == 1:
             actors[0].wait_for(event, count)
             return [count]
-        counts = [0] * len(actors)
+        counts = [actor.taken(event) for actor in actors]  # what was heard already
         while actors and sum(counts) < count:
             if not select.select(actors, [], [], PATIENCE_S)[0]:
                 raise LabError(f"{sum(counts)} of {count} connections {event}")

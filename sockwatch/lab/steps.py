@@ -138,7 +138,7 @@ class Connect(_Base):
         servers = [rehearsal.actor(name) for name in self.servers]
         for server in servers:
             server.ask("change", closes=spec.closes)
-        answer = rehearsal.get_or_start(self.who).connect(spec)
+        answer = rehearsal.get_or_start(self.who).connect(spec, servers)
         served = rehearsal.wait_for_all(servers, "served", answer["made"])
         if spec.closes == "client":
             rehearsal.wait_for_all(servers, "closed", answer["made"])

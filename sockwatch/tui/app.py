@@ -1,12 +1,14 @@
-"""The app: it owns the poller, the screens and the pause."""
+"""The app: it owns the poller, the screens, the pause and the threads of the lab."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import sys
 import time
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -16,14 +18,23 @@ from textual.app import App, SystemCommand
 from textual.command import CommandPalette
 
 from sockwatch.tui.commands import APP_COMMANDS, bindings
-from sockwatch.tui.messages import Copied, LookCrashed, Looked, LookFailed
-from sockwatch.tui.poller import Poller, Take
+from sockwatch.tui.messages import (
+    Copied,
+    Crashed,
+    DetailsWanted,
+    Looked,
+    LookFailed,
+    Noticed,
+    WatchChanged,
+)
+from sockwatch.tui.poller import Poller
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.screens.details import DetailsScreen
 from sockwatch.tui.screens.help import HelpScreen
 from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.signals import exit_on_signals
 from sockwatch.tui.symbols import ASCII, UNICODE
+from sockwatch.tui.watched import Take, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,10 +42,13 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from sockwatch.model import Snapshot
+    from sockwatch.tui.lab.backend import LabBackend
+    from sockwatch.tui.lab.thread import LabThread
     from sockwatch.tui.options import Options
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _NOTICE_S = 3.0
+_LAB_ENDS_S = 3.0  # what the lab may take to end in order; after that the kernel ends it with us
 _SIXTEEN_COLOURS = (None, "standard")
 
 
@@ -49,7 +63,11 @@ class SockwatchApp(App[int]):
     COMMAND_PALETTE_BINDING = "ctrl+p"
 
     def __init__(
-        self, options: Options, take: Take, clock: Callable[[], float] = time.monotonic
+        self,
+        options: Options,
+        take: Take,
+        clock: Callable[[], float] = time.monotonic,
+        lab: LabBackend | None = None,
     ) -> None:
         no_color = options.no_color or "NO_COLOR" in os.environ
         if options.no_color:
@@ -60,16 +78,20 @@ class SockwatchApp(App[int]):
         self._debug = options.debug
         self._clock = clock
         self._symbols = ASCII if options.ascii else UNICODE
-        self.poller = Poller(take, self.post_message, options.interval_s)
+        self._readonly = options.readonly
+        self._host = Watched(take)
+        self.poller = Poller(self._host, self.post_message, options.interval_s)
         self._paused_at: float | None = None
-        self.latest: Snapshot | None = None
+        self._latest: Looked | None = None
+        self._lab = lab
+        self._labs: list[LabThread] = []
         self._notice_until = 0.0
         self.set_class(options.ascii, "-ascii")
         if no_color or self.console.color_system in _SIXTEEN_COLOURS:
             self.theme = "ansi-dark"
 
     def get_default_screen(self) -> Screen[None]:
-        return MainScreen(self._symbols)
+        return MainScreen(self._symbols, self._host)
 
     def on_mount(self) -> None:
         if not self.is_headless:
@@ -78,6 +100,14 @@ class SockwatchApp(App[int]):
 
     def on_unmount(self) -> None:
         self.poller.stop()
+        for lab in self._labs:
+            lab.close()
+
+    def end_labs(self) -> None:
+        """Wait until the stages are closed; not in the event loop."""
+        for lab in self._labs:
+            lab.close()
+            lab.join(_LAB_ENDS_S)
 
     def _leave(self, code: int) -> None:
         self.exit(return_code=code)
@@ -91,54 +121,74 @@ class SockwatchApp(App[int]):
     def paused(self) -> bool:
         return self._paused_at is not None
 
+    @property
+    def latest(self) -> Snapshot | None:
+        return None if self._latest is None else self._latest.snapshot
+
     @on(Looked)
     def _looked(self, message: Looked) -> None:
-        self.latest = message.snapshot
-        self._show(message.snapshot)
-        for screen in self._own_screens():
+        self._latest = message
+        self._show(message)
+        for screen in self._watching(message.watched):
             screen.show_error("")
         self.tick()
 
-    def _show(self, snapshot: Snapshot) -> None:
-        for screen in self._own_screens():
-            if screen.watched_port == snapshot.only_port and (not self.paused or screen.fresh):
+    def _show(self, look: Looked) -> None:
+        for screen in self._watching(look.watched):
+            if not self.paused or screen.fresh:
                 screen.fresh = False
-                screen.show(snapshot)
+                screen.show(look.snapshot)
+
+    def _watching(self, watched: Watched) -> list[BaseScreen]:
+        return [screen for screen in self._own_screens() if screen.watched == watched]
 
     def _own_screens(self) -> list[BaseScreen]:
         return [one for one in self.screen_stack if isinstance(one, BaseScreen) and one.drawable]
 
     @on(LookFailed)
     def _look_failed(self, message: LookFailed) -> None:
-        if self.base.drawable:
+        if self.base in self._watching(message.watched):
             self.base.show_error(message.text)
         self.tick()
 
-    @on(LookCrashed)
-    def _look_crashed(self, message: LookCrashed) -> None:
+    @on(Crashed)
+    def _crashed(self, message: Crashed) -> None:
         raise message.error
 
     @on(Copied)
     def _copied(self, message: Copied) -> None:
-        self._notice_until = self._clock() + _NOTICE_S
-        self.base.show_notice(f"copied: {' '.join(message.text.split())}")
+        self.show_notice(f"copied: {' '.join(message.text.split())}")
 
-    @on(MainScreen.Details)
-    def _details(self, message: MainScreen.Details) -> None:
-        self._open(DetailsScreen(message.port, message.snapshot, self._symbols))
+    @on(Noticed)
+    def _noticed(self, message: Noticed) -> None:
+        self.show_notice(message.text)
+
+    def show_notice(self, text: str) -> None:
+        """Show a short message for a moment."""
+        self._notice_until = self._clock() + _NOTICE_S
+        self.base.show_notice(text)
+
+    @on(DetailsWanted)
+    def _details(self, message: DetailsWanted) -> None:
+        watched = message.watched
+        self._open(DetailsScreen(message.port, message.snapshot, self._symbols, watched))
 
     def _open(self, screen: BaseScreen) -> None:
         self.push_screen(screen)
-        self.poller.watch(screen.watched_port)
+        self.poller.watch(screen.watched)
 
     @on(BaseScreen.Opened)
     def _opened(self) -> None:
         self.poller.start()
         self.tick()
 
+    @on(WatchChanged)
+    def _watch_changed(self) -> None:
+        self.poller.watch(self.base.watched)
+
     def action_leave_screen(self) -> None:
         self.pop_screen()
-        self.poller.watch(self.base.watched_port)
+        self.poller.watch(self.base.watched)
 
     def tick(self) -> None:
         """Show what the clock changes; a second without a change costs nothing."""
@@ -166,8 +216,8 @@ class SockwatchApp(App[int]):
             self._paused_at = self._clock()
         else:
             self._paused_at = None
-            if self.latest is not None:
-                self._show(self.latest)
+            if self._latest is not None:
+                self._show(self._latest)
             self.poller.look_now()
         self.tick()
 
@@ -185,6 +235,21 @@ class SockwatchApp(App[int]):
     def action_help(self) -> None:
         if not isinstance(self.screen, HelpScreen):
             self._open(HelpScreen(self.base, self._symbols))
+
+    async def action_lab(self) -> None:
+        if self._readonly:
+            self.show_notice("--readonly switches the lab off")
+            return
+        # What the lab needs is not loaded at every start, nor while the screens stand still.
+        await asyncio.to_thread(import_module, "sockwatch.tui.screens.lab")
+        from sockwatch.tui.lab.backend import LabBackend  # noqa: PLC0415
+        from sockwatch.tui.lab.thread import LabThread  # noqa: PLC0415
+        from sockwatch.tui.screens.lab import LabScreen  # noqa: PLC0415
+
+        backend = self._lab or LabBackend()
+        thread = LabThread(backend)
+        self._labs.append(thread)
+        self._open(LabScreen(self._symbols, thread, backend.scenarios()))
 
     def action_command_palette(self) -> None:
         if self.screen is self.base:

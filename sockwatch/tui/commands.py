@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from textual.binding import Binding, BindingType
 
 _KEY_NAMES = {
     "up": "Up", "down": "Down", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home",
-    "end": "End", "enter": "Enter", "escape": "Esc", "space": "Space",
+    "end": "End", "enter": "Enter", "escape": "Esc", "space": "Space", "tab": "Tab",
+    "shift+tab": "Shift+Tab",
 }  # fmt: skip
 
 
@@ -98,6 +99,10 @@ COPY = Command(
     "copy", ("y", "c"), "screen.copy", "Copy the row",
     "Copy the row to the terminal's clipboard (OSC 52)",
 )  # fmt: skip
+LAB = Command(
+    "lab", ("l",), "app.lab", "Lab",
+    "Rehearse conflicts of bind() on real servers, step by step", "lab",
+)  # fmt: skip
 MAIN_COMMANDS = (
     DETAILS,
     FILTER,
@@ -115,6 +120,7 @@ MAIN_COMMANDS = (
         "Keep the row under the cursor at its place on the screen",
     ),
     COPY,
+    LAB,
 )  # fmt: skip
 BACK = Command("back", ("escape",), "screen.back", "Back", "Back to where you were", "back")
 EDIT = Command(
@@ -137,6 +143,113 @@ HELP_COMMANDS = (
     ),
 )
 
-MAIN_FOOTER = (HELP, FILTER, SORT, DETAILS, PAUSE, QUIT)
+RUN = Command(
+    "run", ("R",), "screen.run", "Run the scenario",
+    "Run the scenario under the cursor to its end; once it is over, again from its start", "run",
+)  # fmt: skip
+ENTER = Command(
+    "enter",
+    ("enter",),
+    "screen.enter",
+    "Run, edit, explain or open",
+    "Run the scenario, restart the process, explain the step, or open the port under the cursor",
+)
+STEP = Command(
+    "step", ("n", "."), "screen.step", "One step", "Do the next step of the scenario", "step"
+)
+STOP = Command(
+    "stop", ("x",), "screen.stop", "Stop", "Stop the run after the step under way", "stop"
+)
+RESET = Command("reset", ("0",), "screen.reset", "Reset", "Start over on a fresh stage", "reset")
+NEXT_LIST = Command(
+    "next_list", ("tab",), "screen.next_list(1)", "Next list",
+    "Go to the next list: scenarios, processes, steps, ports", "list",
+)  # fmt: skip
+CALLS = Command(
+    "calls", ("v",), "screen.calls", "System calls", "Show or hide the system calls", "calls"
+)
+START = Command(
+    "start", ("a",), "screen.start", "Start a server",
+    "Free play: start a server with any options", "server",
+)  # fmt: skip
+CONNECT = Command(
+    "connect", ("C",), "screen.connect", "Connect clients",
+    "Free play: connect clients, to the process under the cursor", "clients",
+)  # fmt: skip
+KILL = Command(
+    "kill", ("K", "f9"), "screen.kill", "Kill the process",
+    "Free play: kill -9 the process of the stage under the cursor", "kill",
+)  # fmt: skip
+FREEZE = Command(
+    "freeze", ("S",), "screen.freeze", "Stop or continue the process",
+    "Free play: SIGSTOP the process under the cursor, or SIGCONT it", "stop/cont",
+)  # fmt: skip
+RESTART = Command(
+    "restart", ("e",), "screen.restart", "Restart with other flags",
+    "Free play: kill the server under the cursor and start it again, edited", "restart",
+)  # fmt: skip
+DISCONNECT = Command(
+    "disconnect", ("d",), "screen.disconnect", "Close its connections",
+    "Free play: the process under the cursor closes its open connections first", "close",
+)  # fmt: skip
+END_TIME_WAITS = Command(
+    "end_time_waits", ("T",), "screen.end_time_waits", "End TIME_WAITs",
+    "Free play: end the TIME_WAITs of the port under the cursor", "end TIME_WAITs",
+)  # fmt: skip
+ON_HOST = Command(
+    "on_host", ("o",), "screen.on_host", "Use the host's loopback",
+    "Where the stage is refused: use real loopback ports of the host", "host's loopback",
+)  # fmt: skip
+LAB_COMMANDS = (
+    RUN,
+    ENTER,
+    STEP,
+    STOP,
+    RESET,
+    NEXT_LIST,
+    Command(
+        "last_list", ("shift+tab",), "screen.next_list(-1)", "List before", "Go to the list before"
+    ),
+    CALLS,
+    START,
+    CONNECT,
+    KILL,
+    FREEZE,
+    RESTART,
+    DISCONNECT,
+    END_TIME_WAITS,
+    ON_HOST,
+    COPY,
+    BACK,
+)  # fmt: skip
+SUBMIT = Command(
+    "submit", (), "screen.submit", "Start", "Do what the form says", "start",
+    urgent=("ctrl+s", "f2"),
+)  # fmt: skip
+# Urgent, so that what is typed right after it goes to the next field already.
+NEXT_FIELD = Command(
+    "next_field", (), "app.focus_next", "Next field", "Go to the next field", "next field",
+    urgent=("tab",),
+)  # fmt: skip
+FORM_COMMANDS = (
+    SUBMIT,
+    NEXT_FIELD,
+    Command(
+        "last_field", (), "app.focus_previous", "Field before", "Go to the field before",
+        urgent=("shift+tab",),
+    ),
+    BACK,
+)  # fmt: skip
+
+MAIN_FOOTER = (HELP, FILTER, SORT, DETAILS, LAB, PAUSE, QUIT)
 DETAILS_FOOTER = (HELP, EDIT, BACK, PAUSE, QUIT)
 HELP_FOOTER = HELP_COMMANDS
+LAB_FOOTERS = {
+    "scenarios": (HELP, RUN, STEP, STOP, RESET, START, NEXT_LIST, BACK),
+    "processes": (HELP, KILL, FREEZE, RESTART, CONNECT, DISCONNECT, START, NEXT_LIST),
+    "steps": (HELP, replace(ENTER, footer="explain"), STEP, STOP, CALLS, NEXT_LIST, BACK),
+    "ports": (HELP, replace(ENTER, footer="details"), END_TIME_WAITS, START, NEXT_LIST, BACK),
+    "explanation": (HELP, replace(BACK, footer="close it"), STEP, STOP, NEXT_LIST),
+    "refused": (HELP, ON_HOST, BACK, QUIT),
+}
+FORM_FOOTER = (SUBMIT, NEXT_FIELD, BACK)

@@ -1,4 +1,4 @@
-"""What the poller and the screens tell the app."""
+"""What the poller, the lab and the screens tell the app."""
 
 from __future__ import annotations
 
@@ -7,37 +7,71 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from sockwatch.model import Snapshot
+    from sockwatch.model import Port, Snapshot
+    from sockwatch.tui.lab.news import News
+    from sockwatch.tui.watched import Watched
 
 
 class Looked(Message):
-    """A look at the host. A newer one takes the place of one that nobody has drawn yet."""
+    """A look at what is watched. A newer one takes the place of one that nobody has drawn yet."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, watched: Watched) -> None:
         super().__init__()
         self.snapshot = snapshot
+        self.watched = watched
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Looked) and message.snapshot.only_port == self.snapshot.only_port
+        return isinstance(message, Looked) and message.watched == self.watched
 
 
 class LookFailed(Message):
     """A look that the kernel refused, in a sentence for the user."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, watched: Watched) -> None:
         super().__init__()
         self.text = text
+        self.watched = watched
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, LookFailed)
+        return isinstance(message, LookFailed) and message.watched == self.watched
 
 
-class LookCrashed(Message):
-    """A look ended in an exception that is no answer of the kernel: a bug, which ends the app."""
+class LabTold(Message):
+    """What happened on the stage, from the lab's thread."""
+
+    def __init__(self, news: News) -> None:
+        super().__init__()
+        self.news = news
+
+
+class Crashed(Message):
+    """A thread ended in an exception that is no answer of the kernel: a bug, which ends the app."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
+
+
+class DetailsWanted(Message):
+    """Somebody wants to see more of a port of what is watched."""
+
+    def __init__(self, port: Port, snapshot: Snapshot, watched: Watched) -> None:
+        super().__init__()
+        self.port = port
+        self.snapshot = snapshot
+        self.watched = watched
+
+
+class WatchChanged(Message):
+    """A screen wants something else looked at than before."""
+
+
+class Noticed(Message):
+    """A short message for the user."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
 
 
 class Copied(Message):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`readonly` forbids whatever changes the host; nothing on these screens does."""
+    """`readonly` forbids whatever changes the host or starts a process: the lab."""
 
     interval_s: float = 1.0
     ascii: bool = False

@@ -1,22 +1,20 @@
-"""One thread looks at the host again and again and posts what it sees."""
+"""One thread looks at what is watched again and again and posts what it sees."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from sockwatch.model import SockwatchError
-from sockwatch.tui.messages import LookCrashed, Looked, LookFailed
+from sockwatch.tui.messages import Crashed, Looked, LookFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.message import Message
 
-    from sockwatch.model import Snapshot
-
-Take: TypeAlias = "Callable[[int | None], Snapshot]"
+    from sockwatch.tui.watched import Watched
 
 # At most a quarter of one CPU goes into looking.
 REST_PER_LOOK = 3.0
@@ -25,12 +23,13 @@ REST_PER_LOOK = 3.0
 class Poller:
     """Looks never overlap: the next one starts when the last is done and its rest is over."""
 
-    def __init__(self, take: Take, post: Callable[[Message], object], interval_s: float) -> None:
-        self._take = take
+    def __init__(
+        self, watched: Watched, post: Callable[[Message], object], interval_s: float
+    ) -> None:
+        self._watched: Watched | None = watched
         self._post = post
         self._wake = threading.Event()
         self._stopped = False
-        self._port: int | None = None
         self.interval_s = interval_s
         self.took_s = 0.0
         self.looking_since: float | None = None
@@ -49,9 +48,9 @@ class Poller:
     def look_now(self) -> None:
         self._wake.set()
 
-    def watch(self, port: int | None) -> None:
-        """Look at this port only, or at all of them, from now on."""
-        self._port = port
+    def watch(self, watched: Watched | None) -> None:
+        """Look at this from now on, or at nothing."""
+        self._watched = watched
         self._wake.set()
 
     @property
@@ -67,22 +66,18 @@ class Poller:
     def _run(self) -> None:
         while not self._stopped:
             self._wake.clear()
+            watched = self._watched
+            if watched is None:
+                self._wake.wait()
+                continue
             started = time.monotonic()
             self.looking_since = started
-            message = self._look()
+            message = _look(watched)
             self.looking_since = None
             self.took_s = time.monotonic() - started
             if not self._deliver(message):
                 return
             self._wake.wait(self.period_s - self.took_s)
-
-    def _look(self) -> Message:
-        try:
-            return Looked(self._take(self._port))
-        except SockwatchError as error:
-            return LookFailed(str(error))
-        except Exception as error:  # noqa: BLE001 - the app raises it again, in its own thread
-            return LookCrashed(error)
 
     def _deliver(self, message: Message) -> bool:
         if self._stopped:
@@ -92,3 +87,12 @@ class Poller:
         except RuntimeError:  # the event loop is closed: the app has ended
             return False
         return True
+
+
+def _look(watched: Watched) -> Message:
+    try:
+        return Looked(watched.take(watched.port), watched)
+    except SockwatchError as error:
+        return LookFailed(str(error), watched)
+    except Exception as error:  # noqa: BLE001 - the app raises it again, in its own thread
+        return Crashed(error)

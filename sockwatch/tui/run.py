@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from sockwatch.tui.options import Options
-    from sockwatch.tui.poller import Take
+    from sockwatch.tui.watched import Take
 
 
 CRASHED: Final = 3  # as every command that could not determine its answer
@@ -22,4 +22,5 @@ def run(options: Options, take: Take | None = None) -> int:
         take = SnapshotReader().take
     app = SockwatchApp(options, take)
     app.run(mouse=options.mouse)
+    app.end_labs()
     return CRASHED if app.crashed else app.return_code or 0

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from sockwatch.model import Gap, Port, Snapshot
+    from sockwatch.tui.lab.backend import LabBackend
 
 GOLDEN = Path(__file__).parent / "golden"
 DEADLINE_S = 10.0
@@ -42,9 +43,10 @@ class Host:
         found = [port for port in self.ports if number in (None, port.number)]
         return build.snapshot(found, time=build.NOW + self.looks, gaps=self.gaps, only_port=number)
 
-    def app(self, options: Options | None = None) -> SockwatchApp:
+    def app(self, options: Options | None = None, lab: LabBackend | None = None) -> SockwatchApp:
         """Looks come only when they are asked for: the interval is an hour."""
-        return SockwatchApp(options or Options(interval_s=3600.0), self.take, lambda: self.now)
+        options = options or Options(interval_s=3600.0)
+        return SockwatchApp(options, self.take, lambda: self.now, lab)
 
 
 async def wait_for(pilot: Pilot[int], condition: Callable[[], bool]) -> None:

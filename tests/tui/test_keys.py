@@ -13,6 +13,8 @@ from sockwatch.tui.commands import (
     APP_COMMANDS,
     DETAILS_COMMANDS,
     HELP_COMMANDS,
+    LAB_COMMANDS,
+    LAB_FOOTERS,
     MAIN_COMMANDS,
     MAIN_FOOTER,
     MOVE_COMMANDS,
@@ -21,11 +23,12 @@ from sockwatch.tui.commands import (
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.screens.details import DetailsScreen
 from sockwatch.tui.screens.help import HelpScreen, help_lines
+from sockwatch.tui.screens.lab import LabScreen
 from sockwatch.tui.screens.main import MainScreen
-from sockwatch.tui.symbols import UNICODE
 from sockwatch.tui.widgets.input_bar import InputBar
 from sockwatch.tui.widgets.port_table import PortTable
 from tests.tui.host import Host, screen_lines, shows, wait_for
+from tests.tui.lab_stage import Stages
 from tests.view.build import port, socket
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ MAIN = {
     "enter": "details",
     "F": "following",
     **dict.fromkeys(["y", "c"], "copied"),
+    "l": "lab",
     **dict.fromkeys(["j", "down"], "row 51"),
     **dict.fromkeys(["k", "up"], "row 49"),
     **dict.fromkeys(["g", "home"], "row 0"),
@@ -111,6 +115,7 @@ KINDS: dict[str, type[BaseScreen]] = {
     "main": MainScreen,
     "details": DetailsScreen,
     "help": HelpScreen,
+    "lab": LabScreen,
 }
 
 
@@ -128,7 +133,7 @@ async def test_every_key_that_does_something(
     found: dict[str, str] = {}
     for key, wanted in expected.items():
         host = Host(PORTS)
-        async with host.app().run_test(size=(80, 24)) as pilot:
+        async with Stages().app(host).run_test(size=(80, 24)) as pilot:
             await opened(pilot, host, screen)
             assert observed(pilot, host, host.looks, screen) == home
             looks = host.looks
@@ -145,7 +150,7 @@ async def test_every_other_key_does_nothing(
     screen: str, expected: dict[str, str], home: str
 ) -> None:
     host = Host(PORTS)
-    async with host.app().run_test(size=(80, 24)) as pilot:
+    async with Stages().app(host).run_test(size=(80, 24)) as pilot:
         await opened(pilot, host, screen)
         before = screen_lines(pilot.app)
         for key in KEYS:
@@ -250,7 +255,7 @@ async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
         main = app.screen
         assert isinstance(main, MainScreen)
         offered = {command.title for command in app.get_system_commands(main)}
-        explained = {key for key, text in help_lines(main, UNICODE) if text}
+        explained = {key for key, text in help_lines(main) if text}
         await pilot.press("ctrl+p", *"invert")
         await shows(pilot, "Turn the order around")
         await pilot.press("enter")
@@ -260,11 +265,15 @@ async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
     assert {" ".join(command.key_names) for command in every} <= explained
 
 
-@pytest.mark.parametrize("table", [MAIN_COMMANDS, DETAILS_COMMANDS, HELP_COMMANDS])
+@pytest.mark.parametrize("table", [MAIN_COMMANDS, DETAILS_COMMANDS, HELP_COMMANDS, LAB_COMMANDS])
 def test_no_key_has_two_commands(table: tuple[Command, ...]) -> None:
-    keys = [key for command in (*table, *MOVE_COMMANDS) for key in command.keys]
+    every = (*table, *MOVE_COMMANDS)
+    if table is not HELP_COMMANDS:  # which the keys that open it close, too
+        every += APP_COMMANDS
+    keys = [key for command in every for key in command.keys]
     assert len(keys) == len(set(keys))
 
 
 def test_every_footer_command_has_a_short_name() -> None:
-    assert all(command.footer for command in MAIN_FOOTER)
+    for footer in (MAIN_FOOTER, *LAB_FOOTERS.values()):
+        assert all(command.footer for command in footer)

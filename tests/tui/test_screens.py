@@ -9,6 +9,7 @@ from sockwatch.tui.options import Options
 from sockwatch.tui.screens.details import DetailsScreen
 from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.symbols import UNICODE
+from sockwatch.tui.watched import Watched
 from sockwatch.tui.widgets.port_table import PortTable
 from tests.tui.host import Host, check_golden, line_with, look, screen_lines, shows, wait_for
 from tests.view import build
@@ -192,7 +193,7 @@ async def test_details_opened_in_a_pause_show_one_look() -> None:
 
 async def test_a_tick_before_the_screen_is_there_draws_nothing() -> None:
     host = Host()
-    early = MainScreen(UNICODE)
+    early = MainScreen(UNICODE, Watched(host.take))
     async with host.app().run_test(size=(80, 24)) as pilot:
         await shows(pilot, "gunicorn")
         app = pilot.app

@@ -11,9 +11,12 @@ from sockwatch.tui.widgets.lines import LineWidget
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sockwatch.model import Snapshot
     from sockwatch.tui.commands import Command
     from sockwatch.tui.symbols import Symbols
+    from sockwatch.tui.watched import Watched
 
 
 class BaseScreen(Screen[None]):
@@ -22,16 +25,21 @@ class BaseScreen(Screen[None]):
     COMMAND_TABLE: ClassVar[tuple[Command, ...]] = ()
     HELP_TITLE: ClassVar[str] = ""
     AUTO_FOCUS = ""
-    watched_port: int | None = None
     fresh = True  # nothing was shown yet: a pause does not keep the first look away
 
     class Opened(Message):
         """A screen is there and can be drawn on."""
 
-    def __init__(self, symbols: Symbols) -> None:
+    def __init__(self, symbols: Symbols, watched: Watched | None = None) -> None:
         super().__init__()
         self.symbols = symbols
+        self._watched = watched
         self._drawn_on: tuple[LineWidget, ...] = ()
+
+    @property
+    def watched(self) -> Watched | None:
+        """What it wants looked at while it is in front."""
+        return self._watched
 
     @property
     def drawable(self) -> bool:
@@ -52,8 +60,12 @@ class BaseScreen(Screen[None]):
     def lines(self) -> ScrollLines:
         return self.query_one(ScrollLines)
 
+    def legend(self) -> Iterator[tuple[str, str]]:
+        """What the help says besides the keys: a sign and a text; a heading has no text."""
+        yield from ()
+
     def show(self, snapshot: Snapshot) -> None:
-        """Show a look at the host."""
+        """Show a look at what is watched."""
 
     def show_pace(self, text: str, style: str) -> None:
         """Show how fresh the looks are."""

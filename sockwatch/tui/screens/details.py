@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sockwatch.bind import BindRequest
 from sockwatch.model import SockwatchError
 from sockwatch.tui.commands import DETAILS_COMMANDS, DETAILS_FOOTER, MOVE_COMMANDS, bindings
+from sockwatch.tui.legend import socket_columns
 from sockwatch.tui.messages import Copied
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.widgets.footer_bar import FooterBar
@@ -18,10 +19,13 @@ from sockwatch.view.request import HELP, parse_request, request_text
 from sockwatch.view.verdict import restart_request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from textual.app import ComposeResult
 
     from sockwatch.model import Port, Snapshot
     from sockwatch.tui.symbols import Symbols
+    from sockwatch.tui.watched import Watched
 
 HINT = f"Enter keep  Esc undo   {HELP}"
 
@@ -33,13 +37,15 @@ class DetailsScreen(BaseScreen):
     COMMAND_TABLE = (*DETAILS_COMMANDS, *MOVE_COMMANDS)
     HELP_TITLE = "Port details"
 
-    def __init__(self, port: Port, snapshot: Snapshot, symbols: Symbols) -> None:
-        super().__init__(symbols)
+    def __init__(self, port: Port, snapshot: Snapshot, symbols: Symbols, watched: Watched) -> None:
+        super().__init__(symbols, watched)
         self._port = port
         self._first = snapshot
         self._request: BindRequest | None = None
         self._latest = snapshot
-        self.watched_port = port.number
+
+    def legend(self) -> Iterator[tuple[str, str]]:
+        yield from socket_columns()
 
     def compose(self) -> ComposeResult:
         yield HeaderBar()

@@ -8,9 +8,6 @@ from sockwatch.tui.commands import APP_COMMANDS, HELP_COMMANDS, HELP_FOOTER, MOV
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.text_lines import TextLines
-from sockwatch.view.columns import COLUMNS
-from sockwatch.view.filter import FREE_TEXT_HELP, NEGATION_HELP, TERMS
-from sockwatch.view.socket_columns import SOCKET_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +16,7 @@ if TYPE_CHECKING:
 
     from sockwatch.tui.commands import Command
     from sockwatch.tui.symbols import Symbols
+    from sockwatch.tui.watched import Watched
 
 _KEY_WIDTH = 17
 
@@ -32,15 +30,19 @@ class HelpScreen(BaseScreen):
 
     def __init__(self, of: BaseScreen, symbols: Symbols) -> None:
         super().__init__(symbols)
-        self.watched_port = of.watched_port
-        self._lines = list(help_lines(of, symbols))
+        self._of = of
+        self._lines = list(help_lines(of))
+
+    @property
+    def watched(self) -> Watched | None:
+        return self._of.watched
 
     def compose(self) -> ComposeResult:
         yield TextLines(self._lines, _KEY_WIDTH)
         yield FooterBar(HELP_FOOTER)
 
 
-def help_lines(screen: BaseScreen, symbols: Symbols) -> Iterator[tuple[str, str]]:
+def help_lines(screen: BaseScreen) -> Iterator[tuple[str, str]]:
     """Key and text; a heading has no text."""
     yield f"sockwatch: {screen.HELP_TITLE}", ""
     yield from _keys(screen.COMMAND_TABLE)
@@ -48,25 +50,7 @@ def help_lines(screen: BaseScreen, symbols: Symbols) -> Iterator[tuple[str, str]
     yield "On every screen", ""
     yield from _keys(APP_COMMANDS)
     yield " ", ""
-    if screen.watched_port is not None:
-        yield "Columns", ""
-        yield from ((column.title, column.help) for column in SOCKET_COLUMNS)
-        return
-    yield "Columns", ""
-    for column in COLUMNS:
-        wide = f" (from {column.at} columns)" if column.at > 80 else ""
-        yield column.title, column.help + wide
-    yield " ", ""
-    yield "Signs before a row", ""
-    yield symbols.cursor, "the cursor"
-    yield symbols.new, "this port is new"
-    yield symbols.gone, "this port has just gone"
-    yield " ", ""
-    yield "Filter", ""
-    yield "text", FREE_TEXT_HELP
-    for name, term in TERMS.items():
-        yield f"{name}:", f"{term.help}: {term.example}"
-    yield "-term !term", NEGATION_HELP
+    yield from screen.legend()
 
 
 def _keys(commands: tuple[Command, ...]) -> Iterator[tuple[str, str]]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.message import Message
-
 from sockwatch.tui.commands import MAIN_COMMANDS, MAIN_FOOTER, MOVE_COMMANDS, bindings
-from sockwatch.tui.messages import Copied
+from sockwatch.tui.legend import filter_terms, port_columns, row_signs
+from sockwatch.tui.messages import Copied, DetailsWanted
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.widgets.filter_bar import FilterBar
 from sockwatch.tui.widgets.footer_bar import FooterBar
@@ -21,10 +20,13 @@ from sockwatch.view.panel import panel
 from sockwatch.view.sorting import Order, sort_ports
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from textual.app import ComposeResult
 
-    from sockwatch.model import Port, Snapshot
+    from sockwatch.model import Snapshot
     from sockwatch.tui.symbols import Symbols
+    from sockwatch.tui.watched import Watched
 
 _PANEL_HEIGHTS = ((0, "-tiny"), (12, "-low"), (20, "-usual"), (36, "-tall"), (50, "-taller"))
 _TYPING_HINT = "Enter keep  Esc clear   port: state: process: user: proto: flag:  -not"
@@ -37,16 +39,8 @@ class MainScreen(BaseScreen):
     COMMAND_TABLE = (*MAIN_COMMANDS, *MOVE_COMMANDS)
     HELP_TITLE = "Ports"
 
-    class Details(Message):
-        """Somebody wants to see more of a port."""
-
-        def __init__(self, port: Port, snapshot: Snapshot) -> None:
-            super().__init__()
-            self.port = port
-            self.snapshot = snapshot
-
-    def __init__(self, symbols: Symbols) -> None:
-        super().__init__(symbols)
+    def __init__(self, symbols: Symbols, watched: Watched) -> None:
+        super().__init__(symbols, watched)
         self.VERTICAL_BREAKPOINTS = list(_PANEL_HEIGHTS)
         self._snapshot: Snapshot | None = None
         self._marks = Marks()
@@ -63,6 +57,13 @@ class MainScreen(BaseScreen):
 
     def ready(self) -> None:
         self.query_one(FilterBar).display = False
+
+    def legend(self) -> Iterator[tuple[str, str]]:
+        yield from port_columns()
+        yield " ", ""
+        yield from row_signs(self.symbols)
+        yield " ", ""
+        yield from filter_terms()
 
     @property
     def table(self) -> PortTable:
@@ -131,7 +132,8 @@ class MainScreen(BaseScreen):
     def action_details(self) -> None:
         port = self.table.port
         if port is not None and self._snapshot is not None:
-            self.post_message(self.Details(port, self._snapshot))
+            assert self.watched is not None
+            self.post_message(DetailsWanted(port, self._snapshot, self.watched.only(port.number)))
 
     def action_sort(self, by: int) -> None:
         self._sort(self._order.step(by, self.table.columns))

@@ -21,6 +21,10 @@ class FooterBar(LineWidget):
         self._commands = commands
         self._hint: Line = ()
 
+    def show_commands(self, commands: tuple[Command, ...]) -> None:
+        self._commands = commands
+        self.redraw()
+
     def show_hint(self, text: str, style: str = "") -> None:
         """Show `text` in place of the keys, or the keys again for an empty one."""
         self._hint = ((f" {text}", style),) if text else ()

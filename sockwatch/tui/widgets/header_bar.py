@@ -16,7 +16,7 @@ _HISTORY = 40
 _GAP = 2
 
 
-class _Piece(NamedTuple):
+class HeaderPiece(NamedTuple):
     text: str
     style: str
     rank: int  # what is dropped first where there is no room: the highest
@@ -50,6 +50,12 @@ class HeaderBar(LineWidget):
             self._pace = (text, style)
             self.redraw()
 
+    def forget(self) -> None:
+        """What was shown is not there any more."""
+        self._snapshot = None
+        self._waiting.clear()
+        self.redraw()
+
     def line(self, _y: int) -> Line:
         left, right = self._left(), self._right()
         width = self.size.width - 2
@@ -64,38 +70,40 @@ class HeaderBar(LineWidget):
         pieces.append((" ", ""))
         return tuple(pieces)
 
-    def _left(self) -> list[_Piece]:
-        pieces = [_Piece("sockwatch", "-title", 3 if self._subject else 0)]
+    def _left(self) -> list[HeaderPiece]:
+        pieces = [HeaderPiece("sockwatch", "-title", 3 if self._subject else 0)]
         if self._subject:
-            pieces.append(_Piece(self._subject, "-title", 0))
+            pieces.append(HeaderPiece(self._subject, "-title", 0))
         if self._snapshot is None:
-            pieces.append(_Piece("looking", "-dim", 1))
+            pieces.append(HeaderPiece("looking", "-dim", 1))
             return pieces
         netns = self._snapshot.netns
         pieces += [
-            _Piece(fit(self._snapshot.host, min(24, cell_width(self._snapshot.host))), "", 2),
-            _Piece(self._snapshot.kernel.partition("-")[0], "-dim", 9),
-            _Piece(f"netns {netns.name or netns.inode}", "-dim", 7),
+            HeaderPiece(fit(self._snapshot.host, min(24, cell_width(self._snapshot.host))), "", 2),
+            HeaderPiece(self._snapshot.kernel.partition("-")[0], "-dim", 9),
+            HeaderPiece(f"netns {netns.name or netns.inode}", "-dim", 7),
         ]
-        if self._snapshot.gaps:
-            pieces.append(_Piece(plural(len(self._snapshot.gaps), "gap"), "-warn", 6))
-        return pieces
+        return [*pieces, *self._gaps()]
 
-    def _right(self) -> list[_Piece]:
-        pace = _Piece(*self._pace, 1)
+    def _gaps(self) -> list[HeaderPiece]:
+        count = 0 if self._snapshot is None else len(self._snapshot.gaps)
+        return [HeaderPiece(plural(count, "gap"), "-warn", 6)] if count else []
+
+    def _right(self) -> list[HeaderPiece]:
+        pace = HeaderPiece(*self._pace, 1)
         if self._snapshot is None:
             return [pace]
         if self._subject:
             return [pace]
         tcp, established, waiting = map(short_count, self._counts)
         pieces = [
-            _Piece(f"tcp {tcp}", "", 5),
-            _Piece(f"est {established}", "", 4),
-            _Piece(f"tw {waiting}", "", 3),
+            HeaderPiece(f"tcp {tcp}", "", 5),
+            HeaderPiece(f"est {established}", "", 4),
+            HeaderPiece(f"tw {waiting}", "", 3),
         ]
         spark = self._sparkline()
         if spark:
-            pieces.append(_Piece(spark, "-good", 8))
+            pieces.append(HeaderPiece(spark, "-good", 8))
         return [*pieces, pace]
 
     def _sparkline(self) -> str:
@@ -109,11 +117,11 @@ class HeaderBar(LineWidget):
         return "".join(bars)
 
 
-def _width(pieces: list[_Piece]) -> int:
+def _width(pieces: list[HeaderPiece]) -> int:
     return sum(cell_width(piece.text) for piece in pieces) + _GAP * max(0, len(pieces) - 1)
 
 
-def _spaced(pieces: list[_Piece]) -> list[tuple[str, str]]:
+def _spaced(pieces: list[HeaderPiece]) -> list[tuple[str, str]]:
     spaced: list[tuple[str, str]] = []
     for place, piece in enumerate(pieces):
         if place:

@@ -101,7 +101,7 @@ class PortTable(ScrollLines):
 
     def head(self, _y: int) -> Line:
         pieces: list[tuple[str, str]] = []
-        pad = " "
+        pad = self.symbols.cursor if self.in_focus else " "
         for column in self.columns:
             title, style = column.title, "-head"
             if column.key == self.order.key:
@@ -127,7 +127,7 @@ class PortTable(ScrollLines):
         sign = self.symbols.cursor if selected else " "
         if mark:
             sign = self.symbols.new if mark == "new" else self.symbols.gone
-        base = "-select" if selected else _MARK_STYLES[mark]
+        base = self.base_style(selected=selected) or _MARK_STYLES[mark]
         pieces = [(sign, base)]
         last = len(self.columns) - 1
         for place, column in enumerate(self.columns):

@@ -18,9 +18,15 @@ class ScrollLines(LineWidget):
     """`pinned` lines on top stay. A subclass gives `total` and `item`."""
 
     pinned = 0
+    # Whether the keys go here, of several lists on a screen; None where it is the only one.
+    in_focus: bool | None = None
 
     class Moved(Message):
         """The cursor was moved by hand."""
+
+        def __init__(self, lines: ScrollLines) -> None:
+            super().__init__()
+            self.lines = lines
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id)
@@ -34,8 +40,20 @@ class ScrollLines(LineWidget):
     def item(self, index: int, *, selected: bool) -> Line:
         raise NotImplementedError
 
+    def row_text(self) -> str:
+        """The line under the cursor as text for the clipboard."""
+        return ""
+
     def head(self, _y: int) -> Line:
         return ()
+
+    def set_focus(self, *, here: bool) -> None:
+        self.in_focus = here
+        self.redraw()
+
+    def base_style(self, *, selected: bool) -> str:
+        """The style of the line under the cursor, where the keys go here."""
+        return "-select" if selected and self.in_focus is not False else ""
 
     @property
     def page_size(self) -> int:
@@ -65,7 +83,7 @@ class ScrollLines(LineWidget):
 
     def selected(self) -> None:
         """The cursor was moved by hand."""
-        self.post_message(self.Moved())
+        self.post_message(self.Moved(self))
 
     def move(self, by: int) -> None:
         self.select(self.cursor + by)

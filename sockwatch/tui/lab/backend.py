@@ -1,0 +1,18 @@
+"""What the lab screen works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sockwatch.lab.scenario import Scenario, all_scenarios
+from sockwatch.lab.stage import Place, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class LabBackend:
+    """`pause_s` is how long a run waits before each test and each step, for human eyes."""
+
+    stage: Callable[[Place], Stage] = Stage
+    scenarios: Callable[[], tuple[Scenario, ...]] = all_scenarios
+    pause_s: float = 0.5

@@ -1,0 +1,184 @@
+"""Free play: what is asked for as steps, run by the same rehearsal as those of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sockwatch.lab.model import ClientSpec, ServerSpec
+from sockwatch.lab.rehearsal import Rehearsal
+from sockwatch.lab.steps import (
+    ClientCloses,
+    Connect,
+    EndTimeWaits,
+    Outcome,
+    ServerCloses,
+    Signal,
+    Start,
+    Step,
+)
+from sockwatch.tui.lab.news import Member
+from sockwatch.tui.lab.wishes import ClientWish, ServerWish
+from sockwatch.units import plural
+
+WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - addresses of the stage
+
+_KILL = (
+    "SIGKILL ends the process at once, and the kernel closes its sockets. Children that it has"
+    " forked live on, and so do the sockets they hold."
+)
+_STOP = (
+    "A stopped process keeps its sockets. The kernel still completes connections, up to the"
+    " backlog; nobody accepts them."
+)
+_CONTINUE = "It goes on where it was stopped, and accepts what has queued up."
+
+
+@dataclass(frozen=True, slots=True)
+class ServersClose:
+    """The servers close every open connection first, then the clients on the other side."""
+
+    text: str
+    servers: tuple[str, ...]
+    clients: tuple[str, ...]
+    expect: str | None = None
+    why: str = ServerCloses.WHY
+
+    @property
+    def explanation(self) -> str:
+        return self.why
+
+    def run(self, stage: Rehearsal) -> Outcome:
+        for name in self.servers:
+            stage.actor(name).ask("close_connections")
+        for name in self.clients:
+            stage.actor(name).ask("finish")
+        return Outcome()
+
+
+def start(wish: ServerWish) -> Start:
+    return Start(f"start {wish.name}: {spec_words(wish.spec)}", wish.name, wish.spec)
+
+
+def restart(old: str, wish: ServerWish) -> tuple[Step, ...]:
+    return (kill(old), start(wish))
+
+
+def kill(name: str) -> Signal:
+    return Signal(f"kill -9 {name}", name, "KILL", why=_KILL)
+
+
+def stop_or_continue(member: Member) -> Signal:
+    if member.stopped:
+        return Signal(f"continue {member.name} (SIGCONT)", member.name, "CONT", why=_CONTINUE)
+    return Signal(f"stop {member.name} (SIGSTOP)", member.name, "STOP", why=_STOP)
+
+
+def connect(wish: ClientWish, cast: Sequence[Member]) -> Connect:
+    """The servers that will serve the connections are waited for; others let them wait."""
+    spec = wish.spec
+    servers = tuple(member.name for member in cast if _serves(member, spec))
+    closes = "nobody closes" if spec.closes == "nobody" else f"the {spec.closes} closes first"
+    text = f"{wish.name}: {plural(spec.count, 'connection')} to {_endpoint(spec.to, spec.to_port)}"
+    if spec.binds:
+        text += f" from {_endpoint(spec.address or '*', spec.port)}{_flag_words(spec)}"
+    return Connect(f"{text}, {closes}", wish.name, spec, servers=servers)
+
+
+def close_connections(member: Member, cast: Sequence[Member], done: Sequence[Step]) -> Step | str:
+    """The process closes its open connections first; or why there are none to close."""
+    open_to = _open_connections(cast, done)
+    if member.opened:
+        clients = tuple(
+            name for name, spec in open_to if any(_takes(spec, one) for one in member.opened)
+        )
+        if not clients:
+            return f"no client has an open connection to {member.name}: C makes some"
+        specs = [spec for name, spec in open_to if name in clients]
+        # A client hears the end of its connections only when all servers of the port close.
+        servers = tuple(
+            one.name for one in cast
+            if one.name == member.name or any(_serves(one, spec) for spec in specs)
+        )  # fmt: skip
+        return ServersClose(f"{' and '.join(servers)}: close first", servers, clients)
+    specs = [spec for name, spec in open_to if name == member.name]
+    if not specs:
+        return f"{member.name} has no open connection"
+    servers = tuple(one.name for one in cast if any(_serves(one, spec) for spec in specs))
+    waited = servers[0] if len(servers) == 1 else None
+    return ClientCloses(f"{member.name}: close first", member.name, waited)
+
+
+def end_time_waits(port: int) -> EndTimeWaits:
+    return EndTimeWaits(f"end the TIME_WAITs of port {port}", port)
+
+
+def reached_at(address: str) -> str:
+    """An address at which a server on `address` is reached."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - a name
+
+
+def proposed_name(kind: str, taken: Sequence[str]) -> str:
+    """``server-1``, or the next number that is free."""
+    number = 1
+    while f"{kind}-{number}" in taken:
+        number += 1
+    return f"{kind}-{number}"
+
+
+def spec_words(spec: ServerSpec) -> str:
+    """``tcp 0.0.0.0:10013 with SO_REUSEADDR, backlog 5``."""
+    words = f"{spec.protocol} {_endpoint(spec.address, spec.port)}{_flag_words(spec)}"
+    if spec.late and (spec.reuseaddr or spec.reuseport):
+        words += " set after bind"
+    if spec.v6only:
+        words += ", IPv6 only"
+    if spec.group is not None:
+        words += f", group {spec.group}"
+    if spec.uid is not None:
+        words += f", uid {spec.uid}"
+    if spec.protocol == "udp":
+        return words
+    if spec.backlog is None:
+        return f"{words}, bound only"
+    return words if spec.accepts else f"{words}, never accepts"
+
+
+def _flag_words(spec: ServerSpec | ClientSpec) -> str:
+    set_flags = [f"SO_{name.upper()}" for name in ("reuseaddr", "reuseport") if getattr(spec, name)]
+    return f" with {' and '.join(set_flags)}" if set_flags else ""
+
+
+def _endpoint(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _takes(client: ClientSpec, spec: ServerSpec) -> bool:
+    """Whether a listener takes connections of this client."""
+    if spec.protocol != "tcp" or spec.port != client.to_port or spec.backlog is None:
+        return False
+    return spec.address == client.to or spec.address in WILDCARDS
+
+
+def _serves(member: Member, client: ClientSpec) -> bool:
+    if member.stopped:
+        return False
+    return any(_takes(client, spec) and spec.accepts for spec in member.opened)
+
+
+def _open_connections(cast: Sequence[Member], done: Sequence[Step]) -> list[tuple[str, ClientSpec]]:
+    """The clients that have open connections, as far as the steps tell."""
+    found: list[tuple[str, ClientSpec]] = []
+    for step in done:
+        match step:
+            case Connect(who=who, spec=spec) if spec.closes == "nobody":
+                found.append((who, spec))
+            case ServersClose(clients=clients):
+                found = [one for one in found if one[0] not in clients]
+            case ClientCloses(who=name) | ServerCloses(client=name):
+                found = [one for one in found if one[0] != name]
+            case _:
+                pass
+    able = {member.name for member in cast if not member.stopped}
+    return [one for one in found if one[0] in able]

@@ -1,0 +1,40 @@
+"""What the help of a screen says of columns and signs: each line a sign and a text.
+
+A heading has no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sockwatch.tui.symbols import Symbols
+from sockwatch.view.columns import COLUMNS
+from sockwatch.view.filter import FREE_TEXT_HELP, NEGATION_HELP, TERMS
+from sockwatch.view.socket_columns import SOCKET_COLUMNS
+
+
+def port_columns() -> Iterator[tuple[str, str]]:
+    yield "Columns", ""
+    for column in COLUMNS:
+        wide = f" (from {column.at} columns)" if column.at > 80 else ""
+        yield column.title, column.help + wide
+
+
+def socket_columns() -> Iterator[tuple[str, str]]:
+    yield "Columns", ""
+    yield from ((column.title, column.help) for column in SOCKET_COLUMNS)
+
+
+def row_signs(symbols: Symbols) -> Iterator[tuple[str, str]]:
+    yield "Signs before a row", ""
+    yield symbols.cursor, "the cursor"
+    yield symbols.new, "this port is new"
+    yield symbols.gone, "this port has just gone"
+
+
+def filter_terms() -> Iterator[tuple[str, str]]:
+    yield "Filter", ""
+    yield "text", FREE_TEXT_HELP
+    for name, term in TERMS.items():
+        yield f"{name}:", f"{term.help}: {term.example}"
+    yield "-term !term", NEGATION_HELP

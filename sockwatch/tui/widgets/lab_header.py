@@ -1,0 +1,29 @@
+"""The top line of the lab: where its servers run."""
+
+from __future__ import annotations
+
+from sockwatch.tui.widgets.header_bar import HeaderBar, HeaderPiece
+
+
+class LabHeader(HeaderBar):
+    """The host's name and kernel give room to the place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._place = ""
+        self._place_style = ""
+
+    def show_place(self, text: str, style: str = "") -> None:
+        self._place, self._place_style = text, style
+        self.redraw()
+
+    def _sparkline(self) -> str:
+        return ""
+
+    def _left(self) -> list[HeaderPiece]:
+        return [
+            HeaderPiece("sockwatch", "-title", 3),
+            HeaderPiece("lab", "-title", 0),
+            HeaderPiece(self._place, self._place_style, 2),
+            *self._gaps(),
+        ]

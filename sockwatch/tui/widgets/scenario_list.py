@@ -1,0 +1,49 @@
+"""The scenarios, each with how it went, and free play."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from sockwatch.tui.widgets.lines import Line
+from sockwatch.tui.widgets.scroll_lines import ScrollLines
+from sockwatch.view.fit import fit
+
+_MARK_WIDTH: Final = 5
+_STYLES: Final = {"ok": "-good", "FAIL": "-bad", "skip": "-warn", "-": "-dim"}
+
+
+class ScenarioRow(NamedTuple):
+    """`mark` says in a word how it went."""
+
+    number: str
+    name: str
+    mark: str
+
+
+class ScenarioList(ScrollLines):
+    """A line each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: Sequence[ScenarioRow] = ()
+
+    def show(self, rows: Sequence[ScenarioRow]) -> None:
+        self._rows = rows
+        self.redraw()
+
+    @property
+    def total(self) -> int:
+        return len(self._rows)
+
+    def row_text(self) -> str:
+        return " ".join(self._rows[self.cursor]).strip()
+
+    def item(self, index: int, *, selected: bool) -> Line:
+        row = self._rows[index]
+        base = self.base_style(selected=selected)
+        sign = self.symbols.cursor if selected else " "
+        room = self.size.width - 1 - _MARK_WIDTH
+        name = fit(f"{row.number:>2} {row.name}", room, ellipsis=self.symbols.ellipsis)
+        mark = fit(row.mark, _MARK_WIDTH, "right")
+        return ((sign, base), (name, base), (mark, base or _STYLES.get(row.mark, "")))

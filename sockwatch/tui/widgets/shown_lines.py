@@ -1,0 +1,53 @@
+"""Lines with a cursor that somebody else has made: the steps, and what explains them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sockwatch.tui.lab.step_lines import ShownLine
+from sockwatch.tui.widgets.lines import Line
+from sockwatch.tui.widgets.scroll_lines import ScrollLines
+from sockwatch.view.fit import fit
+
+
+class ShownLines(ScrollLines):
+    """The cursor stays where it is; while `following`, until it is moved away, at the end."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
+        super().__init__(id=id)
+        self._lines: Sequence[ShownLine] = ()
+        self.following = False
+
+    def show(self, lines: Sequence[ShownLine]) -> None:
+        self._lines = lines
+        last = self.total - 1
+        self.cursor = max(0, last if self.following else min(self.cursor, last))
+        self.show_cursor()
+        self.redraw()
+
+    @property
+    def text_width(self) -> int:
+        return max(1, self.size.width - 1)
+
+    def selected(self) -> None:
+        self.following = self.cursor >= self.total - 1
+        super().selected()
+
+    @property
+    def total(self) -> int:
+        return len(self._lines)
+
+    @property
+    def shown(self) -> ShownLine | None:
+        """The line under the cursor."""
+        return self._lines[self.cursor] if self.cursor < self.total else None
+
+    def row_text(self) -> str:
+        return self.shown.text.strip() if self.shown is not None else ""
+
+    def item(self, index: int, *, selected: bool) -> Line:
+        text, style, _ = self._lines[index]
+        base = self.base_style(selected=selected)
+        sign = self.symbols.cursor if selected and self.in_focus else " "
+        cut = fit(text, self.text_width, ellipsis=self.symbols.ellipsis)
+        return ((sign, base), (cut, base or style))

@@ -1,0 +1,200 @@
+"""A stage whose processes are played by this one: pids, ports and times are the same every time."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sockwatch.lab.actor import Actor
+from sockwatch.lab.model import Call, ClientSpec, LabError, ServerSpec
+from sockwatch.lab.prediction import predict_server
+from sockwatch.lab.scenario import Scenario
+from sockwatch.lab.stage import Place, Stage
+from sockwatch.lab.steps import Connect, EndTimeWaits, See, ServerCloses, Signal, Start
+from sockwatch.model import HostFacts, Port, ReuseFlags, Snapshot
+from sockwatch.tui.app import SockwatchApp
+from sockwatch.tui.lab.backend import LabBackend
+from sockwatch.tui.options import Options
+from tests.tui.host import Host
+from tests.view import build
+
+FIRST_PID = 4001
+FACTS = HostFacts(uid=0, net_bind_service=True, ipv6=True, bindv6only=False)
+NO_FLAGS = ReuseFlags(reuseaddr=False, reuseport=False, source="bpf")
+
+
+class FakeActor(Actor):
+    """Answers at once. `served` connections are those it has accepted."""
+
+    def __init__(self, stage: FakeStage, number: int, name: str) -> None:
+        self.stage = stage
+        self.number = number
+        self.name = name
+        self.pid = FIRST_PID + number
+        self.opened: list[ServerSpec] = []
+        self.alive = True
+        self.stopped = False
+        self.children: list[int] = []
+        self.held = 0
+
+    def tell(self, *calls: str) -> None:
+        for text in calls:
+            self.stage.tell(Call(self.name, text))
+
+    def ask(self, verb: str, meanwhile: Sequence[Actor] = (), **_: Any) -> dict[str, Any]:
+        if verb == "close_connections":
+            for spec in self.opened:
+                self.tell("close(4) = 0")
+                self.stage.waiting[spec.port] = self.stage.waiting.pop(-spec.port, 0)
+        elif verb == "finish":
+            self.tell("close(3) = 0")
+        return {"outcome": "ok", "count": self.held}
+
+    def open(self, spec: ServerSpec) -> dict[str, Any]:
+        outcome = self.stage.answer or predict_server(spec, self.stage.look()).outcome
+        shown = "0" if outcome == "ok" else f"-1 {outcome}"
+        self.tell(
+            "socket(AF_INET, SOCK_STREAM, 0) = 3", f"bind(3, {spec.address}:{spec.port}) = {shown}"
+        )
+        if outcome == "ok":
+            self.tell(f"listen(3, {spec.backlog}) = 0")
+            self.opened.append(spec)
+        return {"outcome": outcome, "inode": self.number, "port": spec.port}
+
+    def connect(self, spec: ClientSpec, servers: Sequence[Actor] = ()) -> dict[str, Any]:
+        for number in range(spec.count):
+            self.tell(f"connect({3 + number}, {spec.to}:{spec.to_port}) = 0, from 127.0.0.1:40001")
+        self.held += spec.count
+        # What is open waits under the negative number until the server closes.
+        number = -spec.to_port if spec.closes == "nobody" else spec.to_port
+        self.stage.waiting[number] = self.stage.waiting.get(number, 0) + spec.count
+        return {"outcome": "ok", "made": spec.count, "waiting": 0}
+
+    def wait_for(self, event: str, count: int) -> None:
+        pass
+
+    def drain(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.alive = False
+
+
+class FakeStage(Stage):
+    """`answer` is what the kernel says to every bind(); None is what was predicted."""
+
+    def __init__(self, place: Place = "own", answer: str | None = None) -> None:
+        self.place = place
+        self.answer = answer
+        self.many_uids = place == "own"
+        self.tell: Callable[[Call], None] = lambda _: None
+        self.actors: list[Actor] = []
+        self.waiting: dict[int, int] = {}
+        self.looks: list[int | None] = []
+        self.closed = False
+        self.uids: list[int | None] = []
+        self._count = 0
+
+    def start(self, name: str, uid: int | None = None) -> Actor:
+        actor = FakeActor(self, self._count, name)
+        self.uids.append(uid)
+        self._count += 1
+        self.actors.append(actor)
+        return actor
+
+    def signal(self, actor: Actor, number: signal.Signals) -> None:
+        self.tell(Call("you", f"kill -{number.name.removeprefix('SIG')} {actor.pid}"))
+        actor.stopped = number == signal.SIGSTOP
+        if number == signal.SIGKILL:
+            self.drop(actor)
+
+    def look(self, port: int | None = None) -> Snapshot:
+        if self.closed:
+            raise LabError("the stage is gone")
+        self.looks.append(port)
+        found: dict[int, Port] = {}
+        for actor in self.actors:
+            for spec in actor.opened:
+                found[spec.port] = self._listening(actor, spec)
+        for number, count in self.waiting.items():
+            if count and number > 0 and number not in found:
+                clock = (58.2, 59.4)
+                groups = (
+                    build.group("TIME_WAIT", "127.0.0.1", count, clock=clock, flags=NO_FLAGS),
+                )
+                found[number] = build.port(number, groups=groups)
+        ports = [one for one in found.values() if port in (None, one.number)]
+        return replace(build.snapshot(ports, only_port=port), facts=FACTS)
+
+    def _listening(self, actor: Actor, spec: ServerSpec) -> Port:
+        flags = ReuseFlags(reuseaddr=spec.reuseaddr, reuseport=spec.reuseport, source="bpf")
+        by = (build.holder(build.process(actor.pid, actor.name, age_s=2)),)
+        listener = build.socket(
+            "LISTEN", spec.address, spec.port, flags=flags, queue=0, backlog=spec.backlog,
+            inode=actor.pid, holders=by,
+        )  # fmt: skip
+        return build.port(spec.port, listeners=(listener,))
+
+    def end_time_waits(self, port: int) -> int:
+        self.tell(Call("you", f"ss -K state time-wait 'sport = :{port}'"))
+        return self.waiting.pop(port, 0)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+RESTART = Scenario(
+    number=1,
+    name="restart",
+    title="A restart without the flag, a moment after clients were served",
+    claim="A restart of a server fails while old connections use its port.",
+    finding="True, for 60 s: the side that closes first keeps each connection in TIME_WAIT.",
+    ports=(10013,),
+    steps=(
+        Start("start the daytime server", "old", expect="ok", why="Nothing is on the port."),
+        Connect("two clients connect", "client", ClientSpec(count=2, closes="nobody"),
+                servers=("old",), expect="ok"),
+        ServerCloses("the server closes first", "old", "client"),
+        Signal("kill the server", "old"),
+        See("what is left on the port", expect="2 TIME_WAIT"),
+        Start("start the server again", "new", expect="EADDRINUSE",
+              why="The new socket overlaps with the TIME_WAITs, and neither has the flag."),
+        EndTimeWaits("end the TIME_WAITs", expect="2 ended"),
+    ),
+)  # fmt: skip
+TWO = Scenario(
+    number=2,
+    name="two-listeners",
+    title="SO_REUSEADDR does not allow a second listener",
+    claim="With SO_REUSEADDR two servers can listen on one port.",
+    finding="False on Linux: a listener blocks every other one.",
+    ports=(10013,),
+    steps=(
+        Start("start a server with SO_REUSEADDR", "first", ServerSpec(reuseaddr=True), expect="ok"),
+        Start("start a second one", "second", ServerSpec(reuseaddr=True), expect="EADDRINUSE"),
+    ),
+)
+HOSTED = Scenario(3, "own-network", "It needs a network", "Claim.", "Finding.",
+                  (Start("start", "one", expect="ok"),), (10013,), ("own network",))  # fmt: skip
+
+
+class Stages:
+    """Makes the stages of a test; `refused` is the sentence that the own network is refused by."""
+
+    def __init__(self, refused: str = "", answer: str | None = None) -> None:
+        self.made: list[FakeStage] = []
+        self.refused = refused
+        self.answer = answer
+
+    def __call__(self, place: Place) -> Stage:
+        if self.refused and place == "own":
+            raise LabError(self.refused)
+        stage = FakeStage(place, self.answer)
+        self.made.append(stage)
+        return stage
+
+    def app(self, host: Host | None = None, options: Options | None = None) -> SockwatchApp:
+        lab = LabBackend(self, lambda: (RESTART, TWO, HOSTED), pause_s=0.0)
+        return (host or Host()).app(options, lab)

@@ -1,0 +1,239 @@
+"""What every key does in the lab, "nothing" included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from textual.command import CommandPalette
+
+from sockwatch.tui.app import SockwatchApp
+from sockwatch.tui.commands import APP_COMMANDS, LAB_COMMANDS, MOVE_COMMANDS
+from sockwatch.tui.lab.thread import Command, LabThread
+from sockwatch.tui.options import Options
+from sockwatch.tui.screens.form import Form
+from sockwatch.tui.screens.help import HelpScreen, help_lines
+from sockwatch.tui.screens.lab import LabScreen
+from sockwatch.tui.screens.main import MainScreen
+from tests.tui.host import Host, screen_lines, shows, wait_for
+from tests.tui.lab_stage import Stages
+from tests.tui.test_keys import EVERYWHERE, KEYS
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+REFUSED = "no namespace for the stage: Operation not permitted"
+NO_PROCESS = "no process is on the stage"
+
+MOVES = {
+    **dict.fromkeys(["j", "down"], "row 2"),
+    **dict.fromkeys(["k", "up", "g", "home", "ctrl+u", "pageup"], "row 0"),
+    **dict.fromkeys(["G", "end", "ctrl+d", "pagedown"], "row 3"),
+}
+ANYWAY = {
+    **{key: what for key, what in EVERYWHERE.items() if what != "look"},
+    **MOVES,
+    "x": "nothing runs",
+    "tab": "keys go to processes",
+    "shift+tab": "keys go to ports",
+    "v": "without calls",
+    **dict.fromkeys(["y", "c"], "copied"),
+    "escape": "main",
+}
+# From the first of three scenarios; nothing was done on the stage yet.
+LAB = {
+    **ANYWAY,
+    **dict.fromkeys(["r", "ctrl+l"], "look"),
+    **dict.fromkeys(["R", "enter"], "Rehearse whole"),
+    **dict.fromkeys(["n", "."], "Rehearse one step"),
+    "0": "Reset",
+    "a": "form: Start a server",
+    "C": "form: Connect clients",
+    **dict.fromkeys(["K", "f9", "S", "e", "d"], NO_PROCESS),
+    "T": "no port is in use on the stage",
+    "o": "the stage is there: own network namespace",
+}
+WITHOUT_STAGE = {
+    **ANYWAY,
+    **dict.fromkeys(
+        ["R", "enter", "n", ".", "0", "a", "C", "K", "f9", "S", "e", "d", "T"],
+        "there is no stage",
+    ),
+    "o": "Open host",
+}
+NOTICES = {text for table in (LAB, WITHOUT_STAGE) for text in table.values() if " " in text}
+STAGES = pytest.mark.parametrize(
+    ("refused", "expected"), [("", LAB), (REFUSED, WITHOUT_STAGE)], ids=["stage", "refused"]
+)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was asked of the lab's thread."""
+    found: list[str] = []
+    ask = LabThread.ask
+
+    def ask_and_keep(thread: LabThread, command: Command) -> None:
+        words = [type(command).__name__]
+        if (whole := getattr(command, "whole", None)) is not None:
+            words.append("whole" if whole else "one step")
+        words.append(getattr(command, "place", ""))
+        found.append(" ".join(words).strip())
+        ask(thread, command)
+
+    monkeypatch.setattr(LabThread, "ask", ask_and_keep)
+    return found
+
+
+async def opened(pilot: Pilot[int], refused: str) -> None:
+    await shows(pilot, "1 of 6")
+    await pilot.press("l")
+    await shows(pilot, "There is no stage" if refused else "no port is in use on the stage")
+    await shows(pilot, "no stage" if refused else "on stage: free play, waits")
+
+
+@STAGES
+async def test_every_key_that_does_something(
+    refused: str, expected: dict[str, str], asked: list[str]
+) -> None:
+    found: dict[str, str] = {}
+    for key, wanted in expected.items():
+        stages = Stages(refused)
+        async with stages.app().run_test(size=(80, 24)) as pilot:
+            await opened(pilot, refused)
+            asked.clear()
+            looks = looked(stages)
+            assert observed(pilot, asked, looked(stages) - looks) == "row 1"
+            await pilot.press(key)
+            if wanted == "look":
+                await wait_for(pilot, lambda s=stages, n=looks: looked(s) > n)  # type: ignore[misc]
+            await pilot.pause()
+            found[key] = observed(pilot, asked, looked(stages) - looks)
+    assert found == expected
+
+
+@STAGES
+async def test_every_other_key_does_nothing(
+    refused: str, expected: dict[str, str], asked: list[str]
+) -> None:
+    async with Stages(refused).app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, refused)
+        asked.clear()
+        before = screen_lines(pilot.app)
+        for key in KEYS:
+            # Nothing is watched where there is no stage: a look is one at nothing.
+            if key not in expected and key not in ("r", "ctrl+l"):
+                await pilot.press(key)
+                assert observed(pilot, asked, 0) == "row 1", key
+                assert screen_lines(pilot.app) == before, key
+
+
+def looked(stages: Stages) -> int:
+    return sum(len(stage.looks) for stage in stages.made)
+
+
+def observed(pilot: Pilot[int], asked: list[str], looks: int) -> str:
+    """What a key did, in a word."""
+    app = pilot.app
+    assert isinstance(app, SockwatchApp)
+    if app._exit:
+        return "quit"
+    screen = app.screen
+    if isinstance(screen, Form):
+        return f"form: {screen._title}"
+    kinds = {CommandPalette: "palette", HelpScreen: "help", MainScreen: "main"}
+    if not isinstance(screen, LabScreen):
+        return kinds[type(screen)]
+    lines = screen_lines(app)
+    notice = lines[-2].strip()
+    if notice in NOTICES:
+        return notice
+    if asked:
+        return asked[-1]
+    if app.paused:
+        return "PAUSED"
+    if "copied" in notice:
+        return "copied"
+    if app.poller.interval_s != 3600.0:
+        return f"interval {app.poller.interval_s:g}"
+    if "without calls" in lines[1]:
+        return "without calls"
+    if looks:
+        return "look"
+    if screen._focus_name != "scenarios":
+        return f"keys go to {screen._focus_name}"
+    return f"row {screen.lines.cursor}"
+
+
+async def test_readonly_switches_the_lab_off() -> None:
+    stages = Stages()
+    app = stages.app(Host(), Options(interval_s=3600.0, readonly=True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 6")
+        await pilot.press("l")
+        await shows(pilot, "--readonly switches the lab off")
+        assert isinstance(app.screen, MainScreen)
+        assert stages.made == []
+
+
+async def test_tab_goes_round_and_the_movement_keys_go_along() -> None:
+    async with Stages().app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "")
+        await pilot.press("R")
+        await shows(pilot, "passed: 7 steps")
+        screen = pilot.app.screen
+        assert isinstance(screen, LabScreen)
+        for name in ("processes", "steps", "ports", "scenarios"):
+            await pilot.press("tab")
+            await shows(pilot, f"{name}: " if name != "processes" else "client pid 4002")
+            others = {key: lines.cursor for key, lines in screen._lists.items() if key != name}
+            if name == "scenarios":  # another one has other steps
+                del others["steps"]
+            await pilot.press("g", "G")
+            assert {key: screen._lists[key].cursor for key in others} == others
+            assert screen.lines.cursor == max(0, screen.lines.total - 1)
+
+
+async def test_enter_explains_a_step_and_escape_closes_it() -> None:
+    async with Stages().app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "")
+        await pilot.press("tab", "tab", "enter")
+        await shows(pilot, "no step is done yet")
+        await pilot.press("n")
+        await shows(pilot, "1/7")
+        await pilot.press("enter")
+        await shows(pilot, "WHY  1 start the daytime server")
+        await shows(pilot, "Nothing is on the port.")
+        await pilot.press("tab")
+        screen = pilot.app.screen
+        assert isinstance(screen, LabScreen)
+        assert screen._focus_name == "explanation"
+        await pilot.press("escape")
+        assert screen._focus_name == "steps"
+        await shows(pilot, "PROTO")
+        assert isinstance(pilot.app.screen, LabScreen)
+
+
+async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
+    async with Stages().app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "")
+        screen = pilot.app.screen
+        assert isinstance(screen, LabScreen)
+        offered = {command.title for command in pilot.app.get_system_commands(screen)}
+        explained = {key for key, text in help_lines(screen) if text}
+        await pilot.press("ctrl+p", *"kill the")
+        await shows(pilot, "kill -9 the process")
+        await pilot.press("escape", "?")
+        await shows(pilot, "sockwatch: Lab")
+    every = (*LAB_COMMANDS, *MOVE_COMMANDS, *APP_COMMANDS)
+    assert {command.title for command in every} - offered == {"Command palette"}
+    assert {" ".join(command.key_names) for command in every} <= explained
+
+
+async def test_a_click_takes_the_keys_along() -> None:
+    async with Stages().app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "")
+        await pilot.click(offset=(5, 4))
+        await shows(pilot, "STEPS  2 two-listeners")
+        await pilot.click(offset=(50, 4))
+        await shows(pilot, "steps: 3 of")

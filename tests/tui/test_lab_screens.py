@@ -1,0 +1,258 @@
+"""The lab on the screen, with a stage that is the same every time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sockwatch.tui.options import Options
+from sockwatch.tui.screens.details import DetailsScreen
+from sockwatch.tui.screens.lab import LabScreen
+from tests.tui.host import Host, check_golden, line_with, screen_lines, shows, wait_for
+from tests.tui.lab_stage import FakeStage, Stages
+from tests.view import build
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+SIZES = [(80, 24), (120, 40)]
+BY_SIZE = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+REFUSED = "no namespace for the stage: [/x] Operation not permitted"
+
+
+async def opened(pilot: Pilot[int]) -> None:
+    await shows(pilot, "1 of 6")
+    await pilot.press("l")
+    await shows(pilot, "on stage: free play, waits")
+
+
+async def passed(pilot: Pilot[int], stages: Stages) -> None:
+    """Run the first scenario to its end; the looks have caught up."""
+    await pilot.press("R")
+    await shows(pilot, "passed: 7 steps")
+    await shows(pilot, "no port is in use on the stage")
+
+
+def lab(pilot: Pilot[int]) -> LabScreen:
+    assert isinstance(pilot.app.screen, LabScreen)
+    return pilot.app.screen
+
+
+@BY_SIZE
+async def test_golden_lab_before(size: tuple[int, int]) -> None:
+    async with Stages().app().run_test(size=size) as pilot:
+        await opened(pilot)
+        check_golden(pilot.app, f"lab-before-{size[0]}x{size[1]}")
+
+
+@BY_SIZE
+async def test_golden_lab_passed(size: tuple[int, int]) -> None:
+    stages = Stages()
+    async with stages.app().run_test(size=size) as pilot:
+        await opened(pilot)
+        await passed(pilot, stages)
+        check_golden(pilot.app, f"lab-passed-{size[0]}x{size[1]}")
+
+
+@BY_SIZE
+async def test_golden_lab_explained(size: tuple[int, int]) -> None:
+    stages = Stages()
+    async with stages.app().run_test(size=size) as pilot:
+        await opened(pilot)
+        for number in range(6):
+            await pilot.press("n")
+            await shows(pilot, f"{number + 1}/7")
+        await pilot.press("tab", "tab", "enter")
+        await shows(pilot, "WHY  6")
+        check_golden(pilot.app, f"lab-explained-{size[0]}x{size[1]}")
+
+
+@BY_SIZE
+async def test_golden_form(size: tuple[int, int]) -> None:
+    async with Stages().app().run_test(size=size) as pilot:
+        await opened(pilot)
+        await pilot.press("a")
+        await shows(pilot, "SO_REUSEADDR")
+        await pilot.press("tab", "right", "tab", "tab", *"99999", "tab", "space", "enter")
+        await shows(pilot, "! port: '99999' is no port: type 0 to 65535")
+        check_golden(pilot.app, f"lab-form-{size[0]}x{size[1]}")
+
+
+async def test_golden_refused() -> None:
+    async with Stages(REFUSED).app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 6")
+        await pilot.press("l")
+        await shows(pilot, "There is no stage")
+        check_golden(pilot.app, "lab-refused-80x24")
+
+
+async def test_the_pending_step_does_not_give_its_answer_away() -> None:
+    async with Stages().app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press(*"nnnnn")
+        await shows(pilot, "5/7")
+        await shows(pilot, "what will the kernel answer?")
+        steps = "\n".join(line[28:] for line in screen_lines(pilot.app)[:13])
+        assert "what will the kernel answer?" in steps
+        assert "EADDRINUSE" not in steps
+
+
+async def test_a_wrong_prediction_is_told_in_words() -> None:
+    async with Stages(answer="EACCES").app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("n")
+        await shows(pilot, "predicted ok  kernel EACCES  NOT AS PREDICTED")
+        await shows(pilot, "NOT AS EXPECTED: ok")
+
+
+async def test_a_failure_of_the_stage_is_a_sentence() -> None:
+    stages = Stages()
+    async with stages.app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        stages.made[-1].closed = True
+        await pilot.press("n")
+        await shows(pilot, "! the stage is gone")
+        await pilot.press("0", "n")
+        await shows(pilot, "predicted ok  kernel ok  agreed")
+        assert len(stages.made) == 2
+
+
+async def test_a_bug_in_the_lab_ends_the_app() -> None:
+    stages = Stages()
+    app = stages.app()
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the app raises it as it closes
+        async with app.run_test(size=(80, 24)) as pilot:
+            await opened(pilot)
+
+            def broken(port: int | None = None) -> None:
+                raise ZeroDivisionError(port)
+
+            stages.made[-1].look = broken  # type: ignore[method-assign, assignment]
+            await pilot.press("n")
+            await wait_for(pilot, lambda: app.return_code is not None)
+    assert app.return_code == 1
+
+
+async def test_what_does_not_fit_the_stage_is_skipped_with_a_reason() -> None:
+    async with Stages(REFUSED).app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 6")
+        await pilot.press("l")
+        await shows(pilot, "There is no stage")
+        await pilot.press("o")
+        await shows(pilot, "host's loopback")
+        await shows(pilot, "waits")
+        await pilot.press("G", "R")
+        await shows(pilot, "skip")
+        assert line_with(pilot.app, "it needs a network of its own")
+
+
+async def test_the_stage_and_the_host_are_never_mixed() -> None:
+    host, stages = Host(), Stages()
+    app = stages.app(host)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("n")
+        await shows(pilot, "10013 0/5")
+        looks = host.looks
+        assert not any("gunicorn" in line for line in screen_lines(app))
+        await pilot.press("?", "escape", "r")
+        await wait_for(pilot, lambda: len(stages.made[0].looks) > 4)
+        assert host.looks == looks
+        await pilot.press("shift+tab", "enter")
+        await wait_for(pilot, lambda: isinstance(app.screen, DetailsScreen))
+        await wait_for(pilot, lambda: 10013 in stages.made[0].looks)
+        await shows(pilot, "LISTEN  0.0.0.0:10013")
+        await pilot.press("escape", "escape")
+        await wait_for(pilot, lambda: host.looks > looks)
+        await shows(pilot, "gunicorn")
+        assert not any("10013" in line for line in screen_lines(app))
+        await wait_for(pilot, lambda: stages.made[0].closed)
+
+
+async def test_a_pause_freezes_the_ports_of_the_stage() -> None:
+    app = Stages().app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await shows(pilot, "no port is in use")
+        await pilot.press("p", "n")
+        await shows(pilot, "1/7")
+        await pilot.press("r")
+        await pilot.pause()
+        assert line_with(app, "no port is in use")
+        await pilot.press("p")
+        await shows(pilot, "10013 0/5")
+
+
+async def test_the_stage_is_closed_as_the_app_ends() -> None:
+    stages = Stages()
+    app = stages.app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("q")
+    app.end_labs()
+    assert [stage.closed for stage in stages.made] == [True]
+
+
+async def test_a_command_ends_a_run_after_the_step_under_way() -> None:
+    stages = Stages()
+    app = stages.app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        screen = lab(pilot)
+        made = stages.made[0]
+        start = made.start
+
+        def start_and_stop(name: str, uid: int | None = None) -> object:
+            screen.thread.ask(stop)
+            return start(name, uid)
+
+        from sockwatch.tui.lab.thread import Stop
+
+        stop = Stop()
+        made.start = start_and_stop  # type: ignore[method-assign, assignment]
+        await pilot.press("R")
+        await shows(pilot, "1/7")
+        await shows(pilot, "waits")
+        assert line_with(app, " 2 two clients connect")
+
+
+async def test_ascii_and_hostile_text() -> None:
+    name = "[@click=app.quit]x[/]é"
+    stages = Stages()
+    app = stages.app(Host(), Options(interval_s=3600.0, ascii=True))
+    async with app.run_test(size=(160, 40)) as pilot:
+        await opened(pilot)
+        made = stages.made[0]
+        held = (build.holder(build.process(7, name, user=name)),)
+        listener = build.socket("LISTEN", "0.0.0.0", 80, holders=held)
+        with_name = build.snapshot([build.port(80, listeners=(listener,))])
+        made.look = lambda _port=None: with_name  # type: ignore[method-assign, assignment]
+        await pilot.press("r")
+        await shows(pilot, "[@click=app.quit]x[/]?")
+        keys = "n tab tab enter escape a escape C escape question_mark escape"
+        for key in keys.split():
+            await pilot.press(key)
+            assert "".join(screen_lines(app)).isascii(), (key, screen_lines(app))
+        assert app.return_code is None
+
+
+async def test_nothing_is_drawn_without_a_change() -> None:
+    app = Stages().app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("n")
+        await shows(pilot, "10013 0/5")
+        await shows(pilot, "waits")
+        drawn: list[object] = []
+        screen = lab(pilot)
+        for widget in screen._drawn_on:
+            widget.refresh = lambda *regions, **_: drawn.append(regions)  # type: ignore[method-assign, assignment]
+        screen.draw()
+        assert screen._snapshot is not None
+        screen.show(screen._snapshot)
+        assert drawn == []
+
+
+def test_the_fake_stage_is_one() -> None:
+    assert FakeStage().everywhere == "0.0.0.0"
