@@ -43,7 +43,12 @@ class FakeActor(Actor):
         for text in calls:
             self.stage.tell(Call(self.name, text))
 
-    def ask(self, verb: str, meanwhile: Sequence[Actor] = (), **_: Any) -> dict[str, Any]:
+    def ask(
+        self,
+        verb: str,
+        meanwhile: Sequence[Actor] = (),  # noqa: ARG002 - as Actor has it
+        **_: Any,
+    ) -> dict[str, Any]:
         if verb == "close_connections":
             for spec in self.opened:
                 self.tell("close(4) = 0")
@@ -63,7 +68,11 @@ class FakeActor(Actor):
             self.opened.append(spec)
         return {"outcome": outcome, "inode": self.number, "port": spec.port}
 
-    def connect(self, spec: ClientSpec, servers: Sequence[Actor] = ()) -> dict[str, Any]:
+    def connect(
+        self,
+        spec: ClientSpec,
+        servers: Sequence[Actor] = (),  # noqa: ARG002 - as Actor has it
+    ) -> dict[str, Any]:
         for number in range(spec.count):
             self.tell(f"connect({3 + number}, {spec.to}:{spec.to_port}) = 0, from 127.0.0.1:40001")
         self.held += spec.count
