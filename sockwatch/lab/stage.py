@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Final, Literal, Self
 
@@ -99,6 +100,14 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def hang_up(self) -> None:
+        """Have every process end at once, from whatever thread: a step under way hears it.
+
+        close() is still to be called, by the thread that uses the stage.
+        """
+        with suppress(OSError):  # it is closed already
+            self._control.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End every process; they are gone when this returns."""

@@ -150,6 +150,9 @@ class FakeStage(Stage):
         self.tell(Call("you", f"ss -K state time-wait 'sport = :{port}'"))
         return self.waiting.pop(port, 0)
 
+    def hang_up(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 

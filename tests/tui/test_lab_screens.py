@@ -256,3 +256,49 @@ async def test_nothing_is_drawn_without_a_change() -> None:
 
 def test_the_fake_stage_is_one() -> None:
     assert FakeStage().everywhere == "0.0.0.0"
+
+
+async def test_a_low_screen_shows_what_is_wrong_and_scrolls_to_the_field() -> None:
+    async with Stages().app().run_test(size=(80, 10)) as pilot:
+        await shows(pilot, "1 of 6")
+        await pilot.press("l")
+        await shows(pilot, "waits")
+        await pilot.press("a")
+        await shows(pilot, "[server-1 ")
+        await pilot.press("shift+tab", *"nobody-here")
+        await shows(pilot, "!user (root only) [nobody-here")
+        assert line_with(pilot.app, "! user: there is no user 'nobody-here'")
+
+
+@pytest.mark.parametrize("size", [(80, 16), (60, 20), (40, 12), (20, 5)])
+async def test_small_and_back(size: tuple[int, int]) -> None:
+    app = Stages().app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("n")
+        await shows(pilot, "10013 0/5")
+        await shows(pilot, "waits")
+        before = screen_lines(app)
+        await pilot.resize_terminal(*size)
+        await wait_for(pilot, lambda: len(screen_lines(app)) == size[1])
+        for key in ("tab", "tab", "enter", "G", "escape", "shift+tab", "shift+tab", "a", "escape"):
+            await pilot.press(key)
+            assert len(screen_lines(app)) == size[1], key
+            assert max(len(line) for line in screen_lines(app)) <= size[0], key
+        await pilot.resize_terminal(80, 24)
+        await wait_for(pilot, lambda: screen_lines(app)[1:-2] == before[1:-2])
+
+
+async def test_on_the_host_only_the_ports_of_the_lab_are_shown() -> None:
+    stages = Stages(REFUSED)
+    app = stages.app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 6")
+        await pilot.press("l")
+        await shows(pilot, "There is no stage")
+        await pilot.press("o")
+        await shows(pilot, "waits")
+        stages.made[0].waiting[22] = 3
+        await pilot.press("n")
+        await shows(pilot, "10000 0/5")
+        assert not any("TIME_WAIT" in line for line in screen_lines(app))

@@ -95,8 +95,11 @@ class LabThread:
         self._asked.set()
 
     def close(self) -> None:
-        """End the stage after the step under way; what else was asked for is left."""
+        """End the stage, also in the middle of a step; what else was asked for is left."""
         self._closing = True
+        stage = self._stage
+        if stage is not None:
+            stage.stage.hang_up()
         self.ask(Stop())
 
     def join(self, timeout_s: float) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Generic, TypeAlias, TypeVar
+from typing import ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Checkbox, Input, RadioSet, Static
 
@@ -17,6 +17,8 @@ from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.form_parts import ChoiceField, TextField, TickField
 from sockwatch.tui.widgets.lines import LineWidget
 from sockwatch.tui.widgets.panel import Panel
+
+_HEIGHTS: Final = ((0, "-low"), (22, "-usual"))
 
 Wish = TypeVar("Wish")
 Field: TypeAlias = TextField | TickField | ChoiceField
@@ -30,6 +32,7 @@ class Form(ModalScreen[Wish | None], Generic[Wish]):
 
     def __init__(self, symbols: Symbols, title: str, around: Surroundings) -> None:
         super().__init__()
+        self.VERTICAL_BREAKPOINTS = list(_HEIGHTS)
         self.symbols = symbols
         self._title = title
         self.around = around
@@ -45,12 +48,12 @@ class Form(ModalScreen[Wish | None], Generic[Wish]):
 
     def compose(self) -> ComposeResult:
         yield Static(f" {self._title}", markup=False, classes="form-title")
-        for heading, fields in self.rows():
-            self._fields |= {str(field.id): field for field in fields}
-            text = Static(f" {heading}", markup=False, classes="form-heading")
-            first = " -first" if heading else ""
-            yield Horizontal(text, *fields, classes=f"form-row{first}")
-        yield Static("", classes="form-space")
+        with Vertical(id="form-rows"):
+            for heading, fields in self.rows():
+                self._fields |= {str(field.id): field for field in fields}
+                text = Static(f" {heading}", markup=False, classes="form-heading")
+                first = " -first" if heading else ""
+                yield Horizontal(text, *fields, classes=f"form-row{first}")
         yield Panel()
         yield FooterBar(FORM_FOOTER)
 
