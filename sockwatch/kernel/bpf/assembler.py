@@ -36,6 +36,7 @@ class R(IntEnum):
 
 
 _LDX, _ST, _STX = 0x61, 0x62, 0x63  # memory modes, for 4 bytes
+_ATOMIC_ADD = 0xDB  # for 8 bytes
 _SIZE_BITS = {4: 0x00, 2: 0x08, 1: 0x10, 8: 0x18}
 _ALU64_IMM, _ALU64_REG = 0x07, 0x0F
 _ALU = {"+": 0x00, "-": 0x10, "|": 0x40, "&": 0x50, "<<": 0x60, ">>": 0x70, "=": 0xB0}
@@ -102,14 +103,22 @@ class Assembler:
     def store_number(self, base: R, offset: int, number: int, size: int) -> None:
         self._emit(_ST | _SIZE_BITS[size], base, 0, offset, number)
 
+    def add_atomically(self, base: R, offset: int, source: R) -> None:
+        """Add to the 8 bytes at base + offset, which other processors may count in as well."""
+        self._emit(_ATOMIC_ADD, base, source, offset)
+
     def load_field(self, target: R, base: R, field: Field) -> None:
         """Load a struct member; a bit field is cut out of its byte."""
         if not field.bits:
             self.load(target, base, field.offset, field.size)
             return
+        self.load(target, base, field.offset, 1)
+        self.cut_bits(target, field)
+
+    def cut_bits(self, target: R, field: Field) -> None:
+        """Leave of a loaded byte the bit field in it."""
         if field.shift + field.bits > 8:
             raise AssemblerError("a bit field may not cross a byte")
-        self.load(target, base, field.offset, 1)
         if field.shift:
             self.compute(target, ">>", field.shift)
         self.compute(target, "&", (1 << field.bits) - 1)

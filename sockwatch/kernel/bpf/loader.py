@@ -43,8 +43,22 @@ def load_iterator(code: bytes, name: str, attach_btf_id: int) -> tuple[int, int]
     program = syscall.Program(
         syscall.TRACING_PROGRAM, code, name, syscall.TRACE_ITER, attach_btf_id
     )
+    return _attached(_load(program), syscall.link_create)
+
+
+def load_raw_tracepoint(code: bytes, name: str, tracepoint: str) -> tuple[int, int]:
+    """Load a program and attach it to a tracepoint: (program fd, link fd).
+
+    It stays attached until the link is closed, by whatever end of this process. Raises
+    BpfUnavailable.
+    """
+    program_fd = _load(syscall.Program(syscall.RAW_TRACEPOINT_PROGRAM, code, name))
+    return _attached(program_fd, lambda fd: syscall.raw_tracepoint_open(tracepoint, fd))
+
+
+def _load(program: syscall.Program) -> int:
     try:
-        program_fd = syscall.prog_load(program)
+        return syscall.prog_load(program)
     except OSError as error:
         if error.errno in {errno.EPERM, errno.ENOSYS}:
             raise explain(error) from error
@@ -54,13 +68,16 @@ def load_iterator(code: bytes, name: str, attach_btf_id: int) -> tuple[int, int]
             raise explain(error) from error
         raise BpfUnavailable(
             "verifier",
-            f"the kernel's verifier refused the program {name}: {_last_line(log)}",
+            f"the kernel's verifier refused the program {program.name}: {_last_line(log)}",
             remedy="--debug shows the verifier's log; please report it with the kernel version",
             errno=error.errno,
             log=log,
         ) from error
+
+
+def _attached(program_fd: int, attach: Callable[[int], int]) -> tuple[int, int]:
     try:
-        return program_fd, syscall.link_create(program_fd)
+        return program_fd, attach(program_fd)
     except OSError as error:
         os.close(program_fd)
         raise explain(error) from error
@@ -79,7 +96,7 @@ def explain(error: OSError) -> BpfUnavailable:
     if error.errno not in {errno.EPERM, errno.EACCES, errno.ENOSYS}:
         return BpfUnavailable(
             "old-kernel" if error.errno in {errno.EINVAL, _ENOTSUPP} else "refused",
-            f"the kernel {os.uname().release} refused a BPF iterator: {error.strerror}",
+            f"the kernel {os.uname().release} refused a BPF program: {error.strerror}",
             remedy="a kernel of 5.11 or later",
             errno=error.errno,
         )

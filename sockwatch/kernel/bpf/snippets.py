@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 META, OBJECT = 0, 8  # the first context words; the object is the socket, or the task
 _SEQ_WRITE, JIFFIES_64, _CURRENT_TASK = 127, 118, 158
 _MAX_PID_LEVEL = 32  # MAX_PID_NS_LEVEL of include/linux/pid_namespace.h
-_PIDTYPE_TGID = 1
+PIDTYPE_TGID = 1
 
 ROW = StackRecord(rows.ROW_COLUMNS, rows.ROW_STRUCT.size, rows.ROW_STRUCT.size)
 
@@ -31,11 +31,11 @@ def pid_levels(layout: Layout) -> int:
     Before 6.6 ``struct pid`` ends in an array of one, and the verifier refuses what lies behind.
     """
     if "pid.numbers" in layout.fields and (size := layout.field("pid.numbers").size):
-        return max(1, size // _upid_bytes(layout))
+        return max(1, size // upid_bytes(layout))
     return _MAX_PID_LEVEL
 
 
-def _upid_bytes(layout: Layout) -> int:
+def upid_bytes(layout: Layout) -> int:
     last = layout.field("upid.ns")
     return last.offset + last.size
 
@@ -133,11 +133,11 @@ def copy_pid(code: Assembler, layout: Layout) -> None:
     code.load_field(R.R1, R.R1, layout.field("pid.level"))
     _load_tgid(code, layout, R.R2, CTX)
     # Offsets must be constants to the verifier, so each level has its own load.
-    upid_bytes = _upid_bytes(layout)
+    step = upid_bytes(layout)
     nr = layout.field("upid.nr")
     for level in range(pid_levels(layout)):
         code.jump_if(R.R1, "!=", level, f"not level {level}")
-        offset = layout.field("pid.numbers").offset + level * upid_bytes + nr.offset
+        offset = layout.field("pid.numbers").offset + level * step + nr.offset
         code.load(R.R3, R.R2, offset, nr.size)
         code.jump("pid found")
         code.label(f"not level {level}")
@@ -150,7 +150,7 @@ def copy_pid(code: Assembler, layout: Layout) -> None:
 def _load_tgid(code: Assembler, layout: Layout, target: R, task: R) -> None:
     """Load the ``struct pid`` of a task's process."""
     code.load_field(target, task, layout.field("task_struct.signal"))
-    code.load(target, target, layout.field("signal_struct.pids").offset + 8 * _PIDTYPE_TGID, 8)
+    code.load(target, target, layout.field("signal_struct.pids").offset + 8 * PIDTYPE_TGID, 8)
 
 
 def end(code: Assembler) -> None:

@@ -19,9 +19,10 @@ _NUMBERS = {"x86_64": 321, "aarch64": 280}  # of bpf(2), by machine
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
 _PROG_LOAD, _MAP_LOOKUP_AND_DELETE_BATCH, _LINK_CREATE, _ITER_CREATE = 5, 25, 28, 33
+_RAW_TRACEPOINT_OPEN = 17  # the command; the program's type happens to have the same number
 
-HASH_MAP, ARRAY_MAP = 1, 2
-TRACEPOINT_PROGRAM, TRACING_PROGRAM = 5, 26
+HASH_MAP, ARRAY_MAP, RING_MAP = 1, 2, 27
+TRACEPOINT_PROGRAM, RAW_TRACEPOINT_PROGRAM, TRACING_PROGRAM = 5, 17, 26
 TRACE_ITER = 28  # the attach type; LINK_CREATE, the command, happens to have the same number
 
 # Kernels accept a longer attr than they know if the tail is zero.
@@ -156,6 +157,12 @@ def link_create(program_fd: int) -> int:
 def iter_create(link_fd: int) -> int:
     """Open one run of an iterator, in the network namespace of the calling thread."""
     return bpf(_ITER_CREATE, _attr(struct.pack("<II", link_fd, 0)))
+
+
+def raw_tracepoint_open(tracepoint: str, program_fd: int) -> int:
+    """Attach a program to a tracepoint of the whole host; returns the link's fd."""
+    name = ctypes.create_string_buffer(tracepoint.encode())  # alive until the call returns
+    return bpf(_RAW_TRACEPOINT_OPEN, _attr(struct.pack("<QI", _address(name), program_fd)))
 
 
 def prog_load_attr(

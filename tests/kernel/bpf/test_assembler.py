@@ -56,6 +56,7 @@ def test_memory() -> None:
     code.store_number(R.STACK, -16, -1, 4)
     code.store_number(R.STACK, -16, 6, 2)
     code.store_number(R.STACK, -16, 1, 1)
+    code.add_atomically(R.R1, 8, R.R2)
     assert assembled(code) == [
         "71 81 13 00 00 00 00 00",
         "69 81 0e 00 00 00 00 00",
@@ -69,6 +70,7 @@ def test_memory() -> None:
         "62 0a f0 ff ff ff ff ff",
         "6a 0a f0 ff 06 00 00 00",
         "72 0a f0 ff 01 00 00 00",
+        "db 21 08 00 00 00 00 00",
     ]
 
 

@@ -83,13 +83,15 @@ def test_small_attrs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert syscall.map_create(1, 28, 24, 65536, "m") == 7
     assert syscall.link_create(5) == 8
     assert syscall.iter_create(6) == 9
-    (create, link, run) = kernel.calls
+    assert syscall.raw_tracepoint_open("sys_exit", 6) == 0
+    (create, link, run, tracepoint) = kernel.calls
     assert create == (
         0,
         (struct.pack("<IIIIIII", 1, 28, 24, 65536, 0, 0, 0) + b"m").ljust(128, b"\0"),
     )
     assert link == (28, struct.pack("<IIII", 5, 0, 28, 0).ljust(128, b"\0"))
     assert run == (33, struct.pack("<II", 6, 0).ljust(128, b"\0"))
+    assert (tracepoint[0], tracepoint[1][8:]) == (17, struct.pack("<I", 6).ljust(120, b"\0"))
 
 
 def test_a_signal_during_verification_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,114 @@
+"""Reads of kernel memory for programs to which kernel pointers are plain numbers.
+
+A read that fails gives zeros, as the kernel's helpers do, so a chain of pointers with a NULL in it
+ends in zero and not in a fault.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from sockwatch.kernel.bpf import rows
+from sockwatch.kernel.bpf.assembler import Assembler, Column, R, StackRecord
+from sockwatch.kernel.bpf.snippets import PIDTYPE_TGID, upid_bytes
+
+if TYPE_CHECKING:
+    from sockwatch.kernel.bpf.btf import Field
+    from sockwatch.kernel.bpf.layout import Layout
+
+_PROBE_READ_KERNEL = 113
+_SCRATCH_BYTES = 16
+_PID_LEVELS = 8  # nested pid namespaces that are looked through; the kernel allows 32
+
+
+class KernelReads:
+    """Emits reads into a record on the stack; eight bytes below it are its scratch."""
+
+    def __init__(self, code: Assembler, record: StackRecord) -> None:
+        self._code = code
+        self._record = record
+        self._scratch = record.start - _SCRATCH_BYTES
+
+    def read(self, target: R, base: R, place: Column | Field) -> None:
+        """Load what stands at base + offset; r1 to r5 are lost."""
+        self._probe(self._scratch, base, place.offset, place.size)
+        self._code.load(target, R.STACK, self._scratch, place.size)
+
+    def read_field(self, target: R, base: R, field: Field) -> None:
+        """Load a struct member; a bit field is cut out of its byte."""
+        if not field.bits:
+            self.read(target, base, field)
+            return
+        self.read(target, base, Column(field.offset, 1))
+        self._code.cut_bits(target, field)
+
+    def copy_field(self, name: str, base: R, field: Field) -> None:
+        """A struct member into a column of the record, which may be narrower."""
+        self.read_field(R.R1, base, field)
+        self._code.put(self._record, name, R.R1)
+
+    def copy_bytes(self, name: str, base: R, field: Field) -> None:
+        """The bytes of a struct member, as many as the column holds at most."""
+        column = self._record.columns[name]
+        size = min(column.size, field.size)
+        self._probe(self._record.start + column.offset, base, field.offset, size)
+
+    def copy_socket_flags(self, sock: R, layout: Layout) -> None:
+        """Both reuse flags and IPV6_V6ONLY, as in the iterators' rows. r9 is lost."""
+        self.read_field(R.R9, sock, layout.field("sock_common.skc_reuse"))
+        for member, shift in (
+            ("skc_reuseport", rows.REUSEPORT_SHIFT),
+            ("skc_ipv6only", rows.V6ONLY_SHIFT),
+        ):
+            self.read_field(R.R1, sock, layout.field(f"sock_common.{member}"))
+            self._code.compute(R.R1, "<<", shift)
+            self._code.compute(R.R9, "|", R.R1)
+        self._code.put(self._record, "flags", R.R9)
+
+    def copy_socket_address(self, sock: R, layout: Layout) -> None:
+        """The local address by the family, which is in the record already."""
+        code = self._code
+        code.get(R.R1, self._record, "family")
+        code.jump_if(R.R1, "==", socket.AF_INET6, "ipv6 address")
+        code.jump_if(R.R1, "!=", socket.AF_INET, "address copied")
+        self.copy_bytes("address", sock, layout.field("sock_common.skc_rcv_saddr"))
+        code.jump("address copied")
+        code.label("ipv6 address")
+        if "sock_common.skc_v6_rcv_saddr" in layout.fields:  # else a kernel built without IPv6
+            self.copy_bytes("address", sock, layout.field("sock_common.skc_v6_rcv_saddr"))
+        code.label("address copied")
+
+    def copy_pid(self, name: str, task: R, layout: Layout, pid_namespace: int) -> None:
+        """The number of a task's process in that pid namespace; 0 if it has none there.
+
+        As ``task_tgid_nr_ns()`` of kernel/pid.c. r8 and r9 are lost.
+        """
+        code, done = self._code, f"{name} copied"
+        self.read_field(R.R1, task, layout.field("task_struct.signal"))
+        pids = layout.field("signal_struct.pids")
+        self.read(R.R8, R.R1, Column(pids.offset + 8 * PIDTYPE_TGID, 8))
+        code.jump_if(R.R8, "==", 0, done)
+        self.read_field(R.R9, R.R8, layout.field("pid.level"))
+        number, namespace = layout.field("upid.nr"), layout.field("upid.ns")
+        for level in range(_PID_LEVELS):
+            start = layout.field("pid.numbers").offset + level * upid_bytes(layout)
+            code.jump_if(R.R9, "<", level, done)
+            self.read(R.R1, R.R8, Column(start + namespace.offset, namespace.size))
+            self.read_field(R.R1, R.R1, layout.field("pid_namespace.ns.inum"))
+            code.number_64(R.R2, pid_namespace)
+            code.jump_if(R.R1, "!=", R.R2, f"{name} not on level {level}")
+            self.read(R.R1, R.R8, Column(start + number.offset, number.size))
+            code.put(self._record, name, R.R1)
+            code.jump(done)
+            code.label(f"{name} not on level {level}")
+        code.label(done)
+
+    def _probe(self, to: int, base: R, offset: int, size: int) -> None:
+        code = self._code
+        code.compute(R.R3, "=", base)
+        code.compute(R.R3, "+", offset)
+        code.compute(R.R1, "=", R.STACK)
+        code.compute(R.R1, "+", to)
+        code.compute(R.R2, "=", size)
+        code.call(_PROBE_READ_KERNEL)
