@@ -27,6 +27,11 @@ OPTIONS: Final = (
     (socket.SOL_SOCKET, socket.SO_REUSEPORT),
     (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY),  # refused for an IPv4 socket
 )
+KIND: Final = (
+    (socket.SOL_SOCKET, socket.SO_DOMAIN),
+    (socket.SOL_SOCKET, socket.SO_TYPE),
+    (socket.SOL_SOCKET, socket.SO_PROTOCOL),
+)
 # PyDLL keeps the GIL: no other thread runs, and holds us up, while we have the duplicate.
 _libc = ctypes.PyDLL(None, use_errno=True)
 
@@ -65,11 +70,34 @@ def socket_options(pidfd: int, fd: int, inode: int) -> SocketOptions | None:
     None if the fd has become something else since it was seen. Raises OSError (EPERM: needs
     PTRACE_MODE_ATTACH_REALCREDS, see pidfd_getfd(2); EBADF: closed; ESRCH: the process is gone).
     """
-    values = [ctypes.c_int(0) for _ in OPTIONS]
+    answers = _ask(pidfd, fd, inode, OPTIONS)
+    if answers is None or answers[0] is None or answers[1] is None:
+        return None
+    reuseaddr, reuseport, v6only = answers
+    flags = ReuseFlags(reuseaddr != 0, reuseport != 0, SOURCE)
+    return SocketOptions(flags, None if v6only is None else v6only != 0)
+
+
+def socket_kind(pidfd: int, fd: int, inode: int) -> tuple[int, int, int] | None:
+    """(domain, type, protocol) of the same socket, or None. Raises OSError."""
+    answers = _ask(pidfd, fd, inode, KIND)
+    if answers is None:
+        return None
+    domain, kind, protocol = answers
+    if domain is None or kind is None or protocol is None:
+        return None
+    return domain, kind, protocol
+
+
+def _ask(
+    pidfd: int, fd: int, inode: int, options: tuple[tuple[int, int], ...]
+) -> list[int | None] | None:
+    """getsockopt() for each; None in place of a number where it is refused. Raises OSError."""
+    values = [ctypes.c_int(0) for _ in options]
     size = ctypes.c_uint(4)
     status = ctypes.create_string_buffer(256)
     at_size = ctypes.byref(size)
-    wanted = [(*names, ctypes.byref(value)) for names, value in zip(OPTIONS, values, strict=True)]
+    wanted = [(*names, ctypes.byref(value)) for names, value in zip(options, values, strict=True)]
     _slice.renew()
     duplicate = _libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0)
     if duplicate < 0:
@@ -79,7 +107,6 @@ def socket_options(pidfd: int, fd: int, inode: int) -> SocketOptions | None:
     answers = [_libc.getsockopt(duplicate, *option, at_size) for option in wanted]
     _libc.close(duplicate)
     found = int.from_bytes(status.raw[STX_INO : STX_INO + 8], sys.byteorder)
-    if failed or found != inode or answers[0] or answers[1]:
+    if failed or found != inode:
         return None
-    reuseaddr, reuseport, v6only = (value.value != 0 for value in values)
-    return SocketOptions(ReuseFlags(reuseaddr, reuseport, SOURCE), None if answers[2] else v6only)
+    return [None if answer else value.value for answer, value in zip(answers, values, strict=True)]

@@ -75,6 +75,10 @@ class SnapshotReader:
         """What the kernel's verifier said if it refused our programs, else empty."""
         return self._bpf.log
 
+    def forget_facts(self) -> None:
+        """Let the next look read anew what changes seldom: addresses, sysctls."""
+        self._facts_of = None
+
     def take(self, port: int | None = None) -> Snapshot:
         """One look at every port, or at one port with each of its connections.
 

@@ -1,0 +1,128 @@
+"""Looks into other network namespaces, by a thread of their own that enters and leaves them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Final, NamedTuple, TypeVar
+
+from sockwatch.kernel.host import NAMED_NETNS
+from sockwatch.kernel.snapshot import SnapshotReader
+from sockwatch.model import KernelError, Snapshot
+from sockwatch.text import NAME_LIMIT, clean
+
+CLONE_NEWNET: Final = 0x40000000
+_OWN: Final = "/proc/thread-self/ns/net"
+_libc = ctypes.CDLL(None, use_errno=True)
+Answer = TypeVar("Answer")
+
+
+class NetnsLook(NamedTuple):
+    """A snapshot of one network namespace, and the names of its devices by their index."""
+
+    snapshot: Snapshot
+    device_names: Mapping[int, str]
+
+
+class NetnsVisitor:
+    """Looks at network namespaces by inode; close() it.
+
+    Only its thread moves; the caller's stays where it is.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netns")
+        self._reader = SnapshotReader()
+        self._home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        self.home_inode = os.fstat(self._home).st_ino
+
+    def look(
+        self, inode: int, pids: Iterable[int], port: int | None, *, anew: bool = False
+    ) -> NetnsLook:
+        """A snapshot of that namespace, of one port or of all; `anew` reads its sysctls again too.
+
+        `pids` are processes that are probably in it. Raises KernelError.
+        """
+
+        def take() -> NetnsLook:
+            if anew:
+                self._reader.forget_facts()
+            return NetnsLook(self._reader.take(port), _device_names())
+
+        return self.run(inode, pids, take)
+
+    def run(self, inode: int, pids: Iterable[int], function: Callable[[], Answer]) -> Answer:
+        """What the function returns, called in that namespace. Raises KernelError."""
+
+        def visit() -> Answer:
+            if os.stat(_OWN).st_ino == inode:
+                return function()
+            with _opened(inode, pids) as there:
+                _enter(there, inode)
+                try:
+                    return function()
+                finally:
+                    _enter(self._home, self.home_inode)
+
+        return self._thread.submit(visit).result()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.submit(self._reader.close).result()
+        self._thread.shutdown()
+        os.close(self._home)
+
+
+@contextmanager
+def _opened(inode: int, pids: Iterable[int]) -> Iterator[int]:
+    """An fd of the namespace, open for the visit alone, since it keeps the namespace alive."""
+    fd = _find(inode, pids)
+    if fd is None:
+        raise KernelError(
+            f"no process that can be seen is in the network namespace {inode} any more", 0
+        )
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _find(inode: int, pids: Iterable[int]) -> int | None:
+    for path in _candidates(pids):
+        try:
+            if os.stat(path).st_ino != inode:
+                continue
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        if os.fstat(fd).st_ino == inode:
+            return fd
+        os.close(fd)
+    return None
+
+
+def _candidates(pids: Iterable[int]) -> Iterator[str]:
+    """The likely processes, names given by ip-netns(8), then every process."""
+    yield from (f"/proc/{pid}/ns/net" for pid in pids)
+    with suppress(OSError):
+        yield from (str(NAMED_NETNS / name) for name in os.listdir(NAMED_NETNS))
+    yield from (f"/proc/{name}/ns/net" for name in os.listdir("/proc") if name.isdigit())
+
+
+def _enter(fd: int, inode: int) -> None:
+    if _libc.setns(fd, CLONE_NEWNET):
+        number = ctypes.get_errno()
+        raise KernelError(
+            f"the network namespace {inode} cannot be entered: {os.strerror(number)}", number
+        )
+
+
+def _device_names() -> dict[int, str]:
+    try:
+        return {index: clean(name, NAME_LIMIT) for index, name in socket.if_nameindex()}
+    except OSError:
+        return {}
