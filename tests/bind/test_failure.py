@@ -1,0 +1,171 @@
+"""Verdicts put to the test by what the kernel has answered already. No kernel is asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sockwatch.bind.failure import (
+    ADDRESS_UNSEEN,
+    BOUND_SINCE,
+    NOT_JUDGED,
+    explain_failure,
+    explain_unix_failure,
+    request_of,
+)
+from sockwatch.failure import Failure, UnixLook, UnixName, UnixOwner
+from sockwatch.model import Gap, Holder, Process, ReuseFlags
+from tests.bind.makers import FACTS, snapshot, socket
+
+DEVICES = {1: "lo", 2: "eth0"}
+GAP = Gap("code", "text", "remedy")
+
+
+def failure(**changes: Any) -> Failure:
+    one = Failure(
+        time=1000.0, call="bind", errno="EADDRINUSE", pid=7, tid=7, comm="web", uid=1000, fd=3,
+        protocol="tcp", family="ipv4", address="0.0.0.0", port=8080, netns_inode=1,
+        flags=ReuseFlags(True, False, "bpf"), v6only=False, socket_uid=1000,
+        net_bind_service=False, inode=99,
+    )  # fmt: skip
+    return one._replace(**changes)
+
+
+def test_the_kernels_answer_is_explained() -> None:
+    found = explain_failure(failure(gaps=(GAP,)), snapshot(socket()), DEVICES)
+    assert found.explained
+    assert [blocker.owner.state for blocker in found.blockers] == ["LISTEN"]
+    assert found.cause is not None
+    assert found.gaps[0] == GAP
+
+
+def test_nothing_in_the_way_is_not_explained() -> None:
+    found = explain_failure(failure(), snapshot(), DEVICES)
+    assert (found.explained, found.blockers, found.cause) == (False, (), None)
+    assert found.verdict is not None
+    assert found.verdict.bind == "ok"
+
+
+def test_another_error_than_the_kernels_is_not_explained() -> None:
+    assert not explain_failure(failure(errno="EACCES"), snapshot(socket()), DEVICES).explained
+
+
+def test_a_listening_socket_is_not_in_its_own_way() -> None:
+    own = socket("BOUND", inode=99)
+    listening = failure(call="listen", flags=ReuseFlags(False, False, "bpf"))
+    assert not explain_failure(listening, snapshot(own), DEVICES).explained
+    other = socket("LISTEN", inode=98)
+    found = explain_failure(listening, snapshot(own, other), DEVICES)
+    assert found.explained
+    assert [getattr(blocker.owner, "inode", None) for blocker in found.blockers] == [98]
+
+
+def test_a_socket_that_has_the_port_by_now() -> None:
+    found = explain_failure(failure(), snapshot(socket("LISTEN", inode=99)), DEVICES)
+    assert not found.explained
+    assert BOUND_SINCE in found.gaps
+
+
+def test_listen_has_passed_what_comes_before_the_test() -> None:
+    """The right to a low port may be gone by then, and the address too."""
+    low = failure(call="listen", port=80, address="192.0.2.1", net_bind_service=False)
+    owner = socket("LISTEN", "192.0.2.1", port=80)
+    shown = replace(snapshot(owner, number=80), facts=FACTS)
+    assert explain_failure(low, shown, DEVICES).explained
+    bound = explain_failure(low._replace(call="bind"), shown, DEVICES)
+    assert bound.verdict is not None
+    assert bound.verdict.bind == "EADDRNOTAVAIL"
+
+
+@pytest.mark.parametrize(
+    ("capable", "errno", "explained"),
+    [(False, "EACCES", True), (True, "EACCES", False), (True, "EADDRINUSE", True)],
+)
+def test_the_right_to_a_low_port_is_the_programs(
+    capable: bool, errno: str, explained: bool
+) -> None:
+    low = failure(port=80, address="127.0.0.1", errno=errno, net_bind_service=capable)
+    shown = replace(snapshot(socket("LISTEN", port=80), number=80), facts=FACTS)
+    assert explain_failure(low, shown, DEVICES).explained == explained
+
+
+@pytest.mark.parametrize("own_group", [True, False])
+def test_a_group_of_its_own_shares_with_nobody(own_group: bool) -> None:
+    one = failure(flags=ReuseFlags(False, True, "bpf"), own_group=own_group)
+    shown = snapshot(socket("LISTEN", flags=(False, True)))
+    assert explain_failure(one, shown, DEVICES).explained == own_group
+
+
+def test_the_sockets_user_counts_and_not_the_callers() -> None:
+    flags = ReuseFlags(False, True, "bpf")
+    shown = snapshot(socket("LISTEN", flags=(False, True)))
+    assert not explain_failure(failure(flags=flags, uid=0), shown, DEVICES).explained
+    assert explain_failure(failure(flags=flags, socket_uid=0), shown, DEVICES).explained
+
+
+def test_an_address_that_only_the_snapshot_knows() -> None:
+    unknown = failure(call="listen", address=None, port=None, family=None)
+    shown = snapshot(socket("BOUND", "127.0.0.1", inode=99), socket("LISTEN", "127.0.0.1"))
+    found = explain_failure(unknown, shown, DEVICES)
+    assert (found.failure.address, found.failure.port) == ("127.0.0.1", 8080)
+    assert found.explained
+    lost = explain_failure(unknown._replace(inode=5), shown, DEVICES)
+    assert ADDRESS_UNSEEN in lost.gaps
+    assert not lost.explained
+
+
+def test_other_protocols_are_not_judged() -> None:
+    found = explain_failure(failure(protocol=None), snapshot(socket()), DEVICES)
+    assert (found.explained, found.request) == (False, None)
+    assert NOT_JUDGED in found.gaps
+
+
+@pytest.mark.parametrize(
+    ("changes", "address", "device"),
+    [
+        ({}, "0.0.0.0", None),
+        ({"device_index": 2}, "0.0.0.0", "eth0"),
+        ({"family": "ipv6", "address": "fe80::1", "device_index": 2}, "fe80::1%eth0", "eth0"),
+        ({"family": "ipv6", "address": "fe80::1", "device_index": 9}, "fe80::1", None),
+        ({"family": "ipv6", "address": "::1"}, "::1", None),
+    ],
+)
+def test_requests(changes: dict[str, Any], address: str, device: str | None) -> None:
+    request = request_of(failure(**changes), DEVICES)
+    assert request is not None
+    assert (request.address, request.device, request.reuseaddr) == (address, device, True)
+
+
+PROCESS = Process(5, "dockerd", "dockerd", "root", 0, 0.0, 1, "S", "docker.service")
+UNIX = failure(
+    protocol="unix", family="unix", address="/run/my x", port=None, unix=UnixName(b"/run/my x", 1)
+)
+ABSTRACT = UNIX._replace(address="@x", unix=UnixName(b"\0x", 1))
+LIVE = UnixOwner("LISTEN", 3, (Holder(5, 4, PROCESS),))
+
+
+@pytest.mark.parametrize(
+    ("one", "look", "cause", "text"),
+    [
+        (UNIX, UnixLook(True, "socket", (LIVE,)), "unix-live", "dockerd(5) listens on /run/my x"),
+        (UNIX, UnixLook(True, "socket", (LIVE._replace(holders=()),)), "unix-live", "not seen"),
+        (UNIX, UnixLook(True, "socket"), "unix-stale", "left of a socket that is gone"),
+        (UNIX, UnixLook(True, "directory"), "unix-other-file", "but a directory"),
+        (UNIX, UnixLook(True), None, ""),
+        (UNIX, UnixLook(False, gaps=(GAP,)), None, ""),
+        (UNIX._replace(errno="EACCES"), UnixLook(True, "socket"), None, ""),
+        (ABSTRACT, UnixLook(True, None, (LIVE,)), "unix-live", "dockerd(5) listens on @x"),
+        (ABSTRACT, UnixLook(True), None, ""),
+    ],
+)
+def test_unix_names(one: Failure, look: UnixLook, cause: str | None, text: str) -> None:
+    found = explain_unix_failure(one, look, 1000.5)
+    assert (found.cause and found.cause.id) == cause
+    assert found.explained == (cause is not None)
+    assert text in (found.cause.text if found.cause else "")
+    assert found.looked_after_s == 0.5
+    assert found.gaps == look.gaps
+    commands = [fix.command for fix in found.fixes]
+    assert cause != "unix-stale" or "rm '/run/my x'" in commands
