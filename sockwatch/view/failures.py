@@ -1,0 +1,77 @@
+"""A failed call in words."""
+
+from __future__ import annotations
+
+import os.path
+from datetime import datetime
+
+from sockwatch.bind.failure import ExplainedFailure
+from sockwatch.failure import Failure
+
+UNKNOWN = "?"
+
+
+def program(failure: Failure) -> str:
+    """The program's name: that of its file, else of the process, else of the thread."""
+    process = failure.process
+    if process is None:
+        return failure.comm
+    return process.name or os.path.basename(process.executable or "") or failure.comm
+
+
+def who(failure: Failure) -> str:
+    """``nginx(812)``; ``nginx(?)`` where this pid namespace has no number for it."""
+    return f"{program(failure)}({UNKNOWN if failure.pid is None else failure.pid})"
+
+
+def endpoint(failure: Failure) -> str:
+    """``0.0.0.0:80``, ``[::1]:80``, ``/run/x.sock``, ``@name``; ``?`` where it was not seen."""
+    if failure.address is None:
+        return UNKNOWN
+    if failure.family not in ("ipv4", "ipv6"):
+        return failure.address
+    address = f"[{failure.address}]" if failure.family == "ipv6" else failure.address
+    return f"{address}:{UNKNOWN if failure.port is None else failure.port}"
+
+
+def flags(failure: Failure) -> str:
+    """``(reuseaddr, v6only)``, or nothing: what the socket had."""
+    names = (
+        ("reuseaddr", failure.flags.reuseaddr),
+        ("reuseport", failure.flags.reuseport),
+        ("v6only", failure.v6only),
+    )
+    found = [name if value else f"{name}?" for name, value in names if value is not False]
+    if failure.protocol not in ("tcp", "udp") or not found:
+        return ""
+    return f" ({', '.join(found)})"
+
+
+def failure_line(explained: ExplainedFailure, home_netns: int | None = None) -> str:
+    """``14:03:07 nginx(812) bind tcp 0.0.0.0:80 EADDRINUSE: apache2(700) of user ...``.
+
+    The network namespace is named if it is not `home_netns`.
+    """
+    failure = explained.failure
+    at = datetime.fromtimestamp(failure.time).astimezone().strftime("%H:%M:%S")
+    what = f"{failure.call} {failure.protocol or UNKNOWN} {endpoint(failure)}{flags(failure)}"
+    where = _where(explained, home_netns)
+    return f"{at} {who(failure)} {what} {failure.errno}{where}: {why(explained)}"
+
+
+def why(explained: ExplainedFailure) -> str:
+    """The cause in a sentence, or that there is none, and what was not seen."""
+    if explained.explained and explained.cause is not None:
+        return explained.cause.text
+    unseen = "; ".join(gap.text for gap in explained.gaps)
+    if explained.explained:
+        reason = explained.verdict.reason if explained.verdict is not None else None
+        return reason.text if reason is not None else "as the rules say"
+    return f"not explained ({unseen})" if unseen else "not explained by what is there now"
+
+
+def _where(explained: ExplainedFailure, home_netns: int | None) -> str:
+    netns = explained.netns
+    if netns is None or netns.inode == home_netns:
+        return ""
+    return f" in netns {netns.name or netns.inode}"
