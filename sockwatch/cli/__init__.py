@@ -57,6 +57,10 @@ def _run(arguments: list[str]) -> int:
         from sockwatch.cli import lab
 
         return lab.run(options)
+    if options.command == "failures":
+        from sockwatch.cli import failures
+
+        return failures.run(options)
     from sockwatch.cli import ports
 
     return ports.run(options)

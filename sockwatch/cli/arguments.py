@@ -100,6 +100,19 @@ def parser() -> Parser:
     why.add_argument("--device", metavar="IF", help="bound to this network device")
     why.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
     _add_lab(commands)
+    failures = _command(
+        commands,
+        "failures",
+        "every bind() and listen() that fails, as it happens (root)",
+        "A line for every bind() and listen() of this host that fails with EADDRINUSE,\n"
+        "EACCES or EADDRNOTAVAIL, with what was in the way at that moment.",
+        "Needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN; ends with 3 without them.",
+    )
+    failures.add_argument("--json", action="store_true", help="print a JSON line each (schema 1)")
+    failures.add_argument(
+        "--for", dest="seconds", type=_seconds, metavar="SECONDS", help="end after that time"
+    )
+    failures.add_argument("--count", type=_count, metavar="N", help="end after N failures")
     return top
 
 
@@ -158,6 +171,22 @@ def _uid(text: str) -> int:
         return pwd.getpwnam(text).pw_uid
     except KeyError:
         raise argparse.ArgumentTypeError(f"{text!r} is no user and no uid") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -21,14 +21,14 @@ def ports_document(snapshot: Snapshot, ports: Iterable[Port]) -> str:
         "kernel": snapshot.kernel,
         "time": round(snapshot.time, 3),
         "netns": {"inode": snapshot.netns.inode, "name": snapshot.netns.name},
-        "gaps": [_gap(gap) for gap in snapshot.gaps],
+        "gaps": [gap_entry(gap) for gap in snapshot.gaps],
     }
     rows = ",\n".join(json.dumps(_port(port), ensure_ascii=False) for port in ports)
     text = json.dumps(head, ensure_ascii=False)
     return f'{text[:-1]}, "ports": [\n{rows}\n]}}\n'
 
 
-def _gap(gap: Gap) -> dict[str, str]:
+def gap_entry(gap: Gap) -> dict[str, str]:
     return {"code": gap.code, "text": gap.text, "remedy": gap.remedy}
 
 
@@ -47,7 +47,7 @@ def _port(port: Port) -> dict[str, Any]:
         "half_open": port.half_open,
         "listeners": [_listener(sock) for sock in port.listeners],
         "bound": [_socket(sock) for sock in port.bound],
-        "holders": [_holder(holder) for holder in port.holders],
+        "holders": [holder_entry(holder) for holder in port.holders],
     }
 
 
@@ -62,7 +62,7 @@ def _socket(sock: Socket) -> dict[str, Any]:
         "reuseaddr": sock.flags.reuseaddr,
         "reuseport": sock.flags.reuseport,
         "flags_source": sock.flags.source,
-        "holders": [_holder(holder) for holder in sock.holders],
+        "holders": [holder_entry(holder) for holder in sock.holders],
     }
 
 
@@ -74,7 +74,7 @@ def _listener(sock: Socket) -> dict[str, Any]:
     }
 
 
-def _holder(holder: Holder) -> dict[str, Any]:
+def holder_entry(holder: Holder) -> dict[str, Any]:
     process = holder.process
     return {
         "pid": holder.pid,
@@ -112,7 +112,7 @@ def verdict_document(answer: Answer) -> dict[str, Any]:
             for pair, each in answer.matrix.items()
         ],
         "reason": verdict.reason and verdict.reason._asdict(),
-        "blockers": [_blocker(blocker, request) for blocker in verdict.blockers],
+        "blockers": [blocker_entry(blocker, request) for blocker in verdict.blockers],
         "conditions": [
             {"question": c.question, "unknown": c.unknown, "yes": c.yes, "no": c.no}
             for c in verdict.conditions
@@ -120,11 +120,11 @@ def verdict_document(answer: Answer) -> dict[str, Any]:
         "cause": verdict.cause and verdict.cause._asdict(),
         "fixes": [fix._asdict() for fix in verdict.fixes],
         "frees_in_s": verdict.frees_in_s,
-        "gaps": [_gap(gap) for gap in verdict.gaps],
+        "gaps": [gap_entry(gap) for gap in verdict.gaps],
     }
 
 
-def _blocker(blocker: Blocker, request: BindRequest) -> dict[str, Any]:
+def blocker_entry(blocker: Blocker, request: BindRequest) -> dict[str, Any]:
     owner = blocker.owner
     peer = owner.peer_address if isinstance(owner, Socket) else None
     return {
@@ -137,7 +137,7 @@ def _blocker(blocker: Blocker, request: BindRequest) -> dict[str, Any]:
         "reuseaddr": owner.flags.reuseaddr,
         "reuseport": owner.flags.reuseport,
         "uid": owner.uid,
-        "holders": [_holder(holder) for holder in blocker.holders],
+        "holders": [holder_entry(holder) for holder in blocker.holders],
         "rule": blocker.rule._asdict(),
         "certain": blocker.certain,
         "frees_in_s": blocker.frees_in_s,

@@ -50,6 +50,7 @@ def listener(netns: None) -> socket.socket:
         ("why-help", ["why"]),
         ("lab-help", ["lab"]),
         ("lab-run-help", ["lab", "run"]),
+        ("failures-help", ["failures"]),
     ],
 )
 def test_help(name: str, arguments: list[str]) -> None:
@@ -77,6 +78,10 @@ def test_version() -> None:
         (["ports", "flga:none"], "no term flga: - type port:, state:"),
         (["ports", "--jsn"], "unrecognized arguments: --jsn; type sockwatch --help"),
         (["prots"], "invalid choice: 'prots'"),
+        (["failures", "--for", "0"], "'0' is not a number of seconds above 0"),
+        (["failures", "--for", "inf"], "'inf' is not a number of seconds above 0"),
+        (["failures", "--count", "0"], "'0' is not a number above 0"),
+        (["failures", "--count", "1.5"], "'1.5' is not a number above 0"),
         (["--interval", "0"], "'0' is not a number of seconds from 0.1 to 3600"),
         (["--interval", "nan"], "'nan' is not a number of seconds"),
         ([], "the screen needs a terminal; type sockwatch ports"),
