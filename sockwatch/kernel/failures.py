@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -19,6 +18,7 @@ from sockwatch.kernel.facts import CAP_NET_BIND_SERVICE
 from sockwatch.kernel.failure_address import failed_address, family_name, protocol_name
 from sockwatch.kernel.failure_process import Who, WhoFailed, comm
 from sockwatch.kernel.pidfd import open_pidfd, socket_kind, socket_options
+from sockwatch.kernel.wall_clock import WallClock
 from sockwatch.model import UNKNOWN_FLAGS, Gap, ReuseFlags
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class FailureWatcher:
 
     def __init__(self, layout: Layout | None = None, ring_bytes: int = RING_BYTES) -> None:
         self._who = WhoFailed()
+        self._clock = WallClock()
         self._tap = FailureTap(layout, ring_bytes)
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
@@ -63,10 +64,11 @@ class FailureWatcher:
     def take(self) -> tuple[Failure, ...]:
         """The failures that are there already."""
         rows = self._tap.take(BATCH)
-        now, ticks_ns = time.time(), time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        found = tuple(self._failure(row, now - (ticks_ns - row.time_ns) / 1e9) for row in rows)
-        if found:
-            self._who.forget_others({failure.pid for failure in found if failure.pid})
+        if not rows:
+            return ()
+        self._clock.follow()
+        found = tuple(self._failure(row) for row in rows)
+        self._who.forget_others({failure.pid for failure in found if failure.pid})
         return found
 
     def wake(self) -> None:
@@ -90,13 +92,13 @@ class FailureWatcher:
     ) -> None:
         self.close()
 
-    def _failure(self, row: FailureRow, at: float) -> Failure:
+    def _failure(self, row: FailureRow) -> Failure:
         who = self._who.identify(row)
         asked = failed_address(row)
         sock = _seen_by_kernel(row) if row.seen & SEEN_SOCKET else _seen_from_here(row, who)
         gaps = [gap for gap in (who.gap, None if sock.protocol else SOCKET_UNSEEN) if gap]
         return Failure(
-            time=at,
+            time=self._clock.at(row.time_ns),
             call="bind" if row.call == BIND else "listen",
             errno=errno.errorcode.get(row.errno, str(row.errno)),
             pid=who.pid,
