@@ -13,14 +13,19 @@ import asyncio
 import os
 import re
 import socket
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
+from sockwatch.bind.failure import ExplainedFailure
+from sockwatch.kernel.host import current_netns
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import Snapshot
 from sockwatch.tui import Options
 from sockwatch.tui.app import SockwatchApp
+from sockwatch.watch import FailureWatch
 from tests.support.child import idle_child
 from tests.support.netns import fresh_netns
 from tests.tui.host import shows
@@ -128,6 +133,45 @@ async def lab_picture(name: str, *scene: tuple[str, str]) -> None:
         app.end_labs()
 
 
+class WatchHere(FailureWatch):
+    """Leaves out what else fails on the host meanwhile."""
+
+    def wait(self, timeout_s: float | None = None) -> tuple[ExplainedFailure, ...]:
+        here = current_netns().inode
+        found = super().wait(timeout_s)
+        return tuple(each for each in found if each.failure.netns_inode == here)
+
+
+async def failures_picture(name: str) -> None:
+    """Servers that are started on the ports of the staged host, again and again."""
+    with SnapshotReader() as reader:
+        app = SockwatchApp(Options(interval_s=0.5), reader.take, open_watch=WatchHere)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await shows(pilot, "f failures")
+            await pilot.press("f")
+            await shows(pilot, "no call has failed yet")
+            for command, address, port, times in (
+                ("postgres -D /srv/new", "127.0.0.1", 5432, 1),
+                ("caddy run", "192.0.2.80", 80, 2),
+                ("node server.js", "::", 9100, 3),
+                ("nginx -g daemon", "0.0.0.0", 8080, 43),
+            ):
+                fail = partial(fail_to_bind, command, address, port, times)
+                with idle_child(fail):
+                    await shows(pilot, f" {times} ")
+                    await shows(pilot, command.split()[0])
+            await shows(pilot, "43 times")
+            save(app, name)
+
+
+def fail_to_bind(command: str, address: str, port: int, times: int) -> None:
+    rename(command)
+    for _ in range(times):
+        with suppress(OSError):
+            server(address, port, A).close()
+        time.sleep(0.02)  # a unit that is restarted, at a hundred times its speed
+
+
 def save(app: SockwatchApp, name: str) -> None:
     svg = app.export_screenshot(title="sockwatch")
     # The picture must not fetch a font from anywhere, and every reader is to keep its spaces.
@@ -148,6 +192,7 @@ def main() -> None:
             ("filter-80x24", (80, 24), ["slash", *"state:time_wait", "space", *"flga:none"]),
         ):
             asyncio.run(picture(name, size, *keys))
+        asyncio.run(failures_picture("failures-80x24"))
     # The lab makes its own stage, so it needs nothing of the one above.
     six_steps = [("n", f"{number}/8") for number in range(1, 7)]
     asyncio.run(lab_picture("lab-80x24", *six_steps, ("v", "blocked by 3 TIME_WAIT")))

@@ -17,9 +17,9 @@ A FILTER is words that must all match: 8080, nginx, port:8000-8100,
 state:time_wait, process:java, user:www, proto:udp, flag:none; ! before a word
 excludes it.
 
-Environment: SOCKWATCH_INTERVAL, SOCKWATCH_ASCII, SOCKWATCH_NO_MOUSE and
-SOCKWATCH_READONLY stand for the options of the same name; NO_COLOR switches
-colours off.
+Environment: SOCKWATCH_INTERVAL, SOCKWATCH_ASCII, SOCKWATCH_NO_MOUSE,
+SOCKWATCH_READONLY and SOCKWATCH_WATCH_FAILURES stand for the options of the
+same name; NO_COLOR switches colours off.
 
 Exit codes: 0 yes or fine, 1 no or conflict, 2 usage, 3 could not be determined,
 130 interrupted.
@@ -69,6 +69,11 @@ def parser() -> Parser:
     )
     screen.add_argument(
         "--readonly", action="store_true", help="switch off everything that acts on the host"
+    )
+    screen.add_argument(
+        "--watch-failures",
+        action="store_true",
+        help="watch for failures from the start, not only while f shows them",
     )
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     ports = _command(
@@ -201,7 +206,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
             options.interval = interval(text) if text else 1.0
         except argparse.ArgumentTypeError as error:
             raise UsageError(f"SOCKWATCH_INTERVAL: {error}") from error
-    for name in ("ascii", "no_mouse", "readonly"):
+    for name in ("ascii", "no_mouse", "readonly", "watch_failures"):
         setattr(options, name, getattr(options, name) or _switch(f"SOCKWATCH_{name.upper()}"))
     return options
 

@@ -19,6 +19,7 @@ from sockwatch.model import SockwatchError
 from sockwatch.units import plural
 from sockwatch.view.failures import failure_line
 from sockwatch.watch import FailureWatch
+from sockwatch.watch.refusal import refusal
 
 LOOK_AROUND_S = 0.5  # between two looks at what no failure tells: losses, a reader that went away
 ATTACHED = (
@@ -34,19 +35,11 @@ def run(options: argparse.Namespace) -> ExitCode:
     except BpfUnavailable as error:
         if options.debug and error.log:
             narrate(f"the BPF verifier said:\n{error.log}")
-        raise SockwatchError(_refusal(error)) from error
+        raise SockwatchError(refusal(error)) from error
     with closing(watch):
         narrate(ATTACHED)
         _follow(watch, options)
     return ExitCode.YES
-
-
-def _refusal(error: BpfUnavailable) -> str:
-    if error.reason == "not-permitted":
-        return (
-            f"cannot watch: {error}; run as root, or with CAP_BPF and CAP_PERFMON or CAP_SYS_ADMIN"
-        )
-    return f"cannot watch: {error}" + (f"; {error.remedy}" if error.remedy else "")
 
 
 def _follow(watch: FailureWatch, options: argparse.Namespace) -> None:

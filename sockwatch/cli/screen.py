@@ -27,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
             mouse=not options.no_mouse,
             readonly=options.readonly,
             debug=options.debug,
+            watch_failures=options.watch_failures,
             no_color=bool(os.environ.get("NO_COLOR")),
         )
     )

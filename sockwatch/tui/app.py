@@ -18,10 +18,13 @@ from textual.app import App, SystemCommand
 from textual.command import CommandPalette
 
 from sockwatch.tui.commands import APP_COMMANDS, bindings
+from sockwatch.tui.failures_feed import FailuresFeed
 from sockwatch.tui.messages import (
     Copied,
     Crashed,
     DetailsWanted,
+    FailuresRefused,
+    FailuresSeen,
     Looked,
     LookFailed,
     Noticed,
@@ -30,6 +33,7 @@ from sockwatch.tui.messages import (
 from sockwatch.tui.poller import Poller
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.screens.details import DetailsScreen
+from sockwatch.tui.screens.failures import FailuresScreen
 from sockwatch.tui.screens.help import HelpScreen
 from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.signals import exit_on_signals
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from sockwatch.model import Snapshot
+    from sockwatch.tui.failures_thread import Watch
     from sockwatch.tui.lab.backend import LabBackend
     from sockwatch.tui.lab.thread import LabThread
     from sockwatch.tui.options import Options
@@ -68,6 +73,7 @@ class SockwatchApp(App[int]):
         take: Take,
         clock: Callable[[], float] = time.monotonic,
         lab: LabBackend | None = None,
+        open_watch: Callable[[], Watch] | None = None,
     ) -> None:
         no_color = options.no_color or "NO_COLOR" in os.environ
         if options.no_color:
@@ -85,6 +91,7 @@ class SockwatchApp(App[int]):
         self._latest: Looked | None = None
         self._lab = lab
         self._labs: list[LabThread] = []
+        self._feed = FailuresFeed(self.post_message, open_watch, always=options.watch_failures)
         self._notice_until = 0.0
         self.set_class(options.ascii, "-ascii")
         if no_color or self.console.color_system in _SIXTEEN_COLOURS:
@@ -100,6 +107,7 @@ class SockwatchApp(App[int]):
 
     def on_unmount(self) -> None:
         self.poller.stop()
+        self._feed.stop()
         for lab in self._labs:
             lab.close()
 
@@ -178,15 +186,20 @@ class SockwatchApp(App[int]):
         self.poller.watch(screen.watched)
 
     @on(BaseScreen.Opened)
-    def _opened(self) -> None:
+    async def _opened(self) -> None:
         self.poller.start()
         self.tick()
+        if self._feed.always or isinstance(self.screen, FailuresScreen):
+            await self._feed.start()
+            self._show_failures()
 
     @on(WatchChanged)
     def _watch_changed(self) -> None:
         self.poller.watch(self.base.watched)
 
     def action_leave_screen(self) -> None:
+        if isinstance(self.screen, FailuresScreen) and not self._feed.always:
+            self._feed.stop()
         self.pop_screen()
         self.poller.watch(self.base.watched)
 
@@ -218,6 +231,7 @@ class SockwatchApp(App[int]):
             self._paused_at = None
             if self._latest is not None:
                 self._show(self._latest)
+            self._show_failures()
             self.poller.look_now()
         self.tick()
 
@@ -235,6 +249,29 @@ class SockwatchApp(App[int]):
     def action_help(self) -> None:
         if not isinstance(self.screen, HelpScreen):
             self._open(HelpScreen(self.base, self._symbols))
+
+    @on(FailuresSeen)
+    def _failures_seen(self, message: FailuresSeen) -> None:
+        self._feed.seen = message
+        if not self._show_failures() and message.folds:
+            self.show_notice(f"{message.folds[0].text}; f shows more")
+
+    @on(FailuresRefused)
+    def _failures_refused(self, message: FailuresRefused) -> None:
+        self._feed.refused = message
+        if not self._show_failures():
+            self.show_notice(message.text)
+
+    def _show_failures(self) -> bool:
+        """Whether there is a screen for them."""
+        screens = [one for one in self._own_screens() if isinstance(one, FailuresScreen)]
+        for screen in screens:
+            if not self.paused or screen.fresh:
+                screen.show_failures(self._feed)
+        return bool(screens)
+
+    def action_failures(self) -> None:
+        self._open(FailuresScreen(self._symbols))
 
     async def action_lab(self) -> None:
         if self._readonly:

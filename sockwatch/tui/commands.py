@@ -103,6 +103,10 @@ LAB = Command(
     "lab", ("l",), "app.lab", "Lab",
     "Rehearse conflicts of bind() on real servers, step by step", "lab",
 )  # fmt: skip
+FAILURES = Command(
+    "failures", ("f",), "app.failures", "Failures",
+    "Every bind() and listen() of this host that fails, as it happens", "failures",
+)  # fmt: skip
 MAIN_COMMANDS = (
     DETAILS,
     FILTER,
@@ -121,6 +125,7 @@ MAIN_COMMANDS = (
     ),
     COPY,
     LAB,
+    FAILURES,
 )  # fmt: skip
 BACK = Command("back", ("escape",), "screen.back", "Back", "Back to where you were", "back")
 EDIT = Command(
@@ -132,6 +137,7 @@ EDIT = Command(
     "edit bind",
 )
 DETAILS_COMMANDS = (BACK, EDIT, COPY)
+FAILURES_COMMANDS = (replace(BACK, action="app.leave_screen"), COPY)
 HELP_COMMANDS = (
     Command(
         "back",
@@ -241,7 +247,8 @@ FORM_COMMANDS = (
     BACK,
 )  # fmt: skip
 
-MAIN_FOOTER = (HELP, FILTER, SORT, DETAILS, LAB, PAUSE, QUIT)
+MAIN_FOOTER = (HELP, FILTER, SORT, DETAILS, LAB, FAILURES, PAUSE, QUIT)
+FAILURES_FOOTER = (HELP, *FAILURES_COMMANDS[:1], PAUSE, QUIT)
 DETAILS_FOOTER = (HELP, EDIT, BACK, PAUSE, QUIT)
 HELP_FOOTER = HELP_COMMANDS
 LAB_FOOTERS = {

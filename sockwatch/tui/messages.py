@@ -1,4 +1,4 @@
-"""What the poller, the lab and the screens tell the app."""
+"""What the poller, the lab, the watch for failures and the screens tell the app."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sockwatch.model import Port, Snapshot
     from sockwatch.tui.lab.news import News
     from sockwatch.tui.watched import Watched
+    from sockwatch.view.folding import Fold
 
 
 class Looked(Message):
@@ -42,6 +43,26 @@ class LabTold(Message):
     def __init__(self, news: News) -> None:
         super().__init__()
         self.news = news
+
+
+class FailuresSeen(Message):
+    """All failures watched so far, folded; `lost` were not seen, since they came too fast."""
+
+    def __init__(self, folds: tuple[Fold, ...], lost: int) -> None:
+        super().__init__()
+        self.folds = folds
+        self.lost = lost
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, FailuresSeen)
+
+
+class FailuresRefused(Message):
+    """The host does not let us watch for failures, in a sentence for the user."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
 
 
 class Crashed(Message):

@@ -15,3 +15,4 @@ class Options:
     readonly: bool = False
     no_color: bool = False
     debug: bool = False
+    watch_failures: bool = False

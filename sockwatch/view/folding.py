@@ -47,7 +47,7 @@ class Fold:
         what = f"{self.key.program} {self.key.endpoint}"
         if self.every_s is None:
             return f"{what}, once"
-        return f"{what}, {self.count} times in {_span(self.span_s)}, every {_rate(self.every_s)}"
+        return f"{what}, {self.count} times in {_span(self.span_s)}, every {rate(self.every_s)}"
 
 
 def key_of(explained: ExplainedFailure) -> FoldKey:
@@ -77,7 +77,8 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else spoken_duration(seconds)
 
 
-def _rate(seconds: float) -> str:
+def rate(seconds: float) -> str:
+    """A mean time between two: ``2.0 s``, ``12 ms``, ``5 min``."""
     if seconds < 0.1:
         return f"{seconds * 1000:.3g} ms"
     return f"{seconds:.1f} s" if seconds < 120 else spoken_duration(seconds)

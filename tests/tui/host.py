@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.options import Options
+from tests.tui.failing_host import Open, quiet
 from tests.view import build
 
 if TYPE_CHECKING:
@@ -43,10 +44,15 @@ class Host:
         found = [port for port in self.ports if number in (None, port.number)]
         return build.snapshot(found, time=build.NOW + self.looks, gaps=self.gaps, only_port=number)
 
-    def app(self, options: Options | None = None, lab: LabBackend | None = None) -> SockwatchApp:
+    def app(
+        self,
+        options: Options | None = None,
+        lab: LabBackend | None = None,
+        open_watch: Open = quiet,
+    ) -> SockwatchApp:
         """Looks come only when they are asked for: the interval is an hour."""
         options = options or Options(interval_s=3600.0)
-        return SockwatchApp(options, self.take, lambda: self.now, lab)
+        return SockwatchApp(options, self.take, lambda: self.now, lab, open_watch)
 
 
 async def wait_for(pilot: Pilot[int], condition: Callable[[], bool]) -> None:

@@ -22,6 +22,7 @@ from sockwatch.tui.commands import (
 )
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.screens.details import DetailsScreen
+from sockwatch.tui.screens.failures import FailuresScreen
 from sockwatch.tui.screens.help import HelpScreen, help_lines
 from sockwatch.tui.screens.lab import LabScreen
 from sockwatch.tui.screens.main import MainScreen
@@ -63,6 +64,7 @@ MAIN = {
     "F": "following",
     **dict.fromkeys(["y", "c"], "copied"),
     "l": "lab",
+    "f": "failures",
     **dict.fromkeys(["j", "down"], "row 51"),
     **dict.fromkeys(["k", "up"], "row 49"),
     **dict.fromkeys(["g", "home"], "row 0"),
@@ -116,6 +118,7 @@ KINDS: dict[str, type[BaseScreen]] = {
     "details": DetailsScreen,
     "help": HelpScreen,
     "lab": LabScreen,
+    "failures": FailuresScreen,
 }
 
 
