@@ -32,6 +32,17 @@ def row_signs(symbols: Symbols) -> Iterator[tuple[str, str]]:
     yield symbols.gone, "this port has just gone"
 
 
+def lab_marks() -> Iterator[tuple[str, str]]:
+    yield "Marks", ""
+    yield "-", "the scenario was not run yet"
+    yield "3/8", "three of its eight steps are done"
+    yield "runs", "it runs"
+    yield "ok", "each prediction was right, and the kernel answered as expected"
+    yield "FAIL", "not so"
+    yield "skip", "it cannot be run on this stage, or not to its end"
+    yield "A- -P", "a process has a socket open with SO_REUSEADDR, with SO_REUSEPORT"
+
+
 def filter_terms() -> Iterator[tuple[str, str]]:
     yield "Filter", ""
     yield "text", FREE_TEXT_HELP

@@ -89,6 +89,14 @@ class LabState:
     def row_on_stage(self) -> int:
         return next(n for n, one in enumerate(self.scenarios) if self.is_on_stage(one))
 
+    @property
+    def stage_words(self) -> str:
+        """What is on the stage, and whether it goes on by itself."""
+        if self.watched is None:
+            return "no stage"
+        name = "free play" if self.play.scenario is None else self.play.scenario.name
+        return f"on stage: {name}, {'runs' if self.busy else 'waits'}"
+
     def mark(self, scenario: Scenario | None) -> str:
         """``ok``, ``FAIL``, ``skip``, ``runs``, how far it has come, or ``-`` for not run."""
         play = self.play_of(scenario)

@@ -17,7 +17,7 @@ from sockwatch.tui.lab.news import Member, PlayBegins, StageComing, StageReady, 
 from sockwatch.tui.lab.state import PLACES, PlayView
 from sockwatch.tui.lab.step_lines import PlayLines, no_stage
 from sockwatch.tui.lab.thread import LabThread, Open
-from sockwatch.tui.legend import port_columns, row_signs
+from sockwatch.tui.legend import lab_marks, port_columns, row_signs
 from sockwatch.tui.messages import Copied, DetailsWanted, LabTold, WatchChanged
 from sockwatch.tui.screens.stage_screen import StageScreen
 from sockwatch.tui.symbols import Symbols
@@ -27,7 +27,7 @@ from sockwatch.tui.widgets.lab_header import LabHeader
 from sockwatch.tui.widgets.pane_title import PaneTitle
 from sockwatch.tui.widgets.panel import Panel
 from sockwatch.tui.widgets.port_table import PortTable
-from sockwatch.tui.widgets.scenario_list import ScenarioList, ScenarioRow
+from sockwatch.tui.widgets.scenario_list import ScenarioList
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.tui.widgets.shown_lines import ShownLines
 from sockwatch.tui.widgets.status_line import StatusLine
@@ -37,15 +37,6 @@ from sockwatch.view.sorting import Order, sort_ports
 
 _HEIGHTS: Final = ((0, "-tiny"), (16, "-low"), (22, "-usual"), (36, "-tall"))
 _WIDTHS: Final = ((0, "-slim"), (100, "-wide"))
-_MARKS: Final = (
-    ("-", "the scenario was not run yet"),
-    ("3/8", "three of its eight steps are done"),
-    ("runs", "it runs"),
-    ("ok", "each prediction was right, and the kernel answered as expected"),
-    ("FAIL", "not so"),
-    ("skip", "it cannot be run on this stage"),
-    ("A- -P", "a process has a socket open with SO_REUSEADDR, with SO_REUSEPORT"),
-)
 
 
 class LabScreen(StageScreen):
@@ -98,8 +89,7 @@ class LabScreen(StageScreen):
         self._go_to("scenarios")
 
     def legend(self) -> Iterator[tuple[str, str]]:
-        yield "Marks", ""
-        yield from _MARKS
+        yield from lab_marks()
         yield " ", ""
         yield from port_columns()
         yield " ", ""
@@ -198,17 +188,11 @@ class LabScreen(StageScreen):
         place = "no stage" if refused else PLACES[state.place]
         warn = refused or state.place == "host"
         self.query_one(LabHeader).show_place(place, "-warn" if warn else "")
-        self.query_one(ScenarioList).show([self._row(one) for one in state.scenarios])
+        self.query_one(ScenarioList).show(state)
         self.cast_list.show(state.cast)
         self._draw_steps()
         self._draw_explanation()
         self._draw_titles()
-
-    def _row(self, scenario: Scenario | None) -> ScenarioRow:
-        mark = self.state.mark(scenario)
-        if scenario is None:
-            return ScenarioRow("", "free play", mark)
-        return ScenarioRow(str(scenario.number), scenario.name, mark)
 
     def _draw_steps(self) -> None:
         width = self.steps.text_width
@@ -254,7 +238,7 @@ class LabScreen(StageScreen):
         self.query_one(FooterBar).show_commands(LAB_FOOTERS["refused" if refused else focus])
         status = self.query_one(StatusLine)
         status.show_error(self.state.problem or self._look_error)
-        status.show(self._focus_text(), self._stage_text())
+        status.show(self._focus_text(), self.state.stage_words)
 
     def _focus_text(self) -> str:
         lines = self.lines
@@ -262,15 +246,6 @@ class LabScreen(StageScreen):
         if self._focus_name == "processes" and member is not None:
             return member_words(member)
         return f"{self._focus_name}: {lines.cursor + 1 if lines.total else 0} of {lines.total}"
-
-    def _stage_text(self) -> str:
-        state = self.state
-        if state.watched is None:
-            return "no stage"
-        play = state.play
-        name = "free play" if play.scenario is None else play.scenario.name
-        doing = "runs" if state.busy else "waits"
-        return f"on stage: {name}, {doing}"
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.draw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from sockwatch.tui.lab.state import LabState
 from sockwatch.tui.widgets.lines import Line
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.view.fit import fit
@@ -28,8 +29,13 @@ class ScenarioList(ScrollLines):
         super().__init__()
         self._rows: Sequence[ScenarioRow] = ()
 
-    def show(self, rows: Sequence[ScenarioRow]) -> None:
-        self._rows = rows
+    def show(self, state: LabState) -> None:
+        self._rows = [
+            ScenarioRow("", "free play", state.mark(None))
+            if one is None
+            else ScenarioRow(str(one.number), one.name, state.mark(one))
+            for one in state.scenarios
+        ]
         self.redraw()
 
     @property
