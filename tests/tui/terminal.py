@@ -15,40 +15,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
 ROOT = Path(__file__).parents[2]
+SOCKWATCH = (sys.executable, "-m", "sockwatch")
 DEADLINE_S = 20.0
 
 
-class Terminal:
-    """Start the child of pty_child.py; use as a context manager."""
+class Program:
+    """Start the command in a terminal of its own; use as a context manager."""
 
     def __init__(
         self,
-        what: str,
+        command: Sequence[str],
         size: tuple[int, int] = (80, 24),
         term: str = "linux",
         keep: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
     ) -> None:
         self.master, slave = pty.openpty()
-        columns, rows = size
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self._looks, tell = os.pipe()
-        hang, self._release = os.pipe()
-        dropped = {"COLORTERM", "NO_COLOR"}.difference(keep)
+        self.resize(size)
+        dropped = {"COLORTERM", "NO_COLOR", "LINES", "COLUMNS"}.difference(keep)
         environment = {k: v for k, v in os.environ.items() if k not in dropped}
         environment |= {"TERM": term, "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.tui.pty_child", what, str(tell), str(hang)],
+            command,
             stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=environment,
-            pass_fds=(tell, hang), start_new_session=True, preexec_fn=_own_terminal,  # noqa: PLW1509
+            pass_fds=pass_fds, start_new_session=True, preexec_fn=_own_terminal,  # noqa: PLW1509
         )  # fmt: skip
-        for fd in (slave, tell, hang):
-            os.close(fd)
+        os.close(slave)
         self.output = b""
-        self.looks = 0
 
     def __enter__(self) -> Self:
         return self
@@ -62,33 +59,93 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        for fd in (self.master, self._looks, self._release):
-            if fd >= 0:
-                os.close(fd)
+        if self.master >= 0:
+            os.close(self.master)
 
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Give the terminal that many columns and rows; the kernel tells the program."""
+        columns, rows = size
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def hang_up(self) -> None:
         os.close(self.master)
         self.master = -1
 
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """Read what the child sends until `condition` holds."""
-        deadline = time.monotonic() + DEADLINE_S
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S
+    ) -> None:
+        """Read what the program sends until `condition` holds."""
+        deadline = time.monotonic() + deadline_s
         while not condition():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what}; the terminal got {self.output[-2000:]!r}")
-            self._read(0.05)
+            self.read(0.05)
 
-    def wait_for(self, text: str) -> None:
-        self.wait_until(lambda: text.encode() in self.output, f"no {text!r}")
+    def wait_for(self, text: str, after: int = 0) -> None:
+        """Wait for the text among the bytes `after` so many."""
+        self.wait_until(lambda: self.output.find(text.encode(), after) >= 0, f"no {text!r}")
 
     def wait_exit(self) -> int:
-        self.wait_until(lambda: self.process.poll() is not None, "the child goes on")
-        while self._read(0):
+        self.wait_until(lambda: self.process.poll() is not None, "the program goes on")
+        while self.read(0):
             pass
         return self.process.returncode
+
+    def settle(self) -> None:
+        """Read until nothing has come for a while."""
+        while self.read(0.6):
+            pass
+
+    def read(self, timeout_s: float) -> bool:
+        """Take what has come, or comes in time; whether anything did."""
+        ready, _, _ = select.select(self._fds(), [], [], timeout_s)
+        got = False
+        for fd in ready:
+            try:
+                data = os.read(fd, 65536)
+            except OSError:  # the program has closed its end
+                data = b""
+            self._take(fd, data)
+            got = got or bool(data)
+        return got
+
+    def _fds(self) -> list[int]:
+        return [self.master] if self.master >= 0 else []
+
+    def _take(self, _fd: int, data: bytes) -> None:
+        self.output += data
+
+
+class Terminal(Program):
+    """The child of pty_child.py, which tells of each look as it begins."""
+
+    def __init__(
+        self,
+        what: str,
+        size: tuple[int, int] = (80, 24),
+        term: str = "linux",
+        keep: tuple[str, ...] = (),
+    ) -> None:
+        self._looks, tell = os.pipe()
+        hang, self._release = os.pipe()
+        command = [sys.executable, "-m", "tests.tui.pty_child", what, str(tell), str(hang)]
+        super().__init__(command, size, term, keep, (tell, hang))
+        for fd in (tell, hang):
+            os.close(fd)
+        self.looks = 0
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        os.close(self._looks)
+        os.close(self._release)
 
     def look(self) -> None:
         """Have the child look at its host once more, and wait until it does."""
@@ -96,26 +153,23 @@ class Terminal:
         self.press("r")
         self.wait_until(lambda: self.looks > before, "no look")
 
-    def settle(self) -> None:
-        """Read until nothing has come for a while."""
-        while self._read(0.6):
-            pass
+    def wait_for_looks(self, count: int) -> None:
+        """Wait until the child has looked that often, and read nothing of what it draws."""
+        deadline = time.monotonic() + DEADLINE_S
+        while self.looks < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.looks} looks")
+            if select.select([self._looks], [], [], 0.1)[0]:
+                self._take(self._looks, os.read(self._looks, 65536))
 
-    def _read(self, timeout_s: float) -> bool:
-        fds = [fd for fd in (self.master, self._looks) if fd >= 0]
-        ready, _, _ = select.select(fds, [], [], timeout_s)
-        got = False
-        for fd in ready:
-            try:
-                data = os.read(fd, 65536)
-            except OSError:  # the child has closed its end
-                data = b""
-            if fd == self._looks:
-                self.looks += len(data)
-            else:
-                self.output += data
-            got = got or bool(data)
-        return got
+    def _fds(self) -> list[int]:
+        return [*super()._fds(), self._looks]
+
+    def _take(self, _fd: int, data: bytes) -> None:
+        if _fd == self._looks:
+            self.looks += len(data)
+        else:
+            super()._take(_fd, data)
 
 
 def _own_terminal() -> None:

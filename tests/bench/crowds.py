@@ -1,0 +1,157 @@
+"""Sockets and processes by the thousand, in the network namespace of the calling thread."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import resource
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+from tests.support.child import idle_child
+from tests.support.time_waits import CLIENTS_PER_ADDRESS, FIRST_CLIENT_PORT, FIRST_PORT
+
+WORKERS = min(4, os.cpu_count() or 1)
+BATCH = 64
+FRESH_S = 40.0  # a TIME_WAIT lasts for 60
+CROWD_PORT = 42_000
+
+
+class TimeWaits:
+    """`count` TIME_WAITs on `ports` ports of 127.0.0.1, made anew before they expire."""
+
+    def __init__(self, count: int, ports: int, stack: ExitStack) -> None:
+        self.count = count
+        self.took_s = 0.0
+        self._oldest_at = -FRESH_S
+        settings = Path("/proc/sys/net/ipv4")
+        (settings / "tcp_max_tw_buckets").write_text(str(2 * count + 1000))
+        # Else a late acknowledgement that crosses the last one ends in a reset of the TIME_WAIT.
+        (settings / "tcp_rfc1337").write_text("1")
+        self._listeners = [
+            stack.enter_context(_listener("127.0.0.1", port))
+            for port in range(FIRST_PORT, FIRST_PORT + ports)
+        ]
+
+    def refresh(self) -> None:
+        """Make them if the oldest will not last; a connection anew takes over its TIME_WAIT."""
+        started = time.monotonic()
+        if started - self._oldest_at < FRESH_S - self.took_s:
+            return
+        share, rest = divmod(self.count, WORKERS)
+        workers = []
+        first = 0
+        for number in range(WORKERS):
+            amount = share + (number < rest)
+            workers.append(_fork(partial(self._fill, first, amount)))
+            first += amount
+        for pid in workers:
+            if os.waitpid(pid, 0)[1]:
+                raise RuntimeError("a worker could not make its TIME_WAITs")
+        self.took_s = time.monotonic() - started
+        self._oldest_at = started
+
+    def _fill(self, first: int, count: int) -> None:
+        targets = [(listener, listener.getsockname()) for listener in self._listeners]
+        for begin in range(first, first + count, BATCH):
+            clients = []
+            numbers = range(begin, min(begin + BATCH, first + count))
+            for number in numbers:
+                client = _socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                client.bind(_client_address(number))
+                client.connect(targets[number % len(targets)][1])
+                clients.append(client)
+            for number in numbers:
+                os.close(targets[number % len(targets)][0]._accept()[0])  # type: ignore[attr-defined]
+            for client in clients:
+                client.recv(1)  # the server's side closes first, whichever worker has accepted it
+                client.close()
+
+
+@contextmanager
+def established(connections: int) -> Iterator[None]:
+    """Both ends of so many connections to listeners, held by as few processes as rlimits allow."""
+    most = (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100) // 2
+    with ExitStack() as stack:
+        for first in range(0, connections, most):
+            count = min(most, connections - first)
+            stack.enter_context(idle_child(partial(_connect, first, count)))
+        yield
+
+
+def _connect(first: int, count: int) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    listener = _listener("127.0.0.1", FIRST_PORT + first)
+    for number in range(first, first + count):
+        client = socket.socket()
+        client.bind(_client_address(number))
+        client.connect(listener.getsockname())
+        client.detach()
+        listener.accept()[0].detach()
+    listener.detach()
+
+
+@contextmanager
+def processes(count: int, fds: int, listeners: int) -> Iterator[None]:
+    """So many processes with so many fds each, and the listeners spread over them."""
+
+    def start() -> None:
+        wait, _ = os.pipe()  # its other end goes with this process, and with it the others
+        ready, tell = os.pipe()
+        for number in range(count):
+            mine = range(number * listeners // count, (number + 1) * listeners // count)
+            if os.fork() == 0:
+                try:
+                    _hold([CROWD_PORT + each for each in mine], fds, wait, tell)
+                finally:
+                    os.write(tell, b"0")  # nobody reads it any more after a b"1"
+                    os._exit(0)
+        for _ in range(count):
+            if os.read(ready, 1) != b"1":
+                raise RuntimeError("a process of the crowd could not prepare")
+
+    with idle_child(start):
+        yield
+
+
+def _hold(ports: Sequence[int], fds: int, wait: int, tell: int) -> None:
+    for first, last in ((3, wait), (wait + 1, tell), (tell + 1, 1 << 20)):
+        os.closerange(first, last)
+    kept = [_listener("127.0.0.1", port) for port in ports]
+    for _ in range(fds - len(kept) - 5):  # 0 to 2, and both pipes
+        os.open(os.devnull, os.O_RDONLY)
+    os.write(tell, b"1")
+    os.read(wait, 1)
+
+
+def _listener(address: str, port: int) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((address, port))
+    sock.listen(4096)
+    return sock
+
+
+def _client_address(number: int) -> tuple[str, int]:
+    block, offset = divmod(number, CLIENTS_PER_ADDRESS)
+    return f"127.1.{block >> 8}.{block & 255}", FIRST_CLIENT_PORT + offset
+
+
+def _fork(work: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - the parent is told by the code
+        print(repr(error), file=sys.stderr)
+    finally:
+        os._exit(code)
