@@ -135,6 +135,7 @@ class SockwatchApp(App[int]):
 
     @on(Looked)
     def _looked(self, message: Looked) -> None:
+        self.poller.taken()
         self._latest = message
         self._show(message)
         for screen in self._watching(message.watched):
@@ -155,6 +156,7 @@ class SockwatchApp(App[int]):
 
     @on(LookFailed)
     def _look_failed(self, message: LookFailed) -> None:
+        self.poller.taken()
         if self.base in self._watching(message.watched):
             self.base.show_error(message.text)
         self.tick()

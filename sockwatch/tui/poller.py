@@ -21,7 +21,10 @@ REST_PER_LOOK = 3.0
 
 
 class Poller:
-    """Looks never overlap: the next one starts when the last is done and its rest is over."""
+    """Looks never overlap: the next one starts when the last is done and its rest is over.
+
+    Nor do they pile up: where the terminal does not read, the app stands still and takes none.
+    """
 
     def __init__(
         self, watched: Watched, post: Callable[[Message], object], interval_s: float
@@ -29,6 +32,7 @@ class Poller:
         self._watched: Watched | None = watched
         self._post = post
         self._wake = threading.Event()
+        self._taken = threading.Event()
         self._stopped = False
         self.interval_s = interval_s
         self.took_s = 0.0
@@ -43,7 +47,12 @@ class Poller:
 
     def stop(self) -> None:
         self._stopped = True
+        self._taken.set()
         self._wake.set()
+
+    def taken(self) -> None:
+        """What was posted last has been taken, so that another look is of use."""
+        self._taken.set()
 
     def look_now(self) -> None:
         self._wake.set()
@@ -75,9 +84,11 @@ class Poller:
             message = _look(watched)
             self.looking_since = None
             self.took_s = time.monotonic() - started
+            self._taken.clear()
             if not self._deliver(message):
                 return
-            self._wake.wait(self.period_s - self.took_s)
+            self._taken.wait()
+            self._wake.wait(max(0.0, started + self.period_s - time.monotonic()))
 
     def _deliver(self, message: Message) -> bool:
         if self._stopped:

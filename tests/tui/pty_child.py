@@ -1,7 +1,8 @@
 """Run in a terminal of its own by the tests: the app over fabricated looks.
 
-Arguments: what to do at each look (``same``, ``rows:N``, ``crash``), then an fd. A byte is written
-to that fd as each look begins.
+Arguments: what to do at each look (``same``, ``rows:N``, ``stream``, ``crash``, ``hang``), then an
+fd. A byte is written to that fd as each look begins. ``stream`` looks without a pause, and every
+row changes.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def ports(changed: int, step: int) -> list[Port]:
 
 def main() -> int:
     what, tell = sys.argv[1], int(sys.argv[2])
-    changed = int(what.partition(":")[2] or 0)
+    changed = ROWS if what == "stream" else int(what.partition(":")[2] or 0)
     steps = count()
 
     def take(number: int | None) -> Snapshot:
@@ -59,7 +60,7 @@ def main() -> int:
         found = [p for p in ports(changed, step) if number in (None, p.number)]
         return snapshot(found, time=NOW + step, only_port=number)
 
-    return run(Options(interval_s=60.0), take)
+    return run(Options(interval_s=0.001 if what == "stream" else 60.0), take)
 
 
 if __name__ == "__main__":

@@ -153,14 +153,13 @@ class Terminal(Program):
         self.press("r")
         self.wait_until(lambda: self.looks > before, "no look")
 
-    def wait_for_looks(self, count: int) -> None:
-        """Wait until the child has looked that often, and read nothing of what it draws."""
+    def leave_unread(self) -> None:
+        """Read nothing of what the child draws, until it has stopped looking."""
         deadline = time.monotonic() + DEADLINE_S
-        while self.looks < count:
+        while select.select([self._looks], [], [], 0.6)[0]:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.looks} looks")
-            if select.select([self._looks], [], [], 0.1)[0]:
-                self._take(self._looks, os.read(self._looks, 65536))
+                raise TimeoutError(f"the child goes on looking: {self.looks} looks")
+            self._take(self._looks, os.read(self._looks, 65536))
 
     def _fds(self) -> list[int]:
         return [*super()._fds(), self._looks]
