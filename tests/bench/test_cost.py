@@ -28,7 +28,7 @@ def test_time_waits_are_as_many_as_wanted_also_when_made_anew(netns: None, ports
         made.refresh()
         assert waiting() == 2_000
         found = sockwatch.take_snapshot().ports
-        assert [port.time_wait.count > 0 for port in found] == [True] * ports
+        assert sum(port.time_wait.count > 0 for port in found) == ports
 
 
 def test_crowds_hold_what_they_should(netns: None) -> None:

@@ -108,7 +108,8 @@ def test_json(taken: socket.socket) -> None:
     }  # fmt: skip
     assert document["process"]["parent_pid"] == os.getpid()
     (blocker,) = document["blockers"]
-    assert [holder["pid"] for holder in blocker["holders"]] == [os.getpid()]
+    # The failing process is our fork, and holds what we hold for as long as it lives.
+    assert {holder["pid"] for holder in blocker["holders"]} - {pid} == {os.getpid()}
     assert set(document["cause"]) == {"id", "text"}
 
 
@@ -127,7 +128,8 @@ def test_json_of_a_unix_socket(taken: socket.socket) -> None:
     assert document["explained"] is True
     (blocker,) = document["blockers"]
     assert set(blocker) == set(other["blockers"][0])
-    assert [holder["pid"] for holder in blocker["holders"]] == [os.getpid()]
+    # The failing process is our fork, and holds what we hold for as long as it lives.
+    assert {holder["pid"] for holder in blocker["holders"]} - {pid} == {os.getpid()}
 
 
 def test_after_so_many(taken: socket.socket) -> None:

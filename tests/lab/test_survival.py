@@ -10,7 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -155,9 +155,7 @@ def crash(stage: Stage) -> None:
 
 def kill_the_keeper(stage: Stage) -> None:
     play(stage)
-    for pid, name in the_mark().processes().items():
-        if name == "sockwatch-lab":
-            os.kill(pid, signal.SIGKILL)
+    kill_all(name_is=lambda name: name == "sockwatch-lab")
     with pytest.raises(LabError):
         play(stage)
 
@@ -165,10 +163,15 @@ def kill_the_keeper(stage: Stage) -> None:
 def kill_all_ours(stage: Stage) -> None:
     """What `pkill -9 python` does: only what sockwatch has started of other programs is left."""
     play(stage)
-    for pid, name in the_mark().processes().items():
-        if name not in ("cat", "forking", "stopped"):
-            os.kill(pid, signal.SIGKILL)
+    kill_all(name_is=lambda name: name not in ("cat", "forking", "stopped"))
     os._exit(ENDED)
+
+
+def kill_all(name_is: Callable[[str], bool]) -> None:
+    for pid, name in the_mark().processes().items():
+        if name_is(name):
+            with suppress(ProcessLookupError):  # the end of one takes others along
+                os.kill(pid, signal.SIGKILL)
 
 
 _marks: list[Mark] = []
