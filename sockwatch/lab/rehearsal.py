@@ -14,7 +14,7 @@ from sockwatch.lab.model import EVERYWHERE, Call, ClientSpec, LabError, ServerSp
 from sockwatch.lab.prediction import Prediction
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.stage import Stage
-from sockwatch.lab.steps import Outcome, Skipped, Step
+from sockwatch.lab.step import Outcome, Skipped, Step
 
 HOST_PORTS: Final = range(10_000, 32_768)  # below what outgoing connections usually get
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sockwatch.lab import scenarios
 from sockwatch.lab.model import LabError
-from sockwatch.lab.steps import Step
+from sockwatch.lab.step import Step
 
 Need = Literal["own network", "ipv6", "linux 6.8"]
 

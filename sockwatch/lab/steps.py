@@ -3,76 +3,23 @@
 from __future__ import annotations
 
 import signal
-import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from sockwatch.lab.model import DAYTIME_PORT, ClientSpec, LabError, ServerSpec
+from sockwatch.lab.model import DAYTIME_PORT, ClientSpec, ServerSpec
 from sockwatch.lab.prediction import (
-    Prediction,
     predict_client,
     predict_listen,
     predict_server,
 )
+from sockwatch.lab.step import BaseStep, Outcome, Skipped
 
 if TYPE_CHECKING:
     from sockwatch.lab.rehearsal import Rehearsal
-    from sockwatch.model import Port
-
-RECEIVE_S: Final = 1.0
-SETTLE_S: Final = 2.0
-DOINGS: Final = {"T": "is stopped", "t": "is traced", "D": "cannot be interrupted"}
-
-
-class Skipped(LabError):  # noqa: N818 - nothing went wrong
-    """A step cannot be done on this stage; `rest` goes with it if what follows builds on it."""
-
-    def __init__(self, reason: str, *, rest: bool = False) -> None:
-        super().__init__(reason)
-        self.rest = rest
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the kernel answered or shows, and what had been predicted where it was a bind."""
-
-    kernel: str | None = None
-    prediction: Prediction | None = None
-
-
-class Step(Protocol):
-    """`text` says what is done, `expect` is the kernel's expected answer.
-
-    `why` explains this step; `explanation` is that, or what such steps are about.
-    """
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def why(self) -> str: ...
-    @property
-    def explanation(self) -> str: ...
-    @property
-    def expect(self) -> str | None: ...
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        """Raises LabError, Skipped."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Base:
-    text: str
-    why: str = field(default="", kw_only=True)
-    expect: str | None = field(default=None, kw_only=True)
-    WHY: ClassVar[str] = ""
-
-    @property
-    def explanation(self) -> str:
-        return self.why or self.WHY
-
-
-@dataclass(frozen=True, slots=True)
-class Start(_Base):
+class Start(BaseStep):
     """Start the process `who`, unless it runs, and open a socket in it."""
 
     WHY = (
@@ -99,7 +46,7 @@ class Start(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Listen(_Base):
+class Listen(BaseStep):
     """listen() on the socket that `who` has bound."""
 
     WHY = "listen() runs the same test as bind() once more, against what is on the port by now."
@@ -117,7 +64,7 @@ class Listen(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Connect(_Base):
+class Connect(BaseStep):
     """Connections of the process `who`; those of `servers` that accept them are waited for."""
 
     WHY = (
@@ -151,7 +98,7 @@ class Connect(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class ServerCloses(_Base):
+class ServerCloses(BaseStep):
     """The server closes its open connections first, then the client: TIME_WAIT at the server."""
 
     WHY = (
@@ -169,7 +116,7 @@ class ServerCloses(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class ClientCloses(_Base):
+class ClientCloses(BaseStep):
     """The client closes its open connections first: TIME_WAIT at the client."""
 
     WHY = (
@@ -189,7 +136,7 @@ class ClientCloses(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Signal(_Base):
+class Signal(BaseStep):
     """Send a signal to the process: KILL, STOP, CONT or TERM."""
 
     WHY = (
@@ -207,7 +154,7 @@ class Signal(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class EndChildren(_Base):
+class EndChildren(BaseStep):
     """Kill the children that the dead process has left behind."""
 
     WHY = "The last process that holds a socket takes it along."
@@ -219,7 +166,7 @@ class EndChildren(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class CloseSockets(_Base):
+class CloseSockets(BaseStep):
     """The process closes the sockets it has opened, and goes on."""
 
     WHY = "A socket is gone when the last fd that refers to it is closed."
@@ -234,7 +181,7 @@ class CloseSockets(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class SetFlag(_Base):
+class SetFlag(BaseStep):
     """Set a reuse flag afterwards, on the listeners or on the accepted connections."""
 
     WHY = (
@@ -251,7 +198,7 @@ class SetFlag(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Sysctl(_Base):
+class Sysctl(BaseStep):
     """A setting net.ipv4.NAME of the rehearsal."""
 
     WHY = "A setting of this network namespace; the host keeps its own."
@@ -265,7 +212,7 @@ class Sysctl(_Base):
 
 
 @dataclass(frozen=True, slots=True)
-class EndTimeWaits(_Base):
+class EndTimeWaits(BaseStep):
     """End the TIME_WAITs of a port instead of waiting for 60 s."""
 
     WHY = (
@@ -279,94 +226,3 @@ class EndTimeWaits(_Base):
         if rehearsal.stage.place == "host":
             raise Skipped("TIME_WAITs of the host are left alone", rest=True)
         return Outcome(f"{rehearsal.stage.end_time_waits(rehearsal.port(self.port))} ended")
-
-
-@dataclass(frozen=True, slots=True)
-class Send(_Base):
-    """A datagram from the process `who`; which of `servers` receive it is the answer.
-
-    With `counted` it is how many do, where which one is up to the kernel's hash.
-    """
-
-    WHY = (
-        "With UDP nobody connects: the kernel decides for each datagram which of the "
-        "sockets on the port gets it."
-    )
-
-    who: str
-    to: str
-    servers: tuple[str, ...]
-    port: int = DAYTIME_PORT
-    counted: bool = False
-
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        servers = {name: rehearsal.actor(name) for name in self.servers}
-        for server in servers.values():
-            server.ask("received")
-        port = rehearsal.port(self.port)
-        sent = rehearsal.get_or_start(self.who).ask("send", to=self.to, port=port, text="hello")
-        if sent["outcome"] != "ok":
-            return Outcome(f"sendto {sent['outcome']}")
-        wanted = len((self.expect or "").split(", "))
-        got: list[str] = []
-        deadline = time.monotonic() + RECEIVE_S
-        while len(got) < wanted and time.monotonic() < deadline:
-            got += [name for name, one in servers.items() if one.ask("received")["texts"]]
-        if self.counted:
-            return Outcome(f"{len(got)} of {len(servers)} receive it")
-        return Outcome(", ".join(sorted(got, key=list(servers).index)) or "nobody")
-
-
-@dataclass(frozen=True, slots=True)
-class See(_Base):
-    """What the table of sockwatch shows of a port.
-
-    `states`: ``1 LISTEN, 3 TIME_WAIT``; `queue`: ``2/1``; `holders`: the names of the processes;
-    `doing`: the first holder and what it does. What is expected may take a moment to come.
-    """
-
-    WHY = "This is what sockwatch reads from the kernel's socket tables, for every state."
-
-    what: Literal["states", "queue", "holders", "doing"] = "states"
-    port: int = DAYTIME_PORT
-    protocol: Literal["tcp", "udp"] = "tcp"
-
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        number = rehearsal.port(self.port)
-        deadline = time.monotonic() + SETTLE_S
-        while True:
-            seen = self._describe(rehearsal.stage.look(number).port(self.protocol, number))
-            if seen == self.expect or self.expect is None or time.monotonic() > deadline:
-                return Outcome(seen)
-
-    def _describe(self, port: Port | None) -> str:
-        if port is None:
-            return "nothing"
-        if self.what == "states":
-            parts = [f"{count} {state}" for state, count in port.states.items()]
-            return ", ".join(parts) or "nothing"
-        if self.what == "queue":
-            return ", ".join(f"{one.queue}/{one.backlog}" for one in port.listeners)
-        names = [holder.process.name for holder in port.holders if holder.process is not None]
-        if self.what == "holders":
-            return ", ".join(sorted(set(names))) or "nobody"
-        for holder in port.holders:
-            if holder.process is not None:
-                return f"{holder.process.name} {DOINGS.get(holder.process.state, 'goes on')}"
-        return "nobody"
-
-
-@dataclass(frozen=True, slots=True)
-class Ss(_Base):
-    """What `ss -ltn` shows of a port: ``nothing`` or the state in its lines."""
-
-    WHY = "`ss -ltn` asks the kernel for listeners alone."
-
-    port: int = DAYTIME_PORT
-
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        lines = rehearsal.stage.ss(rehearsal.port(self.port))
-        if lines is None:
-            raise Skipped("ss is not installed")
-        states = [line.split()[0] for line in lines.splitlines() if line.strip()]
-        return Outcome(", ".join(states) or "nothing")

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 from sockwatch.lab.model import Call, ClientSpec, LabError, ServerSpec
 from sockwatch.lab.rehearsal import Rehearsal, StepReport
+from sockwatch.lab.sights import See, Send
 from sockwatch.lab.stage import Stage
 from sockwatch.lab.steps import (
     ClientCloses,
     Connect,
     EndTimeWaits,
     Listen,
-    See,
-    Send,
     ServerCloses,
     Signal,
     Start,

@@ -11,8 +11,9 @@ from sockwatch.lab.actor import Actor
 from sockwatch.lab.model import Call, ClientSpec, LabError, ServerSpec
 from sockwatch.lab.prediction import predict_server
 from sockwatch.lab.scenario import Scenario
+from sockwatch.lab.sights import See
 from sockwatch.lab.stage import Place, Stage
-from sockwatch.lab.steps import Connect, EndTimeWaits, See, ServerCloses, Signal, Start
+from sockwatch.lab.steps import Connect, EndTimeWaits, ServerCloses, Signal, Start
 from sockwatch.model import HostFacts, Port, ReuseFlags, Snapshot
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.lab.backend import LabBackend

@@ -1,6 +1,7 @@
 from sockwatch.lab.model import ServerSpec
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.steps import Listen, See, Start
+from sockwatch.lab.sights import See
+from sockwatch.lab.steps import Listen, Start
 
 _BOUND = ServerSpec(reuseaddr=True, backlog=None)
 

@@ -1,6 +1,7 @@
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.steps import Connect, EndTimeWaits, ServerCloses, Signal, Start, Step
+from sockwatch.lab.step import Step
+from sockwatch.lab.steps import Connect, EndTimeWaits, ServerCloses, Signal, Start
 
 
 def _pair(old: bool, new: bool) -> tuple[Step, ...]:

@@ -1,6 +1,7 @@
 from sockwatch.lab.model import ServerSpec
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.steps import CloseSockets, See, Ss, Start
+from sockwatch.lab.sights import See, Ss
+from sockwatch.lab.steps import CloseSockets, Start
 
 SCENARIO = Scenario(
     number=13,

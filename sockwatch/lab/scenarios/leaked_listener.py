@@ -1,6 +1,7 @@
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.steps import Connect, EndChildren, See, ServerCloses, Signal, Start
+from sockwatch.lab.sights import See
+from sockwatch.lab.steps import Connect, EndChildren, ServerCloses, Signal, Start
 
 _LEAKING = ServerSpec(reuseaddr=True, execs=True, cloexec=False)
 

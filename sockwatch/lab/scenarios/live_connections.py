@@ -1,6 +1,8 @@
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.steps import ClientCloses, Connect, See, Signal, Start, Step
+from sockwatch.lab.sights import See
+from sockwatch.lab.step import Step
+from sockwatch.lab.steps import ClientCloses, Connect, Signal, Start
 
 
 def _restart(flag: bool) -> tuple[Step, ...]:

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 from sockwatch.lab.model import ServerSpec
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.steps import Send, Signal, Start, Step
+from sockwatch.lab.sights import Send
+from sockwatch.lab.step import Step
+from sockwatch.lab.steps import Signal, Start
 
 GROUP = "239.192.0.13"  # for use within an organisation, RFC 2365; here it stays on loopback
 

@@ -1,6 +1,7 @@
 from sockwatch.lab.model import ClientSpec
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.steps import Connect, EndTimeWaits, See, ServerCloses, Signal, Start
+from sockwatch.lab.sights import See
+from sockwatch.lab.steps import Connect, EndTimeWaits, ServerCloses, Signal, Start
 
 SCENARIO = Scenario(
     number=1,

@@ -1,6 +1,7 @@
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.steps import ClientCloses, Connect, EndTimeWaits, See, Start, Sysctl
+from sockwatch.lab.sights import See
+from sockwatch.lab.steps import ClientCloses, Connect, EndTimeWaits, Start, Sysctl
 
 SCENARIO = Scenario(
     number=17,

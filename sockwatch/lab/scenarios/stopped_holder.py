@@ -1,6 +1,7 @@
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.steps import Connect, See, Signal, Start
+from sockwatch.lab.sights import See
+from sockwatch.lab.steps import Connect, Signal, Start
 
 SCENARIO = Scenario(
     number=16,

@@ -8,16 +8,8 @@ from typing import Final
 
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.rehearsal import Rehearsal
-from sockwatch.lab.steps import (
-    ClientCloses,
-    Connect,
-    EndTimeWaits,
-    Outcome,
-    ServerCloses,
-    Signal,
-    Start,
-    Step,
-)
+from sockwatch.lab.step import Outcome, Step
+from sockwatch.lab.steps import ClientCloses, Connect, EndTimeWaits, ServerCloses, Signal, Start
 from sockwatch.tui.lab.news import Member
 from sockwatch.tui.lab.wishes import ClientWish, ServerWish
 from sockwatch.units import plural

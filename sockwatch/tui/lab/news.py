@@ -9,7 +9,7 @@ from sockwatch.lab.model import Call, ServerSpec
 from sockwatch.lab.rehearsal import StepReport
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.stage import Place
-from sockwatch.lab.steps import Step
+from sockwatch.lab.step import Step
 from sockwatch.tui.watched import Watched
 
 

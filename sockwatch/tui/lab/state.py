@@ -10,7 +10,7 @@ from sockwatch.lab.model import Call
 from sockwatch.lab.rehearsal import StepReport
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.stage import Place
-from sockwatch.lab.steps import Step
+from sockwatch.lab.step import Step
 from sockwatch.model import Port, Snapshot
 from sockwatch.tui.lab import news
 from sockwatch.tui.lab.news import Member

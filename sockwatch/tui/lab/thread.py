@@ -16,7 +16,7 @@ from sockwatch.lab.prediction import Prediction
 from sockwatch.lab.rehearsal import Play, Rehearsal
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.stage import Place
-from sockwatch.lab.steps import Step
+from sockwatch.lab.step import Step
 from sockwatch.model import SockwatchError
 from sockwatch.tui.lab import news
 from sockwatch.tui.lab.backend import LabBackend

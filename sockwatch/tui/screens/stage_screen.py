@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.stage import LOOPBACK
-from sockwatch.lab.steps import Step
+from sockwatch.lab.step import Step
 from sockwatch.model import Port
 from sockwatch.tui.lab import free_play
 from sockwatch.tui.lab.checks import Surroundings

@@ -1,0 +1,109 @@
+"""The steps that change nothing: what is received, what the tables show."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from sockwatch.lab.model import DAYTIME_PORT
+from sockwatch.lab.step import BaseStep, Outcome, Skipped
+
+if TYPE_CHECKING:
+    from sockwatch.lab.rehearsal import Rehearsal
+    from sockwatch.model import Port
+
+RECEIVE_S: Final = 1.0
+SETTLE_S: Final = 2.0
+DOINGS: Final = {"T": "is stopped", "t": "is traced", "D": "cannot be interrupted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Send(BaseStep):
+    """A datagram from the process `who`; which of `servers` receive it is the answer.
+
+    With `counted` it is how many do, where which one is up to the kernel's hash.
+    """
+
+    WHY = (
+        "With UDP nobody connects: the kernel decides for each datagram which of the "
+        "sockets on the port gets it."
+    )
+
+    who: str
+    to: str
+    servers: tuple[str, ...]
+    port: int = DAYTIME_PORT
+    counted: bool = False
+
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        servers = {name: rehearsal.actor(name) for name in self.servers}
+        for server in servers.values():
+            server.ask("received")
+        port = rehearsal.port(self.port)
+        sent = rehearsal.get_or_start(self.who).ask("send", to=self.to, port=port, text="hello")
+        if sent["outcome"] != "ok":
+            return Outcome(f"sendto {sent['outcome']}")
+        wanted = len((self.expect or "").split(", "))
+        got: list[str] = []
+        deadline = time.monotonic() + RECEIVE_S
+        while len(got) < wanted and time.monotonic() < deadline:
+            got += [name for name, one in servers.items() if one.ask("received")["texts"]]
+        if self.counted:
+            return Outcome(f"{len(got)} of {len(servers)} receive it")
+        return Outcome(", ".join(sorted(got, key=list(servers).index)) or "nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class See(BaseStep):
+    """What the table of sockwatch shows of a port.
+
+    `states`: ``1 LISTEN, 3 TIME_WAIT``; `queue`: ``2/1``; `holders`: the names of the processes;
+    `doing`: the first holder and what it does. What is expected may take a moment to come.
+    """
+
+    WHY = "This is what sockwatch reads from the kernel's socket tables, for every state."
+
+    what: Literal["states", "queue", "holders", "doing"] = "states"
+    port: int = DAYTIME_PORT
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        number = rehearsal.port(self.port)
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            seen = self._describe(rehearsal.stage.look(number).port(self.protocol, number))
+            if seen == self.expect or self.expect is None or time.monotonic() > deadline:
+                return Outcome(seen)
+
+    def _describe(self, port: Port | None) -> str:
+        if port is None:
+            return "nothing"
+        if self.what == "states":
+            parts = [f"{count} {state}" for state, count in port.states.items()]
+            return ", ".join(parts) or "nothing"
+        if self.what == "queue":
+            return ", ".join(f"{one.queue}/{one.backlog}" for one in port.listeners)
+        names = [holder.process.name for holder in port.holders if holder.process is not None]
+        if self.what == "holders":
+            return ", ".join(sorted(set(names))) or "nobody"
+        for holder in port.holders:
+            if holder.process is not None:
+                return f"{holder.process.name} {DOINGS.get(holder.process.state, 'goes on')}"
+        return "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Ss(BaseStep):
+    """What `ss -ltn` shows of a port: ``nothing`` or the state in its lines."""
+
+    WHY = "`ss -ltn` asks the kernel for listeners alone."
+
+    port: int = DAYTIME_PORT
+
+    def run(self, rehearsal: Rehearsal) -> Outcome:
+        lines = rehearsal.stage.ss(rehearsal.port(self.port))
+        if lines is None:
+            raise Skipped("ss is not installed")
+        states = [line.split()[0] for line in lines.splitlines() if line.strip()]
+        return Outcome(", ".join(states) or "nothing")
