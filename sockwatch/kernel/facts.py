@@ -5,19 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
 from typing import Final
 
-from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from sockwatch.kernel.event_loop import outside_event_loop
-from sockwatch.model import HostFacts, OwnAddress
+from sockwatch.kernel.routes import own_addresses
+from sockwatch.model import HostFacts, KernelError, OwnAddress
 from sockwatch.text import NAME_LIMIT, clean
 
-LOCAL_TABLE: Final = 255  # RT_TABLE_LOCAL: what the kernel itself asks whether an address is local
-RTN_LOCAL, RTN_BROADCAST = 2, 3
-IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x08, 0x40
 CAP_NET_BIND_SERVICE: Final = 10
 NS_GET_USERNS: Final = 0xB701  # ioctl_ns(2)
 
@@ -98,30 +94,6 @@ def _may_bind_low_ports() -> bool | None:
 def _addresses() -> tuple[OwnAddress, ...] | None:
     """Every address and network that bind() takes for local, or None where netlink is refused."""
     try:
-        with IPRoute(strict_check=True) as route:
-            return tuple(_own(route))
-    except (OSError, NetlinkError):
-        return None
-
-
-def _own(route: IPRoute) -> Iterator[OwnAddress]:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        for entry in route.get_routes(family=family, table=LOCAL_TABLE):
-            network = entry.get_attr("RTA_DST")
-            if network is not None and entry["type"] in (RTN_LOCAL, RTN_BROADCAST):
-                yield OwnAddress(
-                    f"{network}/{entry['dst_len']}", _device(entry.get_attr("RTA_OIF"))
-                )
-    # An address under duplicate detection has no route yet.
-    for entry in route.get_addr(family=socket.AF_INET6):
-        flags = entry.get_attr("IFA_FLAGS") or entry["flags"]
-        if flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
-            address = entry.get_attr("IFA_ADDRESS")
-            yield OwnAddress(f"{address}/128", _device(entry["index"]), tentative=True)
-
-
-def _device(index: int | None) -> str | None:
-    try:
-        return None if index is None else clean(socket.if_indextoname(index), NAME_LIMIT)
-    except OSError:
+        return tuple(own_addresses())
+    except (OSError, NetlinkError, KernelError):
         return None

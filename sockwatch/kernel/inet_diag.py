@@ -8,18 +8,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
+from sockwatch.kernel.netlink import HEADER_SIZE
 from sockwatch.model import Family
 
-NLMSG_ERROR: Final = 2
-NLMSG_DONE: Final = 3
-HEADER: Final = struct.Struct("<IH")  # nlmsghdr: length, type; flags, seq and pid are not needed
-HEADER_SIZE: Final = 16
 MESSAGE_SIZE: Final = 72  # struct inet_diag_msg
 ROW_SIZE: Final = HEADER_SIZE + MESSAGE_SIZE
 
 TCPDIAG_GETSOCK: Final = 18  # TCP of both families in one dump
 SOCK_DIAG_BY_FAMILY: Final = 20
-NLM_F_REQUEST_DUMP: Final = 0x301
 
 # Every state of include/net/tcp_states.h, and 13, BOUND_INACTIVE, which kernels before 6.8 ignore.
 ALL_STATES: Final = sum(1 << state for state in (*range(1, 12), 13))

@@ -11,14 +11,11 @@ from sockwatch.kernel import inet_diag
 from sockwatch.kernel.inet_diag import (
     ATTR_SHUTDOWN,
     ATTR_SKV6ONLY,
-    HEADER,
-    HEADER_SIZE,
-    NLMSG_DONE,
-    NLMSG_ERROR,
     ROW,
     ROW_SIZE,
     TIMER_MINI_SOCKET,
 )
+from sockwatch.kernel.netlink import HEADER, HEADER_SIZE, NLMSG_DONE, NLMSG_ERROR, ending
 from sockwatch.kernel.packed_sockets import PackedSockets
 from sockwatch.kernel.time_waits import MiniSocketTally
 from sockwatch.model import (
@@ -94,10 +91,7 @@ class RowDecoder:
         while start + HEADER_SIZE <= end:
             length, kind = HEADER.unpack_from(data, start)
             if kind in (NLMSG_DONE, NLMSG_ERROR):
-                if start + HEADER_SIZE + 4 > end:
-                    break
-                number = data[start + HEADER_SIZE : start + HEADER_SIZE + 4]
-                return -int.from_bytes(number, "little", signed=True)
+                return ending(data, start)
             if length < ROW_SIZE or start + length > end:
                 break
             if data[start + inet_diag.AT_TIMER] == TIMER_MINI_SOCKET:

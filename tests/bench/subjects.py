@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -20,18 +19,18 @@ SWITCHED_OFF = "switched off for the comparison"
 
 def floor(_: int) -> Work:
     """Drain the netlink dump of TCP and look at nothing of it."""
-    from sockwatch.kernel import inet_diag
+    from sockwatch.kernel import inet_diag, netlink
 
     body = inet_diag.tcp_request()
-    length = inet_diag.HEADER_SIZE + len(body)
+    length = netlink.HEADER_SIZE + len(body)
     kind = inet_diag.TCPDIAG_GETSOCK
-    head = struct.pack("<IHHII", length, kind, inet_diag.NLM_F_REQUEST_DUMP, 1, 0)
+    head = netlink.REQUEST_HEADER.pack(length, kind, netlink.NLM_F_REQUEST_DUMP, 1, 0)
 
     def drain() -> None:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG) as sock:
             sock.send(head + body)
             data = b""
-            while data[-20:-14] != inet_diag.HEADER.pack(20, inet_diag.NLMSG_DONE):
+            while data[-20:-14] != netlink.HEADER.pack(20, netlink.NLMSG_DONE):
                 data = sock.recv(65536)
 
     return drain
