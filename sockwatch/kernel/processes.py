@@ -16,6 +16,7 @@ from sockwatch.text import NAME_LIMIT, clean
 
 # A command line can change without exec() (setproctitle), so a remembered one is read again.
 REMEMBER_S: Final = 10.0
+CLOCK_SLACK_S: Final = 1.0  # where the clock is set, all start times move with it
 UNIT: Final = re.compile(r"[^/]+\.(?:service|socket|scope|slice)$")
 CONTAINER: Final = re.compile(r"(?:^|[-/:])([0-9a-f]{64})(?:\.scope)?$")
 
@@ -23,6 +24,7 @@ CONTAINER: Final = re.compile(r"(?:^|[-/:])([0-9a-f]{64})(?:\.scope)?$")
 class _Remembered(NamedTuple):
     stat: ProcessStat
     read_at: float  # time.monotonic()
+    booted_at: float
     process: Process
 
 
@@ -39,11 +41,12 @@ class ProcessNames:
             self._known.pop(pid, None)
             return None
         known = self._known.get(pid)
-        now = time.monotonic()
+        now, booted_at = time.monotonic(), _booted_at()
         if (
             known is not None
             and (known.stat.start_ticks, known.stat.comm) == (stat.start_ticks, stat.comm)
             and now - known.read_at < REMEMBER_S
+            and abs(booted_at - known.booted_at) < CLOCK_SLACK_S
         ):
             process = known.process
             if (process.state, process.parent_pid) != (stat.state, stat.parent_pid):
@@ -51,13 +54,18 @@ class ProcessNames:
             return process
         read = _read(pid, stat)
         if read is not None:
-            self._known[pid] = _Remembered(stat, now, read)
+            self._known[pid] = _Remembered(stat, now, booted_at, read)
         return read
 
     def forget_others(self, pids: set[int]) -> None:
         """Drop what is remembered of processes that hold no socket any more."""
         for pid in self._known.keys() - pids:
             del self._known[pid]
+
+
+def _booted_at() -> float:
+    """When the host was started, by what its clock says now."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _read(pid: int, stat: ProcessStat) -> Process | None:

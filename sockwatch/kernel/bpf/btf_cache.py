@@ -102,8 +102,12 @@ def _write_cache(path: Path, layout: Layout) -> None:
             return
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
             temporary = Path(file.name)
-            json.dump(document, file)
-        try:
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink()
+            written = False
+            try:
+                json.dump(document, file)
+                file.flush()
+                temporary.replace(path)
+                written = True
+            finally:
+                if not written:
+                    temporary.unlink()
