@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 
 from sockwatch.failure import Failure, UnixLook, UnixName, UnixOwner
 from sockwatch.kernel import holders
-from sockwatch.kernel.inet_diag import (
+from sockwatch.kernel.inet_diag import SOCK_DIAG_BY_FAMILY, attributes
+from sockwatch.kernel.netlink import (
     HEADER,
     HEADER_SIZE,
     NLM_F_REQUEST_DUMP,
     NLMSG_DONE,
     NLMSG_ERROR,
-    SOCK_DIAG_BY_FAMILY,
-    attributes,
+    exchange,
 )
 from sockwatch.kernel.processes import ProcessNames
 from sockwatch.model import Gap, KernelError
@@ -51,19 +51,15 @@ def unix_sockets() -> list[UnixRow]:
     request = struct.pack(
         "<BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, SHOW_NAME_AND_FILE, 0, 0
     )
-    head = struct.pack(
-        "<IHHII", HEADER_SIZE + len(request), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, 1, 0
-    )
     found: list[UnixRow] = []
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as netlink:
-            netlink.send(head + request)
-            while True:
-                data = netlink.recv(1 << 16)
+            for data in exchange(netlink, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, request):
                 if _decode(data, found):
-                    return found
+                    break
     except OSError as error:
         raise KernelError(f"sock_diag: {error.strerror}", error.errno or 0) from error
+    return found
 
 
 def _decode(data: bytes, found: list[UnixRow]) -> bool:
