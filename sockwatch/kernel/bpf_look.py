@@ -135,7 +135,7 @@ def _groups(
         found[group.port].append(
             SocketGroup(
                 family="ipv4" if is_ipv4 else "ipv6",
-                state=TCP_STATES[group.state],
+                state=TCP_STATES.get(group.state, f"STATE_{group.state}"),
                 mini=True,
                 address=address_text(group.family, group.local),
                 device=device_name(group.device),

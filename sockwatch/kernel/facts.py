@@ -28,7 +28,7 @@ def read_facts() -> HostFacts:
         bindv6only=_switch("ipv6/bindv6only"),
         nonlocal_bind_ipv4=_switch("ipv4/ip_nonlocal_bind"),
         nonlocal_bind_ipv6=_switch("ipv6/ip_nonlocal_bind"),
-        port_range=_port_range(),
+        port_range=_pair(_sysctl("ipv4/ip_local_port_range") or ""),
         reserved_ports=_reserved(_sysctl("ipv4/ip_local_reserved_ports") or ""),
         autobind_reuse=_switch("ipv4/ip_autobind_reuse"),
         addresses=outside_event_loop(_addresses),
@@ -61,15 +61,19 @@ def _switch(name: str) -> bool | None:
     return None if number is None else number != 0
 
 
-def _port_range() -> tuple[int, int] | None:
-    numbers = (_sysctl("ipv4/ip_local_port_range") or "").split()
-    return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else None
+def _pair(text: str) -> tuple[int, int] | None:
+    try:
+        first, last = map(int, text.split())
+    except ValueError:
+        return None
+    return first, last
 
 
 def _reserved(text: str) -> tuple[tuple[int, int], ...]:
     """``8080,9000-9010`` as pairs of the first and the last port."""
-    pairs = (part.partition("-") for part in text.split(",") if part)
-    return tuple((int(first), int(last or first)) for first, _, last in pairs)
+    ranges = (part.partition("-") for part in text.split(","))
+    pairs = (_pair(f"{first} {last or first}") for first, _, last in ranges)
+    return tuple(pair for pair in pairs if pair is not None)
 
 
 def _may_bind_low_ports() -> bool | None:

@@ -170,8 +170,8 @@ class RowDecoder:
     @staticmethod
     def _v6only(data: bytes, start: int, length: int, family: int, address: str) -> bool | None:
         if family == socket.AF_INET6:
-            for kind, at, _ in inet_diag.attributes(data, start + ROW_SIZE, start + length):
-                if kind == ATTR_SKV6ONLY:
+            for kind, at, end in inet_diag.attributes(data, start + ROW_SIZE, start + length):
+                if kind == ATTR_SKV6ONLY and at < end:
                     return data[at] != 0
         return connection_v6only(family, address)
 

@@ -82,7 +82,7 @@ def _read_cache(path: Path) -> Layout | None:
                 for path, numbers in document["fields"].items()
             },
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # missing or damaged: read the BTF again
 
 
