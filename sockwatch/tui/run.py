@@ -17,7 +17,7 @@ def run(options: Options, take: Take | None = None) -> int:
     from sockwatch.tui.app import SockwatchApp  # noqa: PLC0415 - textual takes 190 ms to import
 
     if take is None:
-        from sockwatch.kernel.snapshot import SnapshotReader  # noqa: PLC0415 - and pyroute2 150 ms
+        from sockwatch.kernel.snapshot import SnapshotReader  # noqa: PLC0415 - the kernel 60 ms
 
         take = SnapshotReader().take
     app = SockwatchApp(options, take)
