@@ -86,35 +86,44 @@ class BpfReader:
             self._iterators = None
 
     def look(
-        self, netns_inode: int, port: int | None, device_name: Callable[[int], str | None]
+        self,
+        netns_inode: int,
+        port: int | None,
+        device_name: Callable[[int], str | None],
+        cookies: set[int] | None = None,
     ) -> BpfLook:
         """A look at the network namespace of this thread, which has that inode.
 
-        Take it after the netlink dump: a socket has no cookie until that has asked for it.
-        Raises KernelError.
+        With the `cookies` of all TCP sockets that are wanted, no TIME_WAIT among them, the walk
+        through the table is left out if the fds tell of each. Take the look after the netlink
+        dump: a socket has no cookie until that has asked for it. Raises KernelError.
         """
         iterators = self._iterators
         if iterators is None:
             raise KernelError("the BPF iterators are not open", 0)
-        summary = iterators.tcp_summary(port)
-        found = summary.rows.flags_by_cookie()
-        if port is not None and summary.groups:
-            found |= iterators.tcp(port).flags_by_cookie()
-        if "udp" not in iterators.failures:
-            found |= iterators.udp(port).flags_by_cookie()
+        found: dict[int, int] = {}
         by_inode: dict[int, SocketOptions] = {}
         holders = None
         if "task_file" not in iterators.failures:
             files = iterators.task_files(netns_inode, port)
-            found |= files.flags_by_cookie()
+            found = files.flags_by_cookie()
             by_inode = {row.inode: OPTIONS_OF_BYTE[row.flags] for row in files}
             holders = _holders(files)
+        time_waits: dict[int, list[SocketGroup]] = {}
+        spilled = 0
+        if cookies is None or not cookies <= found.keys():
+            summary = iterators.tcp_summary(port)
+            found |= summary.rows.flags_by_cookie()
+            time_waits = _groups(summary.groups, device_name)
+            spilled = summary.spilled
+        if "udp" not in iterators.failures:
+            found |= iterators.udp(port).flags_by_cookie()
         return BpfLook(
             {cookie: OPTIONS_OF_BYTE[byte] for cookie, byte in found.items()},
             by_inode,
-            _groups(summary.groups, device_name),
+            time_waits,
             holders,
-            summary.spilled,
+            spilled,
         )
 
 

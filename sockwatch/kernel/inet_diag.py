@@ -23,6 +23,7 @@ STATE_SYN_RECV: Final = 3
 STATE_TIME_WAIT: Final = 6
 STATE_CLOSE: Final = 7
 STATE_LISTEN: Final = 10
+STATE_BOUND_INACTIVE: Final = 13
 # inet_twsk_diag_fill() sets it, and for mini sockets only.
 TIMER_MINI_SOCKET: Final = 3
 

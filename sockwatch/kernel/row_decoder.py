@@ -71,6 +71,7 @@ class RowDecoder:
         self.minis = MiniSocketTally(known or {})
         self.half_open: Counter[int] = Counter()
         self.rows = PackedSockets(self.decode) if keep_rows else None
+        self.has_minis = False
         self._count_minis = count_minis
         self._states = TCP_STATES if protocol == "tcp" else UDP_STATES
         self._seen: set[int] = set()
@@ -95,6 +96,7 @@ class RowDecoder:
             if length < ROW_SIZE or start + length > end:
                 break
             if data[start + inet_diag.AT_TIMER] == TIMER_MINI_SOCKET:
+                self.has_minis = True
                 # A run is worth a try once a buffer: where sockets are mixed, most runs are short.
                 count = (end - start) // length if runs and self._count_minis else 1
                 runs = count > 1 and self.minis.add_run(
@@ -114,6 +116,16 @@ class RowDecoder:
         if start < end:
             raise KernelError("sock_diag sent a message that is cut short", 0)
         return None
+
+    def cookies(self) -> set[int]:
+        """Those of all sockets but mini sockets and half-open requests."""
+        members = (member for group in self.members.values() for member in group)
+        return {sock.cookie for sock in self.sockets} | {member.cookie for member in members}
+
+    def take_over(self, other: RowDecoder) -> None:
+        """Add the listening, bound and UDP sockets of another part of the same table."""
+        self.sockets += [sock for sock in other.sockets if sock.cookie not in self._seen]
+        self._seen |= other._seen
 
     def decode(self, data: bytes, start: int) -> Socket:
         """The socket of the message that begins at `start`."""

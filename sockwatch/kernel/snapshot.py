@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
@@ -12,7 +13,7 @@ from sockwatch.kernel import gaps as gap
 from sockwatch.kernel import holders, host, proc_net, reuse_flags, sock_diag
 from sockwatch.kernel.bpf_look import BpfLook, BpfReader
 from sockwatch.kernel.facts import read_facts
-from sockwatch.kernel.inet_diag import ALL_STATES, STATE_TIME_WAIT
+from sockwatch.kernel.inet_diag import ALL_STATES, STATE_BOUND_INACTIVE, STATE_TIME_WAIT
 from sockwatch.kernel.owners import OwnerTable, owner_table
 from sockwatch.kernel.packed_sockets import PackedSockets
 from sockwatch.kernel.processes import ProcessNames
@@ -31,7 +32,7 @@ from sockwatch.model import (
     TimeWait,
 )
 
-PROTOCOLS: Final[tuple[Protocol, ...]] = ("tcp", "udp")
+BOUND: Final = 1 << STATE_BOUND_INACTIVE
 # States in which a socket without an fd waits for accept(); in the others its fd was closed.
 UNACCEPTED_STATES: Final = frozenset({"SYN_RECV", "ESTABLISHED", "CLOSE_WAIT"})
 FACTS_MAX_AGE_S: Final = 3.0
@@ -87,20 +88,14 @@ class SnapshotReader:
         started, now = time.monotonic(), time.time()
         namespace = host.current_netns()
         gaps: list[Gap] = []
-        with_bpf = self._bpf.ready()
-        decoders = {
-            protocol: self._dump(protocol, port, with_bpf=with_bpf) for protocol in PROTOCOLS
-        }
-        look = None
-        if with_bpf:
-            try:
-                look = self._bpf.look(namespace.inode, port, host.device_namer())
-            except KernelError as error:
-                # The dump left the TIME_WAITs to the iterators, so it is of no use either.
-                self._bpf.give_up(str(error))
-                return self.take(port)
-            if look.spilled:
-                gaps.append(_spilled(look.spilled))
+        try:
+            decoders, look = self._tables(namespace.inode, port)
+        except KernelError as error:
+            # The dump left the TIME_WAITs to the iterators, so it is of no use either.
+            self._bpf.give_up(str(error))
+            decoders, look = self._tables(namespace.inode, port)
+        if look is not None and look.spilled:
+            gaps.append(_spilled(look.spilled))
         found, unreadable = self._holders(decoders.values(), look)
         options = self._options(decoders.values(), found, look)
         ports: list[Port] = []
@@ -144,22 +139,41 @@ class SnapshotReader:
             self._facts, self._facts_of = read_facts(), (netns_inode, now)
         return self._facts
 
-    def _dump(
-        self, protocol: Protocol, port: int | None, *, with_bpf: bool
-    ) -> RowDecoder | KernelError:
-        """The decoded dump, or why sock_diag refused it.
+    def _tables(
+        self, netns_inode: int, port: int | None
+    ) -> tuple[dict[Protocol, RowDecoder | KernelError], BpfLook | None]:
+        """What sock_diag and the iterators tell. Raises KernelError where an iterator fails.
 
         With the iterators there, the kernel counts the TIME_WAITs, and they are dumped only for
         the port that somebody looks at.
         """
+        # To find bound sockets the kernel passes every TIME_WAIT once more, which takes as long as
+        # all the rest: another core does it meanwhile.
+        with ThreadPoolExecutor(1) as beside:
+            bound = beside.submit(self._dump, "tcp", BOUND, port, count_minis=False)
+            with_bpf = self._bpf.ready()
+            states = ALL_STATES & ~BOUND
+            if with_bpf and port is None:
+                states &= ~(1 << STATE_TIME_WAIT)
+            tcp = self._dump("tcp", states, port, count_minis=not with_bpf)
+            udp = self._dump("udp", ALL_STATES, port, count_minis=False)
+            look = None
+            if with_bpf:
+                cookies = None if port is None else _cookies(tcp)
+                look = self._bpf.look(netns_inode, port, host.device_namer(), cookies)
+            return {"tcp": _joined(tcp, bound.result()), "udp": udp}, look
+
+    def _dump(
+        self, protocol: Protocol, states: int, port: int | None, *, count_minis: bool
+    ) -> RowDecoder | KernelError:
+        """The decoded dump of the sockets in `states`, or why sock_diag refused it."""
         decoder = RowDecoder(
             protocol,
             host.device_namer(),
             keep_rows=port is not None,
-            count_minis=not with_bpf,
+            count_minis=count_minis,
             known=self._memory.options,
         )
-        states = ALL_STATES & ~(1 << STATE_TIME_WAIT) if with_bpf and port is None else ALL_STATES
         try:
             sock_diag.dump(decoder, states, port)
         except KernelError as refusal:
@@ -293,6 +307,23 @@ def take_snapshot(port: int | None = None) -> Snapshot:
     """
     with SnapshotReader() as reader:
         return reader.take(port)
+
+
+def _joined(
+    table: RowDecoder | KernelError, bound: RowDecoder | KernelError
+) -> RowDecoder | KernelError:
+    """One table of two parts, or the first refusal."""
+    if isinstance(table, KernelError):
+        return table
+    if isinstance(bound, KernelError):
+        return bound
+    table.take_over(bound)
+    return table
+
+
+def _cookies(table: RowDecoder | KernelError) -> set[int] | None:
+    """Of all sockets in the table, where they can be told one by one: TIME_WAITs cannot."""
+    return None if isinstance(table, KernelError) or table.has_minis else table.cookies()
 
 
 def _inodes(decoders: Iterable[RowDecoder | KernelError]) -> Iterator[int]:

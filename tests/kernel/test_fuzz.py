@@ -135,7 +135,7 @@ def test_rows_of_the_iterators(data: bytes) -> None:
         return
     assert len(records.flags_by_cookie()) <= len(records)
     assert sum(map(len, bpf_look._holders(records).values())) <= len(records)
-    records.has_minis()
+    records.spilled()
     _groups_of([], [row for row in records if row.is_mini])
     for row in records:
         assert (row.frees_in_s is None) or row.frees_in_s >= 0

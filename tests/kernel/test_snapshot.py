@@ -12,7 +12,7 @@ import pytest
 
 import sockwatch
 from sockwatch.kernel.snapshot import SnapshotReader
-from sockwatch.model import KernelError, Port, Protocol, ReuseFlags
+from sockwatch.model import UNKNOWN_FLAGS, KernelError, Port, Protocol, ReuseFlags
 from tests.support.child import become, in_child
 from tests.support.privilege import REAL_ROOT
 from tests.support.seccomp import refuse_netlink
@@ -128,6 +128,19 @@ def test_one_port_is_asked_for_in_the_kernel(netns: None) -> None:
             ("tcp", 8081),
             ("udp", 8080),
         }
+
+
+def test_a_connection_without_an_fd_is_found_beside_the_listener(netns: None) -> None:
+    """One port's walk through the table is left out only where the fds tell of every socket."""
+    with listening("127.0.0.1", 8080, flags=(1, 0)) as server:
+        flags = look(8080).listeners[0].flags
+        with socket.create_connection(server.getsockname()):
+            port = look(8080)
+    assert port.listeners[0].flags == flags
+    assert port.unaccepted == 1
+    assert {group.flags for group in port.groups} == {
+        flags if flags.source == "bpf" else UNKNOWN_FLAGS
+    }
 
 
 @pytest.mark.parametrize("port", [0, -1, 70000])

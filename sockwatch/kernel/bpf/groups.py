@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from sockwatch.kernel.bpf import loader, syscall
-from sockwatch.kernel.bpf.rows import KEY_STRUCT, NO_CLOCK, TALLY_STRUCT, TimeWaitGroup
+from sockwatch.kernel.bpf.rows import KEY_STRUCT, MINI, NO_CLOCK, TALLY_STRUCT, TimeWaitGroup
 from sockwatch.model import KernelError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def merge_groups(
             row.family,
             row.flags,
             row.state,
-            row.is_mini,
+            MINI,
         )
         count, first, last = merged.get(key, (0, None, None))
         left = row.frees_in_jiffies

@@ -100,8 +100,11 @@ class SocketIterators:
         return self._tcp.counted(port, COUNT_MINI).groups
 
     def tcp_summary(self, port: int | None = None) -> TcpSummary:
-        """tcp() and time_waits() in one pass. Raises BpfUnavailable, KernelError."""
-        return self._tcp.counted(port, COUNT_MINI | WRITE_FULL)
+        """tcp() and time_waits() in one pass; one port's mini sockets are rows as well.
+
+        Raises BpfUnavailable, KernelError.
+        """
+        return self._tcp.counted(port, COUNT_MINI | WRITE_FULL | (WRITE_MINI if port else 0))
 
     @property
     def failures(self) -> dict[str, BpfUnavailable]:
@@ -225,7 +228,7 @@ class _TcpIterator(_Iterator):
                 rows, now = self.run(port, wanted=wanted)
             finally:
                 tallies = self._groups.take() if self._groups and self._fds else []
-        spilled = [row for row in rows if row.is_mini] if rows.has_minis() else []
+        spilled = rows.spilled()
         groups = merge_groups(tallies, spilled, now, ticks_per_second())
         return TcpSummary(rows, groups, len(spilled))
 

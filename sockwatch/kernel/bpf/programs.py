@@ -27,6 +27,7 @@ from sockwatch.kernel.bpf.snippets import (
     end,
     load_option,
     skip_other_ports,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ _TALLY = StackRecord(
 
 
 def tcp_program(layout: Layout, options_fd: int, groups_fd: int) -> bytes:
-    """A row for each socket, or for mini sockets a count in a hash map.
+    """A row for each socket; for mini sockets a count in a hash map, instead or as well.
 
-    A mini socket that finds the map full is written as a row: nothing is lost.
+    One that finds the map full, or whose timer is not to be had, is written as a row marked as
+    such: nothing is lost.
     Raises BpfUnavailable (old-kernel).
     """
     code = Assembler()
@@ -80,7 +82,7 @@ def tcp_program(layout: Layout, options_fd: int, groups_fd: int) -> bytes:
     code.jump("write")
 
     code.label("mini")
-    code.put(ROW, "mini", 1)
+    code.put(ROW, "mini", rows.SPILLED)
     code.put(ROW, "frees_in_jiffies", rows.NO_CLOCK)
     code.compute(R.R1, "=", SOCK)
     code.call(_TO_TIME_WAIT_SOCK)
@@ -89,16 +91,21 @@ def tcp_program(layout: Layout, options_fd: int, groups_fd: int) -> bytes:
     code.load_field(R.R1, R.R0, layout.field("tcp_timewait_sock.tw_sk.tw_substate"))
     code.put(ROW, "state", R.R1)
     code.load_field(_EXPIRES, R.R0, layout.field("tcp_timewait_sock.tw_sk.tw_timer.expires"))
+    code.put(ROW, "mini", rows.MINI)
+    load_option(code, R.R1, "wanted")
+    code.compute(R.R1, "&", rows.WRITE_MINI)
+    code.jump_if(R.R1, "==", 0, "written")
+    _put_time_left(code)
+    write(code)
+    code.jump_if(R.R0, "!=", 0, "done")  # the buffer is full: the kernel comes back with it
+    code.label("written")
     load_option(code, R.R1, "wanted")
     code.compute(R.R1, "&", rows.COUNT_MINI)
-    code.jump_if(R.R1, "!=", 0, "count")
-    code.label("spill")
-    code.call(JIFFIES_64)
-    code.compute(_EXPIRES, "-", R.R0)
-    code.put(ROW, "frees_in_jiffies", _EXPIRES)
-    code.jump("write")
-
+    code.jump_if(R.R1, "==", 0, "done")
     _count(code, groups_fd)
+    code.put(ROW, "mini", rows.SPILLED)
+    _put_time_left(code)
+    code.jump("write")
     end(code)
     return code.assemble()
 
@@ -170,9 +177,18 @@ def task_file_program(layout: Layout, options_fd: int) -> bytes:
     return code.assemble()
 
 
+def _put_time_left(code: Assembler) -> None:
+    code.call(JIFFIES_64)
+    code.compute(R.R1, "=", _EXPIRES)
+    code.compute(R.R1, "-", R.R0)
+    code.put(ROW, "frees_in_jiffies", R.R1)
+
+
 def _count(code: Assembler, groups_fd: int) -> None:
-    """Add a mini socket to its group. The key is the first columns of its row."""
-    code.label("count")
+    """Add a mini socket to its group, and be done with it; goes on where the map is full.
+
+    The key is the first columns of its row.
+    """
     code.map_pointer(R.R1, groups_fd)
     code.address_of(R.R2, ROW)
     code.call(_MAP_LOOKUP)
@@ -199,5 +215,4 @@ def _count(code: Assembler, groups_fd: int) -> None:
     code.address_of(R.R3, _TALLY)
     code.compute(R.R4, "=", _ONLY_IF_NEW)
     code.call(_MAP_UPDATE)
-    code.jump_if(R.R0, "!=", 0, "spill")
-    code.jump("done")
+    code.jump_if(R.R0, "==", 0, "done")

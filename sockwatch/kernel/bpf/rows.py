@@ -51,6 +51,8 @@ _OPTIONS = (("netns_inode", "I"), ("port", "H"), ("wanted", "H"))
 
 # The option `wanted`: what a run over iter/tcp does with mini sockets and with all others.
 WRITE_MINI, COUNT_MINI, WRITE_FULL = 1, 2, 4
+# In `mini`: a mini socket; the same, but left out of the map of counts.
+MINI, SPILLED = 1, 2
 
 NO_CLOCK = -(1 << 31)  # in frees_in_jiffies: the kernel did not hand out the timer
 
@@ -215,5 +217,8 @@ class Records(Sequence[SocketRow]):
         found.pop(0, None)
         return found
 
-    def has_minis(self) -> bool:
-        return any(self._data[ROW_COLUMNS["mini"].offset :: ROW_STRUCT.size])
+    def spilled(self) -> list[SocketRow]:
+        """The mini sockets that the map of counts does not have."""
+        if SPILLED not in self._data[ROW_COLUMNS["mini"].offset :: ROW_STRUCT.size].tobytes():
+            return []
+        return [row for row in self if row.is_mini == SPILLED]

@@ -153,15 +153,23 @@ def _load_tgid(code: Assembler, layout: Layout, target: R, task: R) -> None:
     code.load(target, target, layout.field("signal_struct.pids").offset + 8 * PIDTYPE_TGID, 8)
 
 
+def write(code: Assembler) -> None:
+    """Hand the row to the reader. R0 is not 0 where its buffer is full.
+
+    bpf_seq_read() of kernel/bpf/bpf_iter.c then calls the program for this object again.
+    """
+    code.compute(R.R1, "=", SEQ)
+    code.address_of(R.R2, ROW)
+    code.compute(R.R3, "=", ROW.size)
+    code.call(_SEQ_WRITE)
+
+
 def end(code: Assembler) -> None:
     """Labels ``last`` (the closing record), ``write`` and ``done``."""
     code.label("last")
     code.call(JIFFIES_64)
     code.put(ROW, "frees_in_jiffies", R.R0)
     code.label("write")
-    code.compute(R.R1, "=", SEQ)
-    code.address_of(R.R2, ROW)
-    code.compute(R.R3, "=", ROW.size)
-    code.call(_SEQ_WRITE)
+    write(code)
     code.label("done")
     code.leave()
