@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 import re
 import time
@@ -17,6 +18,7 @@ from sockwatch.text import NAME_LIMIT, clean
 # A command line can change without exec() (setproctitle), so a remembered one is read again.
 REMEMBER_S: Final = 10.0
 CLOCK_SLACK_S: Final = 1.0  # where the clock is set, all start times move with it
+TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 UNIT: Final = re.compile(r"[^/]+\.(?:service|socket|scope|slice)$")
 CONTAINER: Final = re.compile(r"(?:^|[-/:])([0-9a-f]{64})(?:\.scope)?$")
 
@@ -24,7 +26,6 @@ CONTAINER: Final = re.compile(r"(?:^|[-/:])([0-9a-f]{64})(?:\.scope)?$")
 class _Remembered(NamedTuple):
     stat: ProcessStat
     read_at: float  # time.monotonic()
-    booted_at: float
     process: Process
 
 
@@ -33,6 +34,7 @@ class ProcessNames:
 
     def __init__(self) -> None:
         self._known: dict[int, _Remembered] = {}
+        self._booted_at = self._boot_time = 0.0
 
     def identify(self, pid: int) -> Process | None:
         """The process, or None if it is gone or hidden."""
@@ -40,22 +42,32 @@ class ProcessNames:
         if stat is None:
             self._known.pop(pid, None)
             return None
+        self._follow_clock()
         known = self._known.get(pid)
-        now, booted_at = time.monotonic(), _booted_at()
+        now = time.monotonic()
         if (
             known is not None
             and (known.stat.start_ticks, known.stat.comm) == (stat.start_ticks, stat.comm)
             and now - known.read_at < REMEMBER_S
-            and abs(booted_at - known.booted_at) < CLOCK_SLACK_S
         ):
             process = known.process
             if (process.state, process.parent_pid) != (stat.state, stat.parent_pid):
                 process = process._replace(state=stat.state, parent_pid=stat.parent_pid)
             return process
-        read = _read(pid, stat)
+        read = _read(pid, stat, self._boot_time)
         if read is not None:
-            self._known[pid] = _Remembered(stat, now, booted_at, read)
+            self._known[pid] = _Remembered(stat, now, read)
         return read
+
+    def _follow_clock(self) -> None:
+        """When the host was started, by what its clock says now: once for all processes.
+
+        psutil reads /proc/stat for each, which takes a large host a millisecond.
+        """
+        booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        if abs(booted_at - self._booted_at) >= CLOCK_SLACK_S:
+            self._booted_at, self._boot_time = booted_at, psutil.boot_time()
+            self._known.clear()
 
     def forget_others(self, pids: set[int]) -> None:
         """Drop what is remembered of processes that hold no socket any more."""
@@ -63,17 +75,11 @@ class ProcessNames:
             del self._known[pid]
 
 
-def _booted_at() -> float:
-    """When the host was started, by what its clock says now."""
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _read(pid: int, stat: ProcessStat) -> Process | None:
+def _read(pid: int, stat: ProcessStat, boot_time: float) -> Process | None:
     try:
         process = psutil.Process(pid)
         with process.oneshot():
             uid = process.uids().effective
-            start_time = process.create_time()
             name = process.name()
             try:
                 arguments = process.cmdline()
@@ -89,7 +95,7 @@ def _read(pid: int, stat: ProcessStat) -> Process | None:
         command=clean(" ".join(arguments).rstrip()),  # setproctitle pads with empty arguments
         user=user_name(uid),
         uid=uid,
-        start_time=start_time,
+        start_time=boot_time + stat.start_ticks / TICKS_PER_S,
         parent_pid=stat.parent_pid or None,
         state=stat.state,
         unit=_unit(pid),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -197,7 +196,7 @@ class SnapshotReader:
         identified = {}
         for inode, entries in found.items():
             known = tuple(
-                entry._replace(process=process)
+                Holder(entry.pid, entry.fd, process)
                 for entry in entries
                 if (process := processes[entry.pid]) is not None  # else it has gone since
             )
@@ -262,9 +261,11 @@ class SnapshotReader:
         for number in sorted(table.sockets.keys() | table.groups.keys() | table.half_open.keys()):
             sockets = [self._with_holders(sock, found) for sock in table.sockets.get(number, ())]
             groups = tuple(table.groups.get(number, ()))
-            states = Counter(sock.state for sock in sockets)
+            states: dict[str, int] = {}  # a Counter takes four times as long to make
+            for sock in sockets:
+                states[sock.state] = states.get(sock.state, 0) + 1
             for group in groups:
-                states[group.state] += group.count
+                states[group.state] = states.get(group.state, 0) + group.count
             orphans, unaccepted = _without_fd(groups)
             if sockets:
                 held = [holder for sock in sockets for holder in sock.holders]
@@ -278,7 +279,7 @@ class SnapshotReader:
             yield Port(
                 protocol=protocol,
                 number=number,
-                states=dict(states),
+                states=states,
                 listeners=tuple(sock for sock in sockets if sock.state != "BOUND"),
                 bound=tuple(sock for sock in sockets if sock.state == "BOUND"),
                 groups=groups,

@@ -120,7 +120,7 @@ MOMENTS: dict[str, tuple[tuple[Any, str], Callable[[int], Callable[..., bool]]]]
         lambda pid: lambda _, dir_fd=None: is_fd_directory(pid, dir_fd),
     ),
     "stat": ((processes, "read_stat"), lambda pid: lambda seen: seen == pid),
-    "identity": ((processes, "_read"), lambda pid: lambda seen, _: seen == pid),
+    "identity": ((processes, "_read"), lambda pid: lambda seen, *_: seen == pid),
     "argv": ((psutil.Process, "cmdline"), lambda pid: lambda process: process.pid == pid),
     "executable": ((psutil.Process, "exe"), lambda pid: lambda process: process.pid == pid),
     "cgroup": ((processes, "_unit"), lambda pid: lambda seen: seen == pid),

@@ -37,10 +37,13 @@ class HeaderBar(LineWidget):
         """Show the counts of all ports or, with a `subject`, that it is about this one."""
         self._snapshot = snapshot
         self._subject = subject
-        tcp = [port.states for port in snapshot.ports if port.protocol == "tcp"]
-        waiting = sum(states.get("TIME_WAIT", 0) for states in tcp)
-        established = sum(states.get("ESTABLISHED", 0) for states in tcp)
-        self._counts = (sum(sum(states.values()) for states in tcp), established, waiting)
+        states: dict[str, int] = {}
+        for port in snapshot.ports:
+            if port.protocol == "tcp":
+                for state, count in port.states.items():
+                    states[state] = states.get(state, 0) + count
+        waiting = states.get("TIME_WAIT", 0)
+        self._counts = (sum(states.values()), states.get("ESTABLISHED", 0), waiting)
         self._waiting.append(waiting)
         self.redraw()
 

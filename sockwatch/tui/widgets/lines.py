@@ -36,18 +36,19 @@ class LineWidget(Widget, can_focus=False):
         raise NotImplementedError
 
     def render_line(self, y: int) -> Strip:
-        strip = self._strip(y)
+        strip = self._strip(y, {})
         self._shown[y] = strip
         return strip.simplify()
 
     def redraw(self) -> None:
         """Draw again what changed since it was drawn; a line that is as it was costs no byte."""
+        styles: dict[str, Style] = {}
         for y in range(self.size.height):
             old = self._shown.get(y)
             if old is None:
                 self.refresh(Region(0, y, self.size.width, 1))
                 continue
-            new = self._strip(y)
+            new = self._strip(y, styles)
             if new != old:
                 start, end = _changed(old, new)
                 self.refresh(Region(start, y, end - start, 1))
@@ -56,15 +57,16 @@ class LineWidget(Widget, can_focus=False):
         super().notify_style_update()
         self._shown.clear()
 
-    def _strip(self, y: int) -> Strip:
-        width = self.size.width
-        segments = [
-            Segment(self.symbols.text(text), self._style(style)) for text, style in self.line(y)
-        ]
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
-
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(name) if name else self.rich_style
+    def _strip(self, y: int, styles: dict[str, Style]) -> Strip:
+        """The line; `styles` keeps those of one pass, since working one out asks every ancestor."""
+        if "" not in styles:
+            styles[""] = self.rich_style
+        segments = []
+        for text, name in self.line(y):
+            if name not in styles:
+                styles[name] = self.get_component_rich_style(name)
+            segments.append(Segment(self.symbols.text(text), styles[name]))
+        return Strip(segments).adjust_cell_length(self.size.width, styles[""])
 
 
 def _changed(old: Strip, new: Strip) -> tuple[int, int]:
