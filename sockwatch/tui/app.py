@@ -210,7 +210,8 @@ class SockwatchApp(App[int]):
         now = self._clock()
         if self._notice_until and now >= self._notice_until and self._own_screens():
             self._notice_until = 0.0
-            self.base.show_notice("")
+            for screen in self._own_screens():  # it may stand on one that is behind by now
+                screen.show_notice("")
         text, style = self._pace(now)
         for screen in self._own_screens():
             screen.show_pace(text, style)

@@ -7,6 +7,7 @@ from sockwatch.model import Gap, KernelError, Port, Socket
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.options import Options
 from sockwatch.tui.screens.details import DetailsScreen
+from sockwatch.tui.screens.help import HelpScreen
 from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.symbols import UNICODE
 from sockwatch.tui.watched import Watched
@@ -254,6 +255,22 @@ async def test_hostile_names_are_only_text(name: str) -> None:
         await pilot.press("y", "escape", "y")
         await shows(pilot, "copied: tcp 0.0.0.0 80")
         assert app.return_code is None
+
+
+async def test_a_notice_goes_from_the_screen_it_stands_on() -> None:
+    host = Host()
+    app = host.app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "gunicorn")
+        await pilot.press("y")
+        await shows(pilot, "copied:")
+        await pilot.press("?")
+        await wait_for(pilot, lambda: isinstance(app.screen, HelpScreen))
+        host.now += 60
+        app.tick()
+        await pilot.press("escape")
+        await shows(pilot, "sorted by")
+        assert "copied" not in "\n".join(screen_lines(app))
 
 
 async def test_tiny_and_back() -> None:
