@@ -17,6 +17,8 @@ from sockwatch.kernel.bpf.groups import GroupMap, merge_groups
 from sockwatch.kernel.bpf.rows import (
     COUNT_MINI,
     OPTIONS_STRUCT,
+    ROW_COLUMNS,
+    ROW_STRUCT,
     WRITE_FULL,
     WRITE_MINI,
     Records,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 1 << 16  # the kernel hands out 8 pages at most
 _ONLY_KEY = bytes(4)
+_LAST_FAMILY = ROW_COLUMNS["family"].offset - ROW_STRUCT.size  # of the last record, from the end
 
 
 class TcpSummary(NamedTuple):
@@ -234,12 +237,16 @@ class _TcpIterator(_Iterator):
 
 
 def _read_all(run_fd: int) -> bytes:
+    """All records up to the closing one.
+
+    One more read would give the rows of a process that was born since, and no closing record.
+    """
     parts: list[bytes] = []
     while True:
         try:
             part = os.read(run_fd, _READ_BYTES)
         except BlockingIOError:
             continue  # a million sockets were passed without a row: the kernel takes a breath
-        if not part:
-            return b"".join(parts)
         parts.append(part)
+        if not part or part[_LAST_FAMILY : _LAST_FAMILY + 1] == b"\0":
+            return b"".join(parts)

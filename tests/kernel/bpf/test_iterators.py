@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,7 @@ from tests.kernel.bpf.namespaces import (
     netns_inode,
     unshare,
 )
+from tests.support.child import idle_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,6 +160,32 @@ def test_a_run_that_is_cut_short_is_an_error() -> None:
                 with pytest.raises(KernelError, match="cut short"):
                     iterators.tcp()
         assert len(iterators.tcp()) == 1
+
+
+@in_netns
+def test_a_process_that_is_born_during_a_run_does_not_cut_it_short() -> None:
+    """Its pid comes behind all others, and the kernel has written the closing record already."""
+    born: list[int] = []
+    read = os.read
+
+    def inside() -> None:
+        with SocketIterators() as iterators, ExitStack() as stack:
+
+            def read_and_fork(fd: int, size: int) -> bytes:
+                data = read(fd, size)
+                if size == module._READ_BYTES and not born:
+                    born.append(stack.enter_context(idle_child()))
+                return data
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(os, "read", read_and_fork)
+                assert [row.pid for row in iterators.task_files(netns_inode())] == [1]
+            assert [row.pid for row in iterators.task_files(netns_inode())] == [1, *born]
+            assert born
+
+    with socket.create_server(("127.0.0.1", 0)):
+        unshare(CLONE_NEWPID)  # where no process of before has a higher pid
+        in_child(inside)
 
 
 def test_a_read_that_takes_a_breath_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
