@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 from textual.app import App
+from textual.strip import Strip
 
 from sockwatch.model import Gap, KernelError, Port, Socket
 from sockwatch.tui.app import SockwatchApp
@@ -271,6 +274,27 @@ async def test_a_notice_goes_from_the_screen_it_stands_on() -> None:
         await pilot.press("escape")
         await shows(pilot, "sorted by")
         assert "copied" not in "\n".join(screen_lines(app))
+
+
+async def test_what_a_screen_has_drawn_goes_with_it() -> None:
+    host = Host()
+    app = host.app()
+
+    def strips() -> int:
+        gc.collect()
+        return sum(type(found) is Strip for found in gc.get_objects())
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "gunicorn")
+        counts = []
+        for _ in range(12):
+            await pilot.press("enter")
+            await wait_for(pilot, lambda: isinstance(app.screen, DetailsScreen))
+            await shows(pilot, "listens on")
+            await pilot.press("escape")
+            await wait_for(pilot, lambda: isinstance(app.screen, MainScreen))
+            counts.append(strips())
+        assert max(counts) < counts[0] + 24, "one more screen of lines, or more"
 
 
 async def test_tiny_and_back() -> None:

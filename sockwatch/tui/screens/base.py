@@ -53,6 +53,11 @@ class BaseScreen(Screen[None]):
         self.ready()
         self.post_message(self.Opened())
 
+    def on_unmount(self) -> None:
+        # Textual keeps what a widget has drawn after the widget has gone (textual issue 6665).
+        for widget in (self, *self._drawn_on):
+            widget.refresh()
+
     def ready(self) -> None:
         """The widgets are there."""
 
