@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sockwatch.tui.watched import Watched
 
-# At most a quarter of one CPU goes into looking.
+# At most a quarter of the time goes into looking, with one core or two.
 REST_PER_LOOK = 3.0
 
 

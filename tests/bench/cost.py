@@ -24,7 +24,7 @@ from tests.support.time_waits import FIRST_PORT
 
 TABLE_PROGRAMS = ("ss -tanH", "netstat -tan", "lsof -nP -iTCP")
 HOLDER_PROGRAMS = ("ss -tlnp", "lsof -nP -iTCP")
-MOST_ROUNDS = 3  # a million TIME_WAITs have to be made anew for each
+MOST_ROUNDS = 2  # a million TIME_WAITs have to be made anew for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def main() -> None:
     if os.geteuid() != 0 and not become_root_of_a_user_namespace():
         sys.exit("this user may not make network namespaces: run as root")
     plan = QUICK if arguments.quick else FULL
-    found = Figures()
+    found = Figures() if arguments.json else Figures(show=show)
     for name, section in SECTIONS.items():
         if not arguments.only or name in arguments.only:
             tell(name)
@@ -95,7 +95,9 @@ def time_waits(plan: Plan, found: Figures) -> None:
                 series = alternate(table_contenders(), rounds, expected_s=expected, refresh=refresh)
                 counts.append(waiting())
             note = f"{min(counts[1:]):,} to {max(counts):,} of them at the ends of the rounds"
-            found.time_waits[count, ports] = Table(title, count, series, (note,))
+            table = Table(title, count, series, (note,))
+            found.time_waits[count, ports] = table
+            found.show(table)
             last, last_count = series, count
 
 
@@ -103,7 +105,8 @@ def connections(plan: Plan, found: Figures) -> None:
     count = plan.established
     with fresh_netns(), established(count // 2):
         series = alternate(table_contenders(), plan.rounds, expected_s={})
-    found.others["established"] = Table(f"{count:,} ESTABLISHED", count, series)
+    found.others["established"] = table = Table(f"{count:,} ESTABLISHED", count, series)
+    found.show(table)
 
 
 def holders(plan: Plan, found: Figures) -> None:
@@ -112,7 +115,9 @@ def holders(plan: Plan, found: Figures) -> None:
     contenders += [program(command) for command in HOLDER_PROGRAMS]
     with fresh_netns(), processes(1_000, 50, 2_000):
         series = alternate(contenders, plan.rounds, expected_s={})
-    found.others["holders"] = Table("2,000 listeners, 1,000 processes x 50 fds", 2_000, series)
+    table = Table("2,000 listeners, 1,000 processes x 50 fds", 2_000, series)
+    found.others["holders"] = table
+    found.show(table)
 
 
 def start_up(plan: Plan, found: Figures) -> None:
@@ -147,6 +152,11 @@ def table_contenders() -> list[Contender]:
         *(subject(name, FIRST_PORT) for name in SUBJECTS),
         *(program(command) for command in TABLE_PROGRAMS),
     ]
+
+
+def show(table: Table) -> None:
+    """At once: the whole takes half an hour."""
+    print(*report.table_lines(table), sep="\n", end="\n\n", flush=True)
 
 
 def tell(what: str) -> None:

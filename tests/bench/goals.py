@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.bench.rounds import Spread, Table
@@ -42,6 +42,7 @@ class Figures:
     sent: dict[str, Bytes] = field(default_factory=dict)
     beside_htop: tuple[Watched, Watched] | None = None
     left_out: list[str] = field(default_factory=list)
+    show: Callable[[Table], None] = lambda _: None  # each table, as soon as it is there
 
     @property
     def tables(self) -> list[Table]:

@@ -17,9 +17,7 @@ VERDICTS = {True: "met", False: "NOT met", None: "not measured"}
 
 
 def text(found: Figures, verdicts: list[Goal]) -> Iterator[str]:
-    for table in found.tables:
-        yield from table_lines(table)
-        yield ""
+    """All but the tables."""
     if found.start_up:
         yield "start-up, median (quartiles)"
         for name, spread in found.start_up.items():
