@@ -25,9 +25,13 @@ FILTERS: Final = (
 )  # fmt: skip
 REQUESTS: Final = (" reuseaddr", " reuseport", " uid 1000", " nonsense")
 PALETTE_WORDS: Final = ("sort", "follow", "details", "pa", "zzz")
+# Keys, and the screen that has to come of them.
 TOUR: Final = (
-    *"jG", ENTER, *"GgjG", ESCAPE, "?", *"Gg", ESCAPE, "/", *"port:10", ENTER, ESCAPE, "f", "G",
-    ESCAPE, PALETTE, *"sort", ESCAPE, *"s<IIFFy", REFRESH,
+    (("j", ENTER), "details"), (("G", "g", "e"), "request"), ((ESCAPE,), "details"),
+    ((ESCAPE,), "ports"), (("?",), "help"), (("G", "g", ESCAPE), "ports"), (("/",), "filter"),
+    ((*"port:10", ENTER), "ports"), ((ESCAPE, "f"), "failures"), ((ESCAPE,), "ports"),
+    ((PALETTE,), "palette"), ((*"sort", ESCAPE), "ports"), ((*"s<IIFFy", REFRESH, "p"), "paused"),
+    (("p",), "ports"),
 )  # fmt: skip
 # A lone Escape is told from the first of a sequence by nothing coming after it.
 REST_S: Final = {ESCAPE: 0.2}
@@ -41,35 +45,33 @@ def at_home(display: Display) -> bool:
 
 
 class Keys:
-    def __init__(self, seed: int, interval_s: float) -> None:
+    def __init__(self, seed: int, interval_s: float, *, watch_again: bool = True) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - keys, not secrets
         self._interval_s = interval_s
+        self._failures = "f" if watch_again else "j"
         self.pressed = 0
-
-    def tour(self) -> Iterator[tuple[str, float]]:
-        """Each screen once: (key, rest after it in seconds)."""
-        yield from self._typed(TOUR)
 
     def all_along(self, display: Display) -> Iterator[tuple[str, float]]:
         """Without an end."""
         while True:
             if not at_home(display) and self._chance.random() < 0.5:
-                yield from self._typed((ESCAPE,))
+                yield from self.typed((ESCAPE,))
             else:
-                yield from self._typed(self._script(display))
+                yield from self.typed(self._script(display))
 
     def to_help(self) -> Iterator[tuple[str, float]]:
         """Out of whatever is open, until the help opens; without an end."""
         while True:
-            yield from self._typed((ESCAPE, "?"))
+            yield from self.typed((ESCAPE, "?"))
 
     def to_table(self, display: Display) -> Iterator[tuple[str, float]]:
         """From the help back to the table of all ports, as it goes on; without an end."""
         while True:
             paused = "PAUSED" in display.lines[0]
-            yield from self._typed(("p",) if paused and at_home(display) else (ESCAPE,))
+            yield from self.typed(("p",) if paused and at_home(display) else (ESCAPE,))
 
-    def _typed(self, keys: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    def typed(self, keys: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+        """Each key, and the rest after it in seconds."""
         for key in keys:
             self.pressed += 1
             yield key, REST_S.get(key) or self._chance.uniform(*KEYS_REST_S)
@@ -102,7 +104,7 @@ class Keys:
                 (ENTER, *request, *moves, ESCAPE),
                 (ENTER, "?", *moves, ESCAPE, *moves, ESCAPE),
                 ("?", *moves, ESCAPE),
-                ("f", *moves, "y", ESCAPE),
+                (self._failures, *moves, "y", ESCAPE),
                 (PALETTE, *chance.choice(PALETTE_WORDS), TAB, ESCAPE),
                 ("l",),  # --readonly answers with a notice
             )

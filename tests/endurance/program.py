@@ -60,9 +60,13 @@ class Watched(Program):
         lines = self.display.lines
         if "part of a command's name" in self.display.text:
             return "palette"
-        if lines[0].startswith(" sockwatch  failures"):
+        if lines[0].startswith((" sockwatch  failures", " failures")):
             return "failures"
         return next((name for name, sign in _SCREENS.items() if sign in lines[-1]), "")
+
+    def shows(self, screen: str) -> bool:
+        paused = self.headers[-1].word == "PAUSED"
+        return paused if screen == "paused" else self.screen == screen
 
     def _fds(self) -> list[int]:
         return [*super()._fds(), self._looks]

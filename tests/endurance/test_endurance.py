@@ -20,8 +20,12 @@ from tests.endurance.verdict import Demands, faults
 from tests.support.tools import need
 
 # More looks in the short time, and as many TIME_WAITs within a second as there will be.
-SHORT = Plan(seconds=9.0, interval_s=0.25, most_time_waits=4_000, gauge_every_s=0.25)
-FLOOR = Demands(connections_per_s=300, processes_per_s=10, ports_per_s=2, growth_kb=2_000)
+SHORT = Plan(
+    seconds=9.0, interval_s=0.25, most_time_waits=4_000, gauge_every_s=0.25, watch_again=False
+)
+FLOOR = Demands(
+    connections_per_s=300, processes_per_s=10, ports_per_s=2, looks_per_s=0.2, growth_kb=2_000
+)
 
 
 def test_a_busy_host_and_a_busy_user() -> None:
@@ -36,6 +40,7 @@ def test_a_busy_host_and_a_busy_user() -> None:
     ends = [0.0, 1.0, 9.0]
     otherwise = {
         "without a look": replace(found, judgement=judge(ends, [Shown(0.0, "", 1.0)], 1.0)),
+        "only 1 looks": replace(found, judgement=judge([0.0, 9.0], [Shown(0.0, "", 9.0)], 1.0)),
         "memory grew": replace(
             found,
             gauges=[g._replace(resident_kb=place * 1_000) for place, g in enumerate(found.gauges)],

@@ -21,6 +21,7 @@ class Demands:
     connections_per_s: float
     processes_per_s: float
     ports_per_s: float
+    looks_per_s: float
     growth_kb: int
 
 
@@ -36,6 +37,8 @@ def faults(found: Found, demands: Demands) -> Iterator[str]:
         for gap in found.judgement.untold
     )
     yield from (f"the {name} screen was never seen" for name in SCREENS - set(+found.screens))
+    if found.judgement.looks < demands.looks_per_s * found.judgement.seconds:
+        yield f"only {found.judgement.looks} looks in {found.judgement.seconds:.0f} s"
     yield from _rates(found, demands)
     yield from _not_flat(found.gauges, demands.growth_kb)
     if found.files_after != found.files_before:
