@@ -15,7 +15,11 @@ _KEY_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a key does. `footer` is its short name there; `urgent` keys work while typing, too."""
+    """What a key does. `footer` is its short name there; `urgent` keys work while typing, too.
+
+    One that `opens_a_line` is done before the keys typed behind it are given to anybody: on a slow
+    line they come together.
+    """
 
     id: str
     keys: tuple[str, ...]
@@ -24,12 +28,13 @@ class Command:
     help: str
     footer: str = ""
     urgent: tuple[str, ...] = ()
+    opens_a_line: bool = False
 
     def bindings(self) -> list[Binding]:
         return [
             Binding(
                 key, self.action, self.title, show=False, tooltip=self.help,
-                id=f"{self.id}.{n}", priority=key in self.urgent,
+                id=f"{self.id}.{n}", priority=self.opens_a_line or key in self.urgent,
             )
             for n, key in enumerate((*self.keys, *self.urgent))
         ]  # fmt: skip
@@ -85,7 +90,7 @@ MOVE_COMMANDS = (
 
 FILTER = Command(
     "filter", ("/", "f3", "f4", "\\"), "screen.filter", "Filter",
-    "Show only what matches, as you type", "filter",
+    "Show only what matches, as you type", "filter", opens_a_line=True,
 )  # fmt: skip
 SORT = Command(
     "sort", ("s", "f6", ">"), "screen.sort(1)", "Sort by the next column",
@@ -135,6 +140,7 @@ EDIT = Command(
     "Edit the request",
     "Change the address, flags, user or device of the bind in question",
     "edit bind",
+    opens_a_line=True,
 )
 DETAILS_COMMANDS = (BACK, EDIT, COPY)
 FAILURES_COMMANDS = (replace(BACK, action="app.leave_screen"), COPY)

@@ -47,6 +47,14 @@ def test_no_change_sends_nothing() -> None:
         assert terminal.output[before:] == b""
 
 
+def test_keys_typed_behind_the_one_that_opens_the_filter_go_into_it() -> None:
+    with Terminal("rows:0") as terminal:
+        terminal.wait_for("server14")
+        terminal.press("/q/p")
+        terminal.wait_for("q/p")
+        assert terminal.process.poll() is None
+
+
 def test_one_changed_row_sends_that_row() -> None:
     with Terminal("rows:1") as terminal:
         terminal.wait_for("server14")

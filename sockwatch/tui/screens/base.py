@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.message import Message
 from textual.screen import Screen
+from textual.widgets import Input
 
 from sockwatch.tui.widgets.lines import LineWidget
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
@@ -80,6 +81,13 @@ class BaseScreen(Screen[None]):
 
     def show_error(self, text: str) -> None:
         """Show why the last look failed, or with an empty text that it did not."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where a line is open, the key that opens one is a character in it."""
+        openers = {each.action for each in self.COMMAND_TABLE if each.opens_a_line}
+        if f"screen.{action}" in openers and isinstance(self.focused, Input):
+            return False
+        return super().check_action(action, parameters)
 
     def action_move(self, by: int) -> None:
         self.lines.move(by)

@@ -33,7 +33,7 @@ class InputBar(Horizontal):
 
     def open(self) -> None:
         self.display = True
-        self.box.focus()
+        self.screen.set_focus(self.box)  # focus() waits until the app has nothing else to do
 
     def close(self) -> None:
         self.screen.set_focus(None)
