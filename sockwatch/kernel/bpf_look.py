@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sockwatch.kernel.bpf.rows import Records, TimeWaitGroup
 
 SOURCE: Final = "bpf"
+MISSES: Final = 3
 REUSEADDR_BITS, REUSEPORT_BIT, V6ONLY_BIT = 0x0F, 0x10, 0x20
 OPTIONS_OF_BYTE: Final = tuple(
     SocketOptions(
@@ -54,6 +55,13 @@ class BpfReader:
         self.shortfall: str | None = None  # why one of the iterators is missing
         self.remedy = ""
         self.log = ""
+        self._misses = 0
+        self._missed: str | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """Why the last look lacks some or all of what the iterators tell; None if it does not."""
+        return self.failure or self._missed or self.shortfall
 
     def ready(self) -> bool:
         """Whether the iterators can be used."""
@@ -73,6 +81,14 @@ class BpfReader:
             except BpfUnavailable as error:
                 self.give_up(str(error), error.remedy, error.log)
         return self.failure is None
+
+    def miss(self, error: str) -> None:
+        """A look has failed. The next one tries anew, unless several in a row have."""
+        self.close()
+        self._missed = error
+        self._misses += 1
+        if self._misses == MISSES:
+            self.give_up(error)
 
     def give_up(self, failure: str, remedy: str = "", log: str = "") -> None:
         """Do without the iterators from now on."""
@@ -118,6 +134,7 @@ class BpfReader:
             spilled = summary.spilled
         if "udp" not in iterators.failures:
             found |= iterators.udp(port).flags_by_cookie()
+        self._misses, self._missed = 0, None
         return BpfLook(
             {cookie: OPTIONS_OF_BYTE[byte] for cookie, byte in found.items()},
             by_inode,

@@ -91,8 +91,8 @@ class SnapshotReader:
             decoders, look = self._tables(namespace.inode, port)
         except KernelError as error:
             # The dump left the TIME_WAITs to the iterators, so it is of no use either.
-            self._bpf.give_up(str(error))
-            decoders, look = self._tables(namespace.inode, port)
+            self._bpf.miss(str(error))
+            decoders, look = self._tables(namespace.inode, port, use_bpf=False)
         if look is not None and look.spilled:
             gaps.append(_spilled(look.spilled))
         found, unreadable = self._holders(decoders.values(), look)
@@ -111,9 +111,7 @@ class SnapshotReader:
         unattributed = sum(inode not in found for inode in _inodes(decoders.values()))
         release = host.kernel_release()
         gaps.extend(gap.holder_gaps(unreadable, unattributed))
-        gaps.extend(
-            gap.flag_gaps(ports, self._bpf.failure or self._bpf.shortfall, self._bpf.remedy)
-        )
+        gaps.extend(gap.flag_gaps(ports, self._bpf.missing, self._bpf.remedy))
         gaps.extend(gap.bound_gaps(release, ports))
         return Snapshot(
             host=host.host_name(),
@@ -139,7 +137,7 @@ class SnapshotReader:
         return self._facts
 
     def _tables(
-        self, netns_inode: int, port: int | None
+        self, netns_inode: int, port: int | None, *, use_bpf: bool = True
     ) -> tuple[dict[Protocol, RowDecoder | KernelError], BpfLook | None]:
         """What sock_diag and the iterators tell. Raises KernelError where an iterator fails.
 
@@ -150,7 +148,7 @@ class SnapshotReader:
         # all the rest: another core does it meanwhile.
         with ThreadPoolExecutor(1) as beside:
             bound = beside.submit(self._dump, "tcp", BOUND, port, count_minis=False)
-            with_bpf = self._bpf.ready()
+            with_bpf = use_bpf and self._bpf.ready()
             states = ALL_STATES & ~BOUND
             if with_bpf and port is None:
                 states &= ~(1 << STATE_TIME_WAIT)
