@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.netns import become_root_of_a_user_namespace, fresh_netns
 
 # pytest may import this file under two names: the second time it has happened already.
 CAN_MAKE_NETNS = os.geteuid() == 0 or become_root_of_a_user_namespace()
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) what the tests start ignores it
 
 
 @pytest.fixture
