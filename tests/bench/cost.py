@@ -155,7 +155,7 @@ def table_contenders() -> list[Contender]:
 
 
 def show(table: Table) -> None:
-    """At once: the whole takes half an hour."""
+    """At once: the whole takes a quarter of an hour."""
     print(*report.table_lines(table), sep="\n", end="\n\n", flush=True)
 
 
