@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sockwatch.kernel.bpf.rows import Records, TimeWaitGroup
 
 SOURCE: Final = "bpf"
-MISSES: Final = 3
+MISSES: Final = 3  # failed looks in a row after which no more are tried
 REUSEADDR_BITS, REUSEPORT_BIT, V6ONLY_BIT = 0x0F, 0x10, 0x20
 OPTIONS_OF_BYTE: Final = tuple(
     SocketOptions(

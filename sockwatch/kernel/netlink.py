@@ -1,4 +1,4 @@
-"""One netlink request and its answer, over a socket of pyroute2.
+"""One netlink request and its answer.
 
 We send and receive on the socket ourselves: pyroute2's requests wait for ever, and leave sockets
 open, where recv(2) fails or an answer comes damaged.
@@ -6,7 +6,9 @@ open, where recv(2) fails or an answer comes damaged.
 
 from __future__ import annotations
 
+import os
 import select
+import socket
 import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -27,7 +29,9 @@ BUFFER_SIZE: Final = 1 << 16  # the kernel fills half of it at most
 ANSWER_S: Final = 10.0  # it answers at once
 
 
-def exchange(sock: NetlinkSocket, kind: int, flags: int, body: bytes) -> Iterator[bytes]:
+def exchange(
+    sock: NetlinkSocket | socket.socket, kind: int, flags: int, body: bytes
+) -> Iterator[bytes]:
     """The buffers of the answer; the caller stops where the answer ends.
 
     Raises KernelError where it breaks off before, OSError where it fails.
@@ -37,6 +41,27 @@ def exchange(sock: NetlinkSocket, kind: int, flags: int, body: bytes) -> Iterato
     while select.select([fd], [], [], ANSWER_S)[0] and (data := sock.recv(BUFFER_SIZE)):
         yield data
     raise KernelError("netlink broke off in the middle of an answer", 0)
+
+
+def dump(sock: NetlinkSocket | socket.socket, kind: int, body: bytes, size: int) -> Iterator[bytes]:
+    """What follows the header of each message of a dump, at least `size` bytes of it.
+
+    Raises KernelError where the answer is damaged or breaks off, OSError where it fails.
+    """
+    for data in exchange(sock, kind, NLM_F_REQUEST_DUMP, body):
+        start = 0
+        while start + HEADER_SIZE <= len(data):
+            length, answer = HEADER.unpack_from(data, start)
+            if answer in (NLMSG_DONE, NLMSG_ERROR):
+                if number := ending(data, start):
+                    raise OSError(number, os.strerror(number))
+                return
+            if length < HEADER_SIZE + size or start + length > len(data):
+                break
+            yield data[start + HEADER_SIZE : start + length]
+            start += (length + 3) & ~3
+        if start < len(data):
+            raise KernelError("netlink sent a message that is cut short", 0)
 
 
 def ending(data: bytes, start: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -12,15 +10,7 @@ from typing import Final
 from pyroute2.netlink.nlsocket import NetlinkSocket
 
 from sockwatch.kernel.inet_diag import attributes
-from sockwatch.kernel.netlink import (
-    HEADER,
-    HEADER_SIZE,
-    NLM_F_REQUEST_DUMP,
-    NLMSG_DONE,
-    NLMSG_ERROR,
-    ending,
-    exchange,
-)
+from sockwatch.kernel.netlink import dump
 from sockwatch.model import KernelError, OwnAddress
 from sockwatch.text import NAME_LIMIT, clean
 
@@ -68,22 +58,10 @@ def _tentative(message: bytes) -> Iterator[OwnAddress]:
 
 
 def _messages(sock: NetlinkSocket, kind: int, body: bytes, size: int) -> Iterator[bytes]:
-    """What follows the header of each message of a dump, at least `size` bytes of it."""
-    for data in exchange(sock, kind, NLM_F_REQUEST_DUMP, body):
-        start = 0
-        while start + HEADER_SIZE <= len(data):
-            length, answer = HEADER.unpack_from(data, start)
-            if answer in (NLMSG_DONE, NLMSG_ERROR):
-                number = ending(data, start)
-                if number not in (0, errno.ENOENT):  # ENOENT: there is no table, so no address
-                    raise OSError(number, os.strerror(number))
-                return
-            if length < HEADER_SIZE + size or start + length > len(data):
-                break
-            yield data[start + HEADER_SIZE : start + length]
-            start += (length + 3) & ~3
-        if start < len(data):
-            raise KernelError("rtnetlink sent a message that is cut short", 0)
+    try:
+        yield from dump(sock, kind, body, size)
+    except FileNotFoundError:
+        return  # there is no table, so no address
 
 
 def _values(message: bytes, start: int) -> dict[int, bytes]:

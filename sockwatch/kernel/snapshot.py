@@ -5,20 +5,19 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
 from sockwatch.kernel import gaps as gap
-from sockwatch.kernel import holders, host, proc_net, reuse_flags, sock_diag
+from sockwatch.kernel import holders, host, proc_net, reuse_flags
 from sockwatch.kernel.bpf_look import BpfLook, BpfReader
 from sockwatch.kernel.facts import read_facts
-from sockwatch.kernel.inet_diag import ALL_STATES, STATE_BOUND_INACTIVE, STATE_TIME_WAIT
 from sockwatch.kernel.owners import OwnerTable, owner_table
 from sockwatch.kernel.packed_sockets import PackedSockets
 from sockwatch.kernel.processes import ProcessNames
 from sockwatch.kernel.row_decoder import RowDecoder
+from sockwatch.kernel.tables import Table, inodes, read_tables
 from sockwatch.model import (
     Gap,
     Holder,
@@ -33,7 +32,6 @@ from sockwatch.model import (
     TimeWait,
 )
 
-BOUND: Final = 1 << STATE_BOUND_INACTIVE
 # States in which a socket without an fd waits for accept(); in the others its fd was closed.
 UNACCEPTED_STATES: Final = frozenset({"SYN_RECV", "ESTABLISHED", "CLOSE_WAIT"})
 FACTS_MAX_AGE_S: Final = 3.0
@@ -94,11 +92,11 @@ class SnapshotReader:
         namespace = host.current_netns()
         gaps: list[Gap] = []
         try:
-            decoders, look = self._tables(namespace.inode, port)
+            decoders, look = read_tables(self._bpf, self._memory.options, namespace.inode, port)
         except KernelError as error:
             # The dump left the TIME_WAITs to the iterators, so it is of no use either.
             self._bpf.miss(str(error))
-            decoders, look = self._tables(namespace.inode, port, use_bpf=False)
+            decoders, look = read_tables(None, self._memory.options, namespace.inode, port)
         if look is not None and look.spilled:
             gaps.append(_spilled(look.spilled))
         found, unreadable = self._holders(decoders.values(), look)
@@ -114,7 +112,7 @@ class SnapshotReader:
                 table, refused = proc_net.table(protocol, port, decoder)
                 gaps.append(refused)
             ports.extend(self._ports(protocol, table, found, options))
-        unattributed = sum(inode not in found for inode in _inodes(decoders.values()))
+        unattributed = sum(inode not in found for inode in inodes(decoders.values()))
         release = host.kernel_release()
         gaps.extend(gap.holder_gaps(unreadable, unattributed))
         gaps.extend(gap.flag_gaps(ports, self._bpf.missing, self._bpf.remedy))
@@ -142,52 +140,9 @@ class SnapshotReader:
             self._facts, self._facts_of = read_facts(), (netns_inode, now)
         return self._facts
 
-    def _tables(
-        self, netns_inode: int, port: int | None, *, use_bpf: bool = True
-    ) -> tuple[dict[Protocol, RowDecoder | KernelError], BpfLook | None]:
-        """What sock_diag and the iterators tell. Raises KernelError where an iterator fails.
-
-        With the iterators there, the kernel counts the TIME_WAITs, and they are dumped only for
-        the port that somebody looks at.
-        """
-        # To find bound sockets the kernel passes every TIME_WAIT once more, which takes as long as
-        # all the rest: another core does it meanwhile.
-        with ThreadPoolExecutor(1) as beside:
-            bound = beside.submit(self._dump, "tcp", BOUND, port, count_minis=False)
-            with_bpf = use_bpf and self._bpf.ready()
-            states = ALL_STATES & ~BOUND
-            if with_bpf and port is None:
-                states &= ~(1 << STATE_TIME_WAIT)
-            tcp = self._dump("tcp", states, port, count_minis=not with_bpf)
-            udp = self._dump("udp", ALL_STATES, port, count_minis=False)
-            look = None
-            if with_bpf:
-                cookies = None if port is None else _cookies(tcp)
-                look = self._bpf.look(netns_inode, port, host.device_namer(), cookies)
-            return {"tcp": _joined(tcp, bound.result()), "udp": udp}, look
-
-    def _dump(
-        self, protocol: Protocol, states: int, port: int | None, *, count_minis: bool
-    ) -> RowDecoder | KernelError:
-        """The decoded dump of the sockets in `states`, or why sock_diag refused it."""
-        decoder = RowDecoder(
-            protocol,
-            host.device_namer(),
-            keep_rows=port is not None,
-            count_minis=count_minis,
-            known=self._memory.options,
-        )
-        try:
-            sock_diag.dump(decoder, states, port)
-        except KernelError as refusal:
-            return refusal
-        return decoder
-
-    def _holders(
-        self, decoders: Iterable[RowDecoder | KernelError], look: BpfLook | None
-    ) -> tuple[Holders, int]:
+    def _holders(self, decoders: Iterable[Table], look: BpfLook | None) -> tuple[Holders, int]:
         """Every holder of the sockets in the dumps by inode, and how many processes hid theirs."""
-        wanted = set(_inodes(decoders))
+        wanted = set(inodes(decoders))
         if look is not None and look.holders is not None:
             found = {inode: look.holders[inode] for inode in wanted & look.holders.keys()}
             rest, unreadable = self._leftovers.scan(wanted - found.keys())
@@ -210,7 +165,7 @@ class SnapshotReader:
 
     def _options(
         self,
-        decoders: Iterable[RowDecoder | KernelError],
+        decoders: Iterable[Table],
         found: Holders,
         look: BpfLook | None,
     ) -> Mapping[int, SocketOptions]:
@@ -324,32 +279,6 @@ def without_gc() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _joined(
-    table: RowDecoder | KernelError, bound: RowDecoder | KernelError
-) -> RowDecoder | KernelError:
-    """One table of two parts, or the first refusal."""
-    if isinstance(table, KernelError):
-        return table
-    if isinstance(bound, KernelError):
-        return bound
-    table.take_over(bound)
-    return table
-
-
-def _cookies(table: RowDecoder | KernelError) -> set[int] | None:
-    """Of all sockets in the table, where they can be told one by one: TIME_WAITs cannot."""
-    return None if isinstance(table, KernelError) or table.has_minis else table.cookies()
-
-
-def _inodes(decoders: Iterable[RowDecoder | KernelError]) -> Iterator[int]:
-    """The inodes of all sockets that have an fd."""
-    for decoder in decoders:
-        if isinstance(decoder, RowDecoder):
-            yield from (sock.inode for sock in decoder.sockets if sock.inode)
-            for members in decoder.members.values():
-                yield from (member.inode for member in members if member.inode)
 
 
 def _without_fd(groups: Iterable[SocketGroup]) -> tuple[int | None, int | None]:

@@ -12,14 +12,7 @@ from typing import Final, NamedTuple
 from sockwatch.failure import Failure, UnixLook, UnixName, UnixOwner
 from sockwatch.kernel import holders
 from sockwatch.kernel.inet_diag import SOCK_DIAG_BY_FAMILY, attributes
-from sockwatch.kernel.netlink import (
-    HEADER,
-    HEADER_SIZE,
-    NLM_F_REQUEST_DUMP,
-    NLMSG_DONE,
-    NLMSG_ERROR,
-    exchange,
-)
+from sockwatch.kernel.netlink import dump
 from sockwatch.kernel.processes import ProcessNames
 from sockwatch.model import Gap, KernelError
 
@@ -54,36 +47,24 @@ def unix_sockets() -> list[UnixRow]:
     found: list[UnixRow] = []
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as netlink:
-            for data in exchange(netlink, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, request):
-                if _decode(data, found):
-                    break
+            for message in dump(netlink, SOCK_DIAG_BY_FAMILY, request, _MESSAGE.size):
+                row = _row(message)
+                if row.name:
+                    found.append(row)
     except OSError as error:
         raise KernelError(f"sock_diag: {error.strerror}", error.errno or 0) from error
     return found
 
 
-def _decode(data: bytes, found: list[UnixRow]) -> bool:
-    """Whether that was the last part. Raises KernelError."""
-    start = 0
-    while start + HEADER_SIZE <= len(data):
-        length, kind = HEADER.unpack_from(data, start)
-        if kind == NLMSG_DONE:
-            return True
-        if kind == NLMSG_ERROR or length < HEADER_SIZE + _MESSAGE.size:
-            raise KernelError("sock_diag refuses the table of unix sockets", 0)
-        _, type_, state, inode = _MESSAGE.unpack_from(data, start + HEADER_SIZE)
-        name, file = b"", None
-        for attribute, at, end in attributes(
-            data, start + HEADER_SIZE + _MESSAGE.size, start + length
-        ):
-            if attribute == _NAME:
-                name = data[at:end]
-            elif attribute == _VFS and end - at >= 8:
-                file = struct.unpack_from("<II", data, at)
-        if name:
-            found.append(UnixRow(type_, _STATES.get(state, "BOUND"), inode, name, file))
-        start += (length + 3) & ~3
-    return False
+def _row(message: bytes) -> UnixRow:
+    _, type_, state, inode = _MESSAGE.unpack_from(message)
+    name, file = b"", None
+    for attribute, at, end in attributes(message, _MESSAGE.size, len(message)):
+        if attribute == _NAME:
+            name = message[at:end]
+        elif attribute == _VFS and end - at >= 8:
+            file = struct.unpack_from("<II", message, at)
+    return UnixRow(type_, _STATES.get(state, "BOUND"), inode, name, file)
 
 
 def look_at_name(failure: Failure, name: UnixName, rows: Iterable[UnixRow]) -> UnixLook:

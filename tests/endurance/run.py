@@ -14,7 +14,7 @@ from tests.endurance.load import Done
 from tests.endurance.load_process import LoadProcess
 from tests.endurance.program import Watched
 from tests.support.netns import fresh_netns
-from tests.tui.test_terminal import not_restored
+from tests.tui.terminal import not_restored
 
 PATIENCE_S = 30.0
 EXPIRED_S = 100.0  # by then the TIME_WAITs that were left have gone

@@ -21,6 +21,23 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SOCKWATCH = (sys.executable, "-m", "sockwatch")
 DEADLINE_S = 20.0
+RESTORED = {
+    "alternate screen": b"\x1b[?1049l",
+    "cursor": b"\x1b[?25h",
+    "mouse": b"\x1b[?1000l",
+    "mouse motion": b"\x1b[?1003l",
+    "mouse encoding": b"\x1b[?1006l",
+    "bracketed paste": b"\x1b[?2004l",
+}
+
+
+def not_restored(output: bytes) -> list[str]:
+    """The modes that were set after they were last reset, or never reset."""
+    return [
+        name
+        for name, off in RESTORED.items()
+        if output.rfind(off) <= output.rfind(off[:-1] + (b"l" if off.endswith(b"h") else b"h"))
+    ]
 
 
 class Program:

@@ -6,27 +6,10 @@ import signal
 
 import pytest
 
-from tests.tui.terminal import Terminal
+from tests.tui.terminal import RESTORED, Terminal, not_restored
 
-RESTORED = {
-    "alternate screen": b"\x1b[?1049l",
-    "cursor": b"\x1b[?25h",
-    "mouse": b"\x1b[?1000l",
-    "mouse motion": b"\x1b[?1003l",
-    "mouse encoding": b"\x1b[?1006l",
-    "bracketed paste": b"\x1b[?2004l",
-}
 FIRST_PAINT = 16_384
 ONE_ROW = 400
-
-
-def not_restored(output: bytes) -> list[str]:
-    """The modes that were set after they were last reset, or never reset."""
-    return [
-        name
-        for name, off in RESTORED.items()
-        if output.rfind(off) <= output.rfind(off[:-1] + (b"l" if off.endswith(b"h") else b"h"))
-    ]
 
 
 def test_the_first_paint_is_small() -> None:

@@ -102,12 +102,10 @@ def _write_cache(path: Path, layout: Layout) -> None:
             return
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
             temporary = Path(file.name)
-            written = False
             try:
                 json.dump(document, file)
                 file.flush()
                 temporary.replace(path)
-                written = True
-            finally:
-                if not written:
-                    temporary.unlink()
+            except BaseException:
+                temporary.unlink()
+                raise
