@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import resource
+import select
+import signal
 import socket
 import sys
 import time
@@ -20,6 +23,7 @@ WORKERS = min(4, os.cpu_count() or 1)
 BATCH = 64
 FRESH_S = 40.0  # a TIME_WAIT lasts for 60
 CROWD_PORT = 42_000
+PATIENCE_S = 5.0
 
 
 class TimeWaits:
@@ -50,9 +54,7 @@ class TimeWaits:
             amount = share + (number < rest)
             workers.append(_fork(partial(self._fill, first, amount)))
             first += amount
-        for pid in workers:
-            if os.waitpid(pid, 0)[1]:
-                raise RuntimeError("a worker could not make its TIME_WAITs")
+        _wait_for(workers)
         self.took_s = time.monotonic() - started
         self._oldest_at = started
 
@@ -63,7 +65,7 @@ class TimeWaits:
             numbers = range(begin, min(begin + BATCH, first + count))
             for number in numbers:
                 client = _socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-                client.bind(_client_address(number))
+                _bind(client, _client_address(number))
                 client.connect(targets[number % len(targets)][1])
                 clients.append(client)
             for number in numbers:
@@ -141,6 +143,34 @@ def _listener(address: str, port: int) -> socket.socket:
 def _client_address(number: int) -> tuple[str, int]:
     block, offset = divmod(number, CLIENTS_PER_ADDRESS)
     return f"127.1.{block >> 8}.{block & 255}", FIRST_CLIENT_PORT + offset
+
+
+def _bind(client: _socket.socket, address: tuple[str, int]) -> None:
+    """The connection before, on the same port, may still await its last acknowledgement."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            client.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+def _wait_for(workers: list[int]) -> None:
+    """Until all have ended well. They need each other: the end of one is the end of all."""
+    running = {os.pidfd_open(pid): pid for pid in workers}
+    failed = False
+    while running:
+        for pidfd in select.select([*running], [], [])[0]:
+            os.close(pidfd)
+            if os.waitpid(running.pop(pidfd), 0)[1]:
+                failed = True
+                for other in running.values():
+                    os.kill(other, signal.SIGKILL)
+    if failed:
+        raise RuntimeError("a worker could not make its TIME_WAITs")
 
 
 def _fork(work: Callable[[], None]) -> int:

@@ -49,6 +49,8 @@ class BaseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._drawn_on = tuple(self.query(LineWidget))
+        if not self.drawable:  # the program is left already, and has taken the widgets away
+            return
         for widget in self._drawn_on:
             widget.symbols = self.symbols
         self.ready()
