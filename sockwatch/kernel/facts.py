@@ -9,8 +9,8 @@ from typing import Final
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from sockwatch.kernel.event_loop import outside_event_loop
 from sockwatch.kernel.routes import own_addresses
+from sockwatch.kernel.sock_diag.event_loop import outside_event_loop
 from sockwatch.model import HostFacts, KernelError, OwnAddress
 from sockwatch.text import NAME_LIMIT, clean
 

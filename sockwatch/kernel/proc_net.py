@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import psutil
 
-from sockwatch.kernel.owners import OwnerTable
-from sockwatch.kernel.row_decoder import connection_v6only
+from sockwatch.kernel.sock_diag.owners import OwnerTable
+from sockwatch.kernel.sock_diag.row_decoder import connection_v6only
 from sockwatch.model import Family, Gap, Holder, KernelError, Protocol, Socket, SocketGroup
 
 # psutil's names -> ours, where they differ.

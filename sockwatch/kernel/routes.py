@@ -9,8 +9,8 @@ from typing import Final
 
 from pyroute2.netlink.nlsocket import NetlinkSocket
 
-from sockwatch.kernel.inet_diag import attributes
-from sockwatch.kernel.netlink import dump
+from sockwatch.kernel.sock_diag.inet_diag import attributes
+from sockwatch.kernel.sock_diag.netlink import dump
 from sockwatch.model import KernelError, OwnAddress
 from sockwatch.text import NAME_LIMIT, clean
 

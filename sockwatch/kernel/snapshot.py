@@ -10,13 +10,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from sockwatch.kernel import gaps as gap
-from sockwatch.kernel import holders, host, proc_net, reuse_flags
-from sockwatch.kernel.bpf_look import BpfLook, BpfReader
+from sockwatch.kernel import host, proc_net
+from sockwatch.kernel.bpf.reader import BpfLook, BpfReader
 from sockwatch.kernel.facts import read_facts
-from sockwatch.kernel.owners import OwnerTable, owner_table
-from sockwatch.kernel.packed_sockets import PackedSockets
-from sockwatch.kernel.processes import ProcessNames
-from sockwatch.kernel.row_decoder import RowDecoder
+from sockwatch.kernel.proc import holders, reuse_flags
+from sockwatch.kernel.proc.processes import ProcessNames
+from sockwatch.kernel.sock_diag.owners import OwnerTable, owner_table
+from sockwatch.kernel.sock_diag.packed_sockets import PackedSockets
+from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
 from sockwatch.kernel.tables import Table, inodes, read_tables
 from sockwatch.model import (
     Gap,

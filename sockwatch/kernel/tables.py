@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeAlias
 
-from sockwatch.kernel import host, sock_diag
-from sockwatch.kernel.bpf_look import BpfLook, BpfReader
-from sockwatch.kernel.inet_diag import ALL_STATES, STATE_BOUND_INACTIVE, STATE_TIME_WAIT
-from sockwatch.kernel.row_decoder import RowDecoder
+from sockwatch.kernel import host
+from sockwatch.kernel.bpf.reader import BpfLook, BpfReader
+from sockwatch.kernel.sock_diag import dumps
+from sockwatch.kernel.sock_diag.inet_diag import ALL_STATES, STATE_BOUND_INACTIVE, STATE_TIME_WAIT
+from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
 from sockwatch.model import KernelError, Protocol, SocketOptions
 
 BOUND: Final = 1 << STATE_BOUND_INACTIVE
@@ -39,7 +40,7 @@ def read_tables(
             known=known,
         )
         try:
-            sock_diag.dump(decoder, states, port)
+            dumps.dump(decoder, states, port)
         except KernelError as refusal:
             return refusal
         return decoder

@@ -20,7 +20,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from sockwatch.kernel.snapshot import SnapshotReader
-from sockwatch.kernel.sock_destroy import destroy
+from sockwatch.kernel.sock_diag.destroy import destroy
 from sockwatch.lab.namespaces import join, name_process
 from sockwatch.model import Snapshot
 

@@ -281,10 +281,10 @@ class SockwatchApp(App[int]):
             self.show_notice("--readonly switches the lab off")
             return
         # What the lab needs is not loaded at every start, nor while the screens stand still.
-        await asyncio.to_thread(import_module, "sockwatch.tui.screens.lab")
+        await asyncio.to_thread(import_module, "sockwatch.tui.lab.screen")
         from sockwatch.tui.lab.backend import LabBackend  # noqa: PLC0415
+        from sockwatch.tui.lab.screen import LabScreen  # noqa: PLC0415
         from sockwatch.tui.lab.thread import LabThread  # noqa: PLC0415
-        from sockwatch.tui.screens.lab import LabScreen  # noqa: PLC0415
 
         backend = self._lab or LabBackend()
         thread = LabThread(backend)

@@ -18,9 +18,9 @@ from sockwatch.bind.failure import (
     unexplained,
 )
 from sockwatch.failure import Failure
-from sockwatch.kernel.failures import FailureWatcher
-from sockwatch.kernel.netns_visits import NetnsVisitor
-from sockwatch.kernel.unix_look import look_at_name, unix_sockets
+from sockwatch.kernel.failures.netns_visits import NetnsVisitor
+from sockwatch.kernel.failures.unix_sockets import look_at_name, unix_sockets
+from sockwatch.kernel.failures.watcher import FailureWatcher
 from sockwatch.model import Gap, KernelError
 
 if TYPE_CHECKING:

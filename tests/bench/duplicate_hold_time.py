@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-from sockwatch.kernel import pidfd
+from sockwatch.kernel.proc import pidfd
 from tests.support.child import idle_child
 from tests.support.netns import fresh_netns
 

@@ -51,7 +51,7 @@ NEED_BPF = frozenset({"take_snapshot()", "look of a kept reader", "take_snapshot
 @functools.cache
 def no_bpf() -> str:
     """Why the BPF iterators cannot be had here; empty if they can."""
-    from sockwatch.kernel.bpf_look import BpfReader
+    from sockwatch.kernel.bpf.reader import BpfReader
 
     reader = BpfReader()
     reader.ready()

@@ -19,7 +19,7 @@ SWITCHED_OFF = "switched off for the comparison"
 
 def floor(_: int) -> Work:
     """Drain the netlink dump of TCP and look at nothing of it."""
-    from sockwatch.kernel import inet_diag, netlink
+    from sockwatch.kernel.sock_diag import inet_diag, netlink
 
     body = inet_diag.tcp_request()
     length = netlink.HEADER_SIZE + len(body)

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from sockwatch.kernel.bpf.failure_tap import FailureTap
+from sockwatch.kernel.failures.tap import FailureTap
 
 CALLS = 1_000_000
 

@@ -14,7 +14,7 @@ import pytest
 
 from sockwatch.cli import ExitCode
 from sockwatch.cli.look import look
-from sockwatch.kernel.bpf_look import BpfReader
+from sockwatch.kernel.bpf.reader import BpfReader
 from tests.support.privilege import REAL_ROOT
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 
 import sockwatch
-from sockwatch.kernel.reuse_flags import Memory
+from sockwatch.kernel.proc.reuse_flags import Memory
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import FlagCounts, Port, Protocol, ReuseFlags, SocketOptions
 from tests.support.child import become, in_child

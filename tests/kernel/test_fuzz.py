@@ -15,18 +15,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sockwatch.kernel import bpf_look, facts, routes
+from sockwatch.kernel import facts, routes
+from sockwatch.kernel.bpf import reader
 from sockwatch.kernel.bpf.btf_cache import _read_cache, kernel_build_id
 from sockwatch.kernel.bpf.groups import merge_groups
 from sockwatch.kernel.bpf.layout import FIELDS, FUNCTIONS
 from sockwatch.kernel.bpf.rows import KEY_STRUCT, ROW_STRUCT, TALLY_STRUCT, Records
-from sockwatch.kernel.inet_diag import ROW, ROW_SIZE
-from sockwatch.kernel.netlink import REQUEST_HEADER
-from sockwatch.kernel.owners import owner_table
-from sockwatch.kernel.proc_stat import parse_stat
-from sockwatch.kernel.processes import unit_of_cgroup
-from sockwatch.kernel.row_decoder import RowDecoder
-from sockwatch.kernel.time_waits import MiniSocketTally
+from sockwatch.kernel.proc.proc_stat import parse_stat
+from sockwatch.kernel.proc.processes import unit_of_cgroup
+from sockwatch.kernel.sock_diag.inet_diag import ROW, ROW_SIZE
+from sockwatch.kernel.sock_diag.netlink import REQUEST_HEADER
+from sockwatch.kernel.sock_diag.owners import owner_table
+from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
+from sockwatch.kernel.sock_diag.time_waits import MiniSocketTally
 from sockwatch.model import UNKNOWN_FLAGS, KernelError, SocketOptions
 from tests.support.deadline import deadline
 
@@ -134,7 +135,7 @@ def test_rows_of_the_iterators(data: bytes) -> None:
         assert len(data) % ROW_STRUCT.size
         return
     assert len(records.flags_by_cookie()) <= len(records)
-    assert sum(map(len, bpf_look._holders(records).values())) <= len(records)
+    assert sum(map(len, reader._holders(records).values())) <= len(records)
     records.spilled()
     _groups_of([], [row for row in records if row.is_mini])
     for row in records:
@@ -144,7 +145,7 @@ def test_rows_of_the_iterators(data: bytes) -> None:
 def _groups_of(tallies: Sequence[tuple[bytes, bytes]], spilled: Sequence[object]) -> int:
     pairs = [(KEY_STRUCT.unpack(key), TALLY_STRUCT.unpack(tally)) for key, tally in tallies]
     groups = merge_groups(pairs, spilled, 1_000, 250)  # type: ignore[arg-type]
-    found = bpf_look._groups(groups, str)
+    found = reader._groups(groups, str)
     return sum(group.count for each in found.values() for group in each)
 
 

@@ -20,11 +20,11 @@ from sockwatch.tui.commands import (
     MOVE_COMMANDS,
     Command,
 )
+from sockwatch.tui.lab.screen import LabScreen
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.screens.details import DetailsScreen
 from sockwatch.tui.screens.failures import FailuresScreen
 from sockwatch.tui.screens.help import HelpScreen, help_lines
-from sockwatch.tui.screens.lab import LabScreen
 from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.widgets.input_bar import InputBar
 from sockwatch.tui.widgets.port_table import PortTable

@@ -10,8 +10,8 @@ from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.steps import ClientCloses, Connect
 from sockwatch.tui.lab import free_play
 from sockwatch.tui.lab.news import Member
+from sockwatch.tui.lab.screen import LabScreen
 from sockwatch.tui.lab.wishes import ClientWish
-from sockwatch.tui.screens.lab import LabScreen
 from tests.tui.host import screen_lines, shows, wait_for
 from tests.tui.lab_stage import FakeStage, Stages
 

@@ -9,11 +9,11 @@ from textual.command import CommandPalette
 
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.commands import APP_COMMANDS, LAB_COMMANDS, MOVE_COMMANDS
+from sockwatch.tui.lab.form import Form
+from sockwatch.tui.lab.screen import LabScreen
 from sockwatch.tui.lab.thread import Command, LabThread
 from sockwatch.tui.options import Options
-from sockwatch.tui.screens.form import Form
 from sockwatch.tui.screens.help import HelpScreen, help_lines
-from sockwatch.tui.screens.lab import LabScreen
 from sockwatch.tui.screens.main import MainScreen
 from tests.tui.host import Host, screen_lines, shows, wait_for
 from tests.tui.lab_stage import Stages

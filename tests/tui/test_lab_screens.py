@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sockwatch.tui.lab.screen import LabScreen
 from sockwatch.tui.options import Options
 from sockwatch.tui.screens.details import DetailsScreen
-from sockwatch.tui.screens.lab import LabScreen
 from tests.tui.host import Host, check_golden, line_with, screen_lines, shows, wait_for
 from tests.tui.lab_stage import FakeStage, Stages
 from tests.view import build

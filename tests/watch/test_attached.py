@@ -80,7 +80,7 @@ def test_opening_that_fails_half_way(netns: None, monkeypatch: pytest.MonkeyPatc
         FailureWatch()
     assert sorted(os.listdir("/proc/self/fd")) == before
     monkeypatch.undo()
-    monkeypatch.setattr("sockwatch.kernel.bpf.failure_tap.PROGRAM_NAME", "not a name")
+    monkeypatch.setattr("sockwatch.kernel.failures.tap.PROGRAM_NAME", "not a name")
     with pytest.raises(BpfUnavailable):
         FailureWatch(Layout({}, {}))
     assert sorted(os.listdir("/proc/self/fd")) == before

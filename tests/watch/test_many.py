@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sockwatch.kernel.bpf.failure_rows import FAILURE_STRUCT
-from sockwatch.kernel.bpf.failure_tap import FailureTap
+from sockwatch.kernel.failures.rows import FAILURE_STRUCT
+from sockwatch.kernel.failures.tap import FailureTap
 from sockwatch.watch import FailureWatch
 from tests.support.failing import PATIENCE_S, collect, compiled, needs_root, of_pid
 

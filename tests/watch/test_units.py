@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sockwatch.kernel.cgroups import _cgroup2_mount, unit_of_cgroup_id
+from sockwatch.kernel.proc.cgroups import _cgroup2_mount, unit_of_cgroup_id
 from sockwatch.watch import FailureWatch
 from tests.support.failing import bind, collect, forked, of_pid
 from tests.support.privilege import REAL_ROOT

@@ -1,0 +1,177 @@
+"""What the BPF iterators add to a look: flags of every socket, TIME_WAITs counted, holders."""
+
+from __future__ import annotations
+
+import socket
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sockwatch.kernel.sock_diag.inet_diag import address_text
+from sockwatch.model import (
+    TCP_STATES,
+    Holder,
+    KernelError,
+    ReuseFlags,
+    SocketGroup,
+    SocketOptions,
+)
+
+if TYPE_CHECKING:
+    from sockwatch.kernel.bpf.iterators import SocketIterators
+    from sockwatch.kernel.bpf.rows import Records, TimeWaitGroup
+
+SOURCE: Final = "bpf"
+MISSES: Final = 3  # failed looks in a row after which no more are tried
+REUSEADDR_BITS, REUSEPORT_BIT, V6ONLY_BIT = 0x0F, 0x10, 0x20
+OPTIONS_OF_BYTE: Final = tuple(
+    SocketOptions(
+        ReuseFlags(byte & REUSEADDR_BITS != 0, byte & REUSEPORT_BIT != 0, SOURCE),
+        byte & V6ONLY_BIT != 0,
+    )
+    for byte in range(256)
+)
+
+
+class BpfLook(NamedTuple):
+    """One look by the iterators. `holders` is None where they cannot be had this way.
+
+    `by_inode` is for the sockets whose cookie is another one's: those of MPTCP.
+    """
+
+    options: dict[int, SocketOptions]
+    by_inode: dict[int, SocketOptions]
+    time_waits: dict[int, list[SocketGroup]]
+    holders: dict[int, tuple[Holder, ...]] | None
+    spilled: int
+
+
+class BpfReader:
+    """Opens the iterators when they are first wanted, and remembers if they cannot be had."""
+
+    def __init__(self) -> None:
+        self._iterators: SocketIterators | None = None
+        self.failure: str | None = None
+        self.shortfall: str | None = None  # why one of the iterators is missing
+        self.remedy = ""
+        self.log = ""
+        self._misses = 0
+        self._missed: str | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """Why the last look lacks some or all of what the iterators tell; None if it does not."""
+        return self.failure or self._missed or self.shortfall
+
+    def ready(self) -> bool:
+        """Whether the iterators can be used."""
+        if self._iterators is None and self.failure is None:
+            # Here, since most users may not use it and it takes time to import.
+            from sockwatch.kernel.bpf.errors import BpfUnavailable  # noqa: PLC0415
+            from sockwatch.kernel.bpf.iterators import SocketIterators  # noqa: PLC0415
+
+            try:
+                self._iterators = SocketIterators()
+                failures = self._iterators.failures
+                if "tcp" in failures:
+                    raise failures["tcp"]
+                for missing in failures.values():
+                    self.shortfall = str(missing)
+                    self.remedy, self.log = missing.remedy, missing.log
+            except BpfUnavailable as error:
+                self.give_up(str(error), error.remedy, error.log)
+        return self.failure is None
+
+    def miss(self, error: str) -> None:
+        """A look has failed. The next one tries anew, unless several in a row have."""
+        self.close()
+        self._missed = error
+        self._misses += 1
+        if self._misses == MISSES:
+            self.give_up(error)
+
+    def give_up(self, failure: str, remedy: str = "", log: str = "") -> None:
+        """Do without the iterators from now on."""
+        self.close()
+        self.failure, self.remedy, self.log = failure, remedy, log
+
+    def close(self) -> None:
+        """Close every fd; the next look opens them again."""
+        if self._iterators is not None:
+            self._iterators.close()
+            self._iterators = None
+
+    def look(
+        self,
+        netns_inode: int,
+        port: int | None,
+        device_name: Callable[[int], str | None],
+        cookies: set[int] | None = None,
+    ) -> BpfLook:
+        """A look at the network namespace of this thread, which has that inode.
+
+        With the `cookies` of all TCP sockets that are wanted, no TIME_WAIT among them, the walk
+        through the table is left out if the fds tell of each. Take the look after the netlink
+        dump: a socket has no cookie until that has asked for it. Raises KernelError.
+        """
+        iterators = self._iterators
+        if iterators is None:
+            raise KernelError("the BPF iterators are not open", 0)
+        found: dict[int, int] = {}
+        by_inode: dict[int, SocketOptions] = {}
+        holders = None
+        if "task_file" not in iterators.failures:
+            files = iterators.task_files(netns_inode, port)
+            found = files.flags_by_cookie()
+            by_inode = {row.inode: OPTIONS_OF_BYTE[row.flags] for row in files}
+            holders = _holders(files)
+        time_waits: dict[int, list[SocketGroup]] = {}
+        spilled = 0
+        if cookies is None or not cookies <= found.keys():
+            summary = iterators.tcp_summary(port)
+            found |= summary.rows.flags_by_cookie()
+            time_waits = _groups(summary.groups, device_name)
+            spilled = summary.spilled
+        if "udp" not in iterators.failures:
+            found |= iterators.udp(port).flags_by_cookie()
+        self._misses, self._missed = 0, None
+        return BpfLook(
+            {cookie: OPTIONS_OF_BYTE[byte] for cookie, byte in found.items()},
+            by_inode,
+            time_waits,
+            holders,
+            spilled,
+        )
+
+
+def _holders(files: Records) -> dict[int, tuple[Holder, ...]]:
+    found: dict[int, dict[tuple[int, int], Holder]] = defaultdict(dict)
+    for row in files:
+        found[row.inode].setdefault((row.pid, row.fd), Holder(row.pid, row.fd, None))
+    return {inode: tuple(holders.values()) for inode, holders in found.items()}
+
+
+def _groups(
+    counted: Iterable[TimeWaitGroup], device_name: Callable[[int], str | None]
+) -> dict[int, list[SocketGroup]]:
+    found: dict[int, list[SocketGroup]] = defaultdict(list)
+    for group in counted:
+        options = OPTIONS_OF_BYTE[group.flags]
+        is_ipv4 = group.family == socket.AF_INET
+        found[group.port].append(
+            SocketGroup(
+                family="ipv4" if is_ipv4 else "ipv6",
+                state=TCP_STATES.get(group.state, f"STATE_{group.state}"),
+                mini=True,
+                address=address_text(group.family, group.local),
+                device=device_name(group.device),
+                v6only=False if is_ipv4 else options.v6only,
+                uid=None,
+                count=group.sockets,
+                inodes=(),
+                first_frees_in_s=group.first_frees_in_s,
+                last_frees_in_s=group.last_frees_in_s,
+                flags=options.flags,
+            )
+        )
+    return found

@@ -1,0 +1,1 @@
+"""The bind() and listen() calls of this host that fail."""

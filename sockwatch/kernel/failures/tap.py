@@ -1,0 +1,99 @@
+"""The program attached to the end of every system call, and what it wrote."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from sockwatch.kernel.bpf import loader, syscall
+from sockwatch.kernel.bpf.btf_cache import load_layout
+from sockwatch.kernel.bpf.errors import BpfUnavailable
+from sockwatch.kernel.failures.machines import this_machine
+from sockwatch.kernel.failures.program import failure_program
+from sockwatch.kernel.failures.ring import RingBuffer
+from sockwatch.kernel.failures.rows import FailureRow, RecordError, decode
+
+if TYPE_CHECKING:
+    from sockwatch.kernel.bpf.layout import Layout
+
+PROGRAM_NAME: Final = "sockwatch_fail"
+RING_BYTES: Final = 1 << 20  # over 2,000 failures that wait to be read
+_ONLY_KEY = bytes(4)
+
+
+class FailureTap:
+    """Attached from its making until close(), or the end of the process by whatever means.
+
+    `layout_failure` says why records hold nothing of the kernel's own structs. Raises
+    BpfUnavailable. Use it from one thread.
+    """
+
+    def __init__(self, layout: Layout | None = None, ring_bytes: int = RING_BYTES) -> None:
+        loader.check_permitted()
+        machine = this_machine()
+        self.layout_failure: BpfUnavailable | None = None
+        if layout is None:
+            try:
+                layout = load_layout()
+            except BpfUnavailable as error:  # it can do without
+                self.layout_failure = error
+        self.odd_records = 0
+        self._ring = RingBuffer(ring_bytes)
+        self._fds: list[int] = []
+        try:
+            self._lost_fd = loader.new_map(
+                lambda: syscall.map_create(syscall.ARRAY_MAP, 4, 8, 1, "sockwatch_lost")
+            )
+            self._fds.append(self._lost_fd)
+            code = failure_program(
+                machine,
+                layout,
+                ring_fd=self._ring.fd,
+                lost_fd=self._lost_fd,
+                pid_namespace=Path("/proc/self/ns/pid").stat().st_ino,
+            )
+            self._fds += loader.load_raw_tracepoint(code, PROGRAM_NAME, "sys_exit")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def fd(self) -> int:
+        """Readable when there is something to take."""
+        return self._ring.fd
+
+    @property
+    def lost(self) -> int:
+        """How many failures found the ring full."""
+        return int.from_bytes(syscall.map_lookup(self._lost_fd, _ONLY_KEY, 8), "little")
+
+    def take(self, most: int) -> list[FailureRow]:
+        """The failures since the last time, oldest first, at most so many.
+
+        A record that makes no sense is left out and counted in `odd_records`.
+        """
+        rows: list[FailureRow] = []
+        try:
+            records = self._ring.take(most)
+        except RecordError:
+            self.odd_records += 1
+            return rows
+        for record in records:
+            try:
+                rows.append(decode(record))
+            except RecordError:
+                self.odd_records += 1
+        return rows
+
+    def close(self) -> None:
+        """Detach, and close every fd."""
+        while self._fds:
+            os.close(self._fds.pop())
+        self._ring.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,127 @@
+"""What stands at the name of a unix socket: a file, and the sockets that are bound to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from sockwatch.failure import Failure, UnixLook, UnixName, UnixOwner
+from sockwatch.kernel.proc import holders
+from sockwatch.kernel.proc.processes import ProcessNames
+from sockwatch.kernel.sock_diag.inet_diag import SOCK_DIAG_BY_FAMILY, attributes
+from sockwatch.kernel.sock_diag.netlink import dump
+from sockwatch.model import Gap, KernelError
+
+NETLINK_SOCK_DIAG: Final = 4
+SHOW_NAME_AND_FILE: Final = 0x03  # UDIAG_SHOW_NAME, UDIAG_SHOW_VFS: include/uapi/linux/unix_diag.h
+_MESSAGE: Final = struct.Struct("<BBBxI8x")  # unix_diag_msg: family, type, state, inode
+_NAME, _VFS = 0, 1
+_STATES: Final = {10: "LISTEN", 1: "CONNECTED"}
+KINDS: Final = {
+    stat.S_IFSOCK: "socket",
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+}
+
+
+class UnixRow(NamedTuple):
+    """A unix socket with a name. `file` is (inode, device) of its path as the kernel has it."""
+
+    type: int
+    state: str
+    inode: int
+    name: bytes
+    file: tuple[int, int] | None
+
+
+def unix_sockets() -> list[UnixRow]:
+    """Those with a name in this thread's network namespace. Raises KernelError."""
+    request = struct.pack(
+        "<BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, SHOW_NAME_AND_FILE, 0, 0
+    )
+    found: list[UnixRow] = []
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as netlink:
+            for message in dump(netlink, SOCK_DIAG_BY_FAMILY, request, _MESSAGE.size):
+                row = _row(message)
+                if row.name:
+                    found.append(row)
+    except OSError as error:
+        raise KernelError(f"sock_diag: {error.strerror}", error.errno or 0) from error
+    return found
+
+
+def _row(message: bytes) -> UnixRow:
+    _, type_, state, inode = _MESSAGE.unpack_from(message)
+    name, file = b"", None
+    for attribute, at, end in attributes(message, _MESSAGE.size, len(message)):
+        if attribute == _NAME:
+            name = message[at:end]
+        elif attribute == _VFS and end - at >= 8:
+            file = struct.unpack_from("<II", message, at)
+    return UnixRow(type_, _STATES.get(state, "BOUND"), inode, name, file)
+
+
+def look_at_name(failure: Failure, name: UnixName, rows: Iterable[UnixRow]) -> UnixLook:
+    """The file at a failure's name, and which of the sockets have it."""
+    if name.is_abstract:
+        alike = [row for row in rows if row.name == name.raw and name.type in (None, row.type)]
+        return UnixLook(True, None, _owners(alike))
+    path = _path(failure, name.raw)
+    if path is None:
+        return UnixLook(False, gaps=(_unseen("its working directory is gone with the process"),))
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return UnixLook(True)
+    except OSError as error:
+        return UnixLook(False, gaps=(_unseen(error.strerror or ""),))
+    kind = KINDS.get(stat.S_IFMT(status.st_mode), "other")
+    if kind != "socket":
+        return UnixLook(True, kind)
+    alike = [row for row in rows if _is_bound_to(row, status, name.raw)]
+    return UnixLook(True, kind, _owners(alike))
+
+
+def _path(failure: Failure, raw: bytes) -> bytes | None:
+    """The path as it is reached from here: through the root or directory of the process."""
+    absolute = raw.startswith(b"/")
+    if failure.process is not None and failure.process.state != "X":
+        return f"/proc/{failure.process.pid}/{'root' if absolute else 'cwd'}/".encode() + raw
+    return raw if absolute else None
+
+
+def _is_bound_to(row: UnixRow, status: os.stat_result, path: bytes) -> bool:
+    """By the file; some file systems show another device number to stat() than the kernel has."""
+    if row.file is None or row.file[0] != status.st_ino & 0xFFFFFFFF:
+        return False
+    device = os.major(status.st_dev) << 20 | os.minor(status.st_dev)  # include/linux/kdev_t.h
+    return row.file[1] == device or row.name.rstrip(b"\0") == path
+
+
+def _owners(rows: list[UnixRow]) -> tuple[UnixOwner, ...]:
+    """With their holders. What a server accepted has its name, and does not own it."""
+    owning = [row for row in rows if row.state != "CONNECTED" or row.type == socket.SOCK_DGRAM]
+    if not owning:
+        return ()
+    held = holders.scan(row.inode for row in owning).holders
+    names = ProcessNames()
+    return tuple(
+        UnixOwner(
+            row.state,
+            row.inode,
+            tuple(h._replace(process=names.identify(h.pid)) for h in held.get(row.inode, ())),
+        )
+        for row in owning
+    )
+
+
+def _unseen(why: str) -> Gap:
+    return Gap(
+        "unix-path-unseen", f"the socket's path could not be looked at: {why}", "run as root"
+    )

@@ -1,0 +1,194 @@
+"""Every bind() and listen() of the host that fails, as it happens."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
+
+from sockwatch.failure import Failure
+from sockwatch.kernel.bpf.reader import OPTIONS_OF_BYTE
+from sockwatch.kernel.facts import CAP_NET_BIND_SERVICE
+from sockwatch.kernel.failures.address import failed_address, family_name, protocol_name
+from sockwatch.kernel.failures.process import Who, WhoFailed, comm
+from sockwatch.kernel.failures.rows import BIND, SEEN_SOCKET, FailureRow
+from sockwatch.kernel.failures.tap import RING_BYTES, FailureTap
+from sockwatch.kernel.failures.wall_clock import WallClock
+from sockwatch.kernel.proc.pidfd import open_pidfd, socket_kind, socket_options
+from sockwatch.model import UNKNOWN_FLAGS, Gap, ReuseFlags
+
+if TYPE_CHECKING:
+    from sockwatch.kernel.bpf.layout import Layout
+
+BATCH: Final = 1000  # failures handed out at once
+SOCKET_UNSEEN: Final = Gap(
+    "socket-unseen",
+    "the failing socket could not be looked at: its flags and protocol are unknown",
+    "a kernel built with CONFIG_DEBUG_INFO_BTF tells them at the moment of failure",
+)
+Answer = TypeVar("Answer")
+
+
+class FailureWatcher:
+    """Watches while it is open; the program goes with the process, however that ends.
+
+    Use it from one thread, but for wake(). Raises BpfUnavailable where the host does not let us.
+    """
+
+    def __init__(self, layout: Layout | None = None, ring_bytes: int = RING_BYTES) -> None:
+        self._who = WhoFailed()
+        self._clock = WallClock()
+        self._tap = FailureTap(layout, ring_bytes)
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll = select.epoll()
+        self._epoll.register(self._tap.fd, select.EPOLLIN)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+
+    @property
+    def lost(self) -> int:
+        """Failures that found the kernel's ring full, and records that made no sense."""
+        return self._tap.lost + self._tap.odd_records
+
+    def wait(self, timeout_s: float | None = None) -> tuple[Failure, ...]:
+        """The next failures, oldest first; none if the time is over or somebody called wake()."""
+        ready = self._epoll.poll(-1 if timeout_s is None else max(0.0, timeout_s))
+        if any(fd == self._wake_fd for fd, _ in ready):
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._wake_fd)
+        return self.take()
+
+    def take(self) -> tuple[Failure, ...]:
+        """The failures that are there already."""
+        rows = self._tap.take(BATCH)
+        if not rows:
+            return ()
+        self._clock.follow()
+        found = tuple(self._failure(row) for row in rows)
+        self._who.forget_others({failure.pid for failure in found if failure.pid})
+        return found
+
+    def wake(self) -> None:
+        """Let wait() return, from any thread."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def close(self) -> None:
+        """Detach; nothing of it stays in the kernel."""
+        self._epoll.close()
+        self._tap.close()
+        os.close(self._wake_fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _failure(self, row: FailureRow) -> Failure:
+        who = self._who.identify(row)
+        asked = failed_address(row)
+        sock = _seen_by_kernel(row) if row.seen & SEEN_SOCKET else _seen_from_here(row, who)
+        gaps = [gap for gap in (who.gap, None if sock.protocol else SOCKET_UNSEEN) if gap]
+        return Failure(
+            time=self._clock.at(row.time_ns),
+            call="bind" if row.call == BIND else "listen",
+            errno=errno.errorcode.get(row.errno, str(row.errno)),
+            pid=who.pid,
+            tid=who.tid,
+            comm=comm(row),
+            uid=row.uid,
+            fd=row.fd,
+            process=who.process,
+            parent_name=who.parent_name,
+            protocol=sock.protocol,
+            family=asked.family or sock.family,
+            address=asked.address,
+            port=asked.port,
+            device_index=asked.device_index or sock.device_index,
+            netns_inode=sock.netns_inode,
+            flags=sock.flags,
+            v6only=sock.v6only,
+            socket_uid=sock.uid,
+            own_group=bool(row.own_group),
+            net_bind_service=sock.net_bind_service,
+            inode=sock.inode,
+            unix=asked.unix,
+            gaps=tuple(gaps),
+        )
+
+
+class _SeenSocket(NamedTuple):
+    """What is known of the failing socket."""
+
+    protocol: str | None = None
+    family: str | None = None
+    flags: ReuseFlags = UNKNOWN_FLAGS
+    v6only: bool | None = None
+    uid: int | None = None
+    inode: int | None = None
+    device_index: int = 0
+    netns_inode: int | None = None
+    net_bind_service: bool | None = None
+
+
+def _seen_by_kernel(row: FailureRow) -> _SeenSocket:
+    """At the moment of failure."""
+    options = OPTIONS_OF_BYTE[row.flags]
+    capable = bool(row.capable_here and row.capabilities >> CAP_NET_BIND_SERVICE & 1)
+    return _SeenSocket(
+        protocol_name(row.family, row.type, row.protocol),
+        family_name(row.family),
+        options.flags,
+        options.v6only,
+        row.socket_uid,
+        row.inode or None,
+        row.device,
+        row.netns_inode or None,
+        capable,
+    )
+
+
+def _seen_from_here(row: FailureRow, who: Who) -> _SeenSocket:
+    """Where the kernel's structs are not known: by the fd, while the process has it."""
+    netns = row.netns_inode or None
+    if not who.alive or who.pid is None:
+        return _SeenSocket(netns_inode=netns)
+    thread = who.tid or who.pid
+    if netns is None:
+        netns = _quietly(lambda: os.stat(f"/proc/{thread}/ns/net").st_ino)
+    link = _quietly(lambda: os.readlink(f"/proc/{thread}/fd/{row.fd}")) or ""
+    if not link.startswith("socket:["):
+        return _SeenSocket(netns_inode=netns)
+    inode = int(link[len("socket:[") : -1])
+    try:
+        with open_pidfd(who.pid) as pidfd:
+            kind = socket_kind(pidfd, row.fd, inode)
+            options = socket_options(pidfd, row.fd, inode)
+    except OSError:
+        kind = options = None
+    if kind is None or options is None:
+        return _SeenSocket(inode=inode, netns_inode=netns)
+    return _SeenSocket(
+        protocol_name(*kind),
+        family_name(kind[0]),
+        options.flags,
+        options.v6only,
+        inode=inode,
+        netns_inode=netns,
+    )
+
+
+def _quietly(ask: Callable[[], Answer]) -> Answer | None:
+    """None if the process is gone or hidden."""
+    try:
+        return ask()
+    except OSError:
+        return None

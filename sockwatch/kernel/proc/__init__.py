@@ -1,0 +1,1 @@
+"""What /proc and a duplicate of an fd tell: processes, holders, units and flags."""

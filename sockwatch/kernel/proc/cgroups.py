@@ -1,0 +1,55 @@
+"""The unit or container behind a cgroup id, for a process that has no /proc entry any more."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from functools import cache, lru_cache
+from typing import Final
+
+from sockwatch.kernel.proc.processes import unit_of_cgroup
+
+FILEID_KERNFS: Final = 0xFE  # include/linux/exportfs.h: the handle is the cgroup's id
+ROOT_ID: Final = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@lru_cache(maxsize=1024)
+def unit_of_cgroup_id(cgroup_id: int) -> str | None:
+    """The unit or container; None if there is none, or the cgroup is gone or may not be seen."""
+    mount = _cgroup2_mount()
+    if mount is None or cgroup_id <= ROOT_ID:
+        return None
+    try:
+        directory = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        handle = ctypes.create_string_buffer(struct.pack("=IiQ", 8, FILEID_KERNFS, cgroup_id))
+        found = _libc.open_by_handle_at(directory, handle, os.O_PATH | os.O_CLOEXEC)
+    finally:
+        os.close(directory)
+    if found < 0:
+        return None
+    try:
+        path = os.readlink(f"/proc/self/fd/{found}")
+    except OSError:
+        return None
+    finally:
+        os.close(found)
+    return unit_of_cgroup(b"0::" + os.fsencode(path.removeprefix(mount)))
+
+
+@cache
+def _cgroup2_mount() -> str | None:
+    """Where the unified hierarchy is mounted: proc_pid_mountinfo(5)."""
+    try:
+        with open("/proc/self/mountinfo") as file:
+            for line in file:
+                left, _, right = line.partition(" - ")
+                if right.startswith("cgroup2 "):
+                    return left.split()[4]
+    except OSError:
+        pass
+    return None

@@ -1,0 +1,129 @@
+"""Inode -> every (pid, fd) that holds it, from /proc.
+
+A thread can have an fd table of its own (unshare(CLONE_FILES), or a leader that has exited), so
+the tables of threads are read too, each table once: kcmp(2) tells which are the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from sockwatch.kernel.proc.proc_stat import read_stat
+from sockwatch.model import Holder
+
+SYS_KCMP: Final = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
+KCMP_FILES: Final = 2
+AGAIN_AFTER_S: Final = 10.0
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class HolderScan(NamedTuple):
+    """What one walk found. `unreadable` counts processes whose fds may not be seen."""
+
+    holders: dict[int, tuple[Holder, ...]]
+    unreadable: int
+
+
+def scan(inodes: Iterable[int]) -> HolderScan:
+    """Every holder of each of the socket inodes that this user may see."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, dict[tuple[int, int], Holder]] = defaultdict(dict)
+    unreadable = 0
+    if wanted:
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                readable = True
+                pid = int(entry)
+                for fd, inode in _sockets(pid, wanted):
+                    if inode is None:
+                        readable = False
+                    else:
+                        found[inode].setdefault((pid, fd), Holder(pid, fd, None))
+                unreadable += not readable and _is_user_process(pid)
+    return HolderScan(
+        {inode: tuple(holders.values()) for inode, holders in found.items()}, unreadable
+    )
+
+
+class Leftovers:
+    """Scans for the few inodes that another way did not find, and not for the same ones each time.
+
+    Some sockets have no fd anywhere, and a walk through /proc for them at every look is dear.
+    """
+
+    def __init__(self) -> None:
+        self._missing: set[int] = set()
+        self._unreadable = 0
+        self._scanned_at = -AGAIN_AFTER_S
+
+    def scan(self, inodes: set[int]) -> HolderScan:
+        """Every holder, as a walk finds them; none for inodes that it did not find lately."""
+        if not inodes:
+            return HolderScan({}, 0)
+        now = time.monotonic()
+        if inodes <= self._missing and now - self._scanned_at < AGAIN_AFTER_S:
+            return HolderScan({}, self._unreadable)
+        found = scan(inodes)
+        self._missing = inodes - found.holders.keys()
+        self._unreadable, self._scanned_at = found.unreadable, now
+        return found
+
+
+def _sockets(pid: int, wanted: dict[str, int]) -> Iterator[tuple[int, int | None]]:
+    """(fd, inode) of each wanted socket; an inode None once a table may not be read."""
+    tables = _fd_tables(pid)
+    for table in tables:
+        try:
+            directory = os.open(table, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except PermissionError:
+            yield -1, None
+            return
+        except OSError:
+            continue
+        try:
+            for name in os.listdir(directory):
+                try:
+                    inode = wanted.get(os.readlink(name, dir_fd=directory))
+                except PermissionError:
+                    yield -1, None
+                    return
+                except OSError:  # closed in between
+                    continue
+                if inode is not None:
+                    yield int(name), inode
+        except OSError:  # the process is gone
+            continue
+        finally:
+            os.close(directory)
+
+
+def _fd_tables(pid: int) -> Iterator[str]:
+    """The fd directory of the process, then of each thread that does not share a table with it."""
+    yield f"/proc/{pid}/fd"
+    try:
+        # proc_task_getattr(): the link count is 2 plus the number of threads.
+        if os.stat(f"/proc/{pid}/task").st_nlink <= 3:
+            return
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return
+    different = [pid]
+    for thread in map(int, threads):
+        if thread != pid and not any(_same_table(thread, other) for other in different):
+            different.append(thread)
+            yield f"/proc/{pid}/task/{thread}/fd"
+
+
+def _same_table(thread: int, other: int) -> bool:
+    return SYS_KCMP is not None and _libc.syscall(SYS_KCMP, thread, other, KCMP_FILES, 0, 0) == 0
+
+
+def _is_user_process(pid: int) -> bool:
+    stat = read_stat(pid)
+    return stat is not None and not stat.is_kernel_thread

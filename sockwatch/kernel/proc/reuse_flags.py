@@ -1,0 +1,86 @@
+"""SO_REUSEADDR and SO_REUSEPORT of sockets that have an fd, by pidfd_getfd(2), and remembered."""
+
+from __future__ import annotations
+
+import errno
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from typing import Final
+
+from sockwatch.kernel.proc.pidfd import open_pidfd, socket_options
+from sockwatch.model import Holder, SocketOptions
+
+REMEMBERED: Final = "remembered"
+
+
+def read_options(
+    inodes: Iterable[int], holders: Mapping[int, tuple[Holder, ...]]
+) -> dict[int, SocketOptions]:
+    """By inode, where a holder lets us look; holders are asked in turn."""
+    found: dict[int, SocketOptions] = {}
+    by_pid: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for inode in inodes:
+        for holder in holders.get(inode, ()):
+            by_pid[holder.pid].append((holder.fd, inode))
+    for pid, sockets in by_pid.items():
+        if all(inode in found for _, inode in sockets):
+            continue
+        try:
+            with open_pidfd(pid) as pidfd:
+                _read_process(pidfd, sockets, found)
+        except OSError as error:
+            if error.errno == errno.ENOSYS:  # before linux 5.6, or hidden by a sandbox
+                break
+    return found
+
+
+def _read_process(
+    pidfd: int, sockets: list[tuple[int, int]], found: dict[int, SocketOptions]
+) -> None:
+    for fd, inode in sockets:
+        if inode in found:
+            continue
+        try:
+            options = socket_options(pidfd, fd, inode)
+        except OSError as error:
+            if error.errno == errno.EBADF:  # closed in between; the next fd may be fine
+                continue
+            # What is refused for one fd of a process is refused for all of them.
+            raise
+        if options is not None:
+            found[inode] = options
+
+
+class Memory:
+    """The options that sockets had when a way could see them, by cookie.
+
+    A TIME_WAIT keeps the cookie of its socket (net/ipv4/inet_timewait_sock.c), so what a
+    connection had is known for its TIME_WAIT.
+    """
+
+    def __init__(self) -> None:
+        self._options: dict[int, SocketOptions] = {}
+
+    @property
+    def options(self) -> Mapping[int, SocketOptions]:
+        return self._options
+
+    def keep(self, seen: Mapping[int, SocketOptions]) -> None:
+        """Remember these, or anew."""
+        for cookie, options in seen.items():
+            flags = options.flags._replace(source=REMEMBERED)
+            self._options.pop(cookie, None)  # what was read last comes last
+            self._options[cookie] = options._replace(flags=flags)
+
+    def oldest(self, among: AbstractSet[int], count: int) -> set[int]:
+        """The cookies whose options were read longest ago: their program may have changed them."""
+        if len(among) <= count:
+            return set(among)
+        return set(islice((cookie for cookie in self._options if cookie in among), count))
+
+    def forget_others(self, cookies: set[int]) -> None:
+        """Drop what is remembered of sockets that are gone."""
+        for cookie in self._options.keys() - cookies:
+            del self._options[cookie]

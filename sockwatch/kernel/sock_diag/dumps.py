@@ -1,0 +1,57 @@
+"""Dumps of the kernel's socket tables: each buffer to a RowDecoder, every errno a KernelError."""
+
+from __future__ import annotations
+
+import os
+
+from pyroute2.netlink.diag import DiagSocket
+from pyroute2.netlink.exceptions import NetlinkError
+
+from sockwatch.kernel.sock_diag import inet_diag
+from sockwatch.kernel.sock_diag.event_loop import outside_event_loop
+from sockwatch.kernel.sock_diag.inet_diag import ALL_STATES
+from sockwatch.kernel.sock_diag.netlink import NLM_F_REQUEST_DUMP, exchange
+from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
+from sockwatch.model import Family, KernelError
+
+
+def dump(decoder: RowDecoder, states: int = ALL_STATES, port: int | None = None) -> None:
+    """Feed the decoder with the sockets of its protocol in `states`, on every port or on `port`.
+
+    Raises KernelError where the kernel refuses the table or breaks off.
+    """
+    if decoder.protocol == "tcp":
+        requests = [(inet_diag.TCPDIAG_GETSOCK, inet_diag.tcp_request(states, port))]
+    else:
+        families: tuple[Family, ...] = ("ipv4", "ipv6")
+        requests = [
+            (inet_diag.SOCK_DIAG_BY_FAMILY, inet_diag.udp_request(family, port))
+            for family in families
+        ]
+    outside_event_loop(lambda: _run(requests, decoder))
+
+
+def ask(diag: DiagSocket, kind: int, flags: int, body: bytes, decoder: RowDecoder) -> int:
+    """Send one request and feed the decoder with the answer; the errno it ended with, 0 for none.
+
+    Raises KernelError where the answer is damaged or breaks off, OSError where it fails.
+    """
+    for data in exchange(diag, kind, flags, body):
+        number = decoder.feed(data)
+        if number is not None:
+            return number
+    raise AssertionError("exchange() ends with an error")
+
+
+def _run(requests: list[tuple[int, bytes]], decoder: RowDecoder) -> None:
+    try:
+        with DiagSocket() as diag:
+            for kind, body in requests:
+                if number := ask(diag, kind, NLM_F_REQUEST_DUMP, body, decoder):
+                    raise _refused(number)
+    except (OSError, NetlinkError) as error:
+        raise _refused(error.errno if isinstance(error, OSError) else error.code) from error
+
+
+def _refused(errno: int | None) -> KernelError:
+    return KernelError(f"sock_diag: {os.strerror(errno or 0)}", errno or 0)

@@ -1,0 +1,322 @@
+"""The lab: scenarios and processes, the steps as they happen, and the ports of the stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
+from sockwatch.lab.scenario import Scenario
+from sockwatch.model import Port, Snapshot
+from sockwatch.tui.commands import LAB_COMMANDS, LAB_FOOTERS, MOVE_COMMANDS, bindings
+from sockwatch.tui.lab.cast_list import CastList, member_words
+from sockwatch.tui.lab.explanation import explanation
+from sockwatch.tui.lab.lab_header import LabHeader
+from sockwatch.tui.lab.news import Member, PlayBegins, StageComing, StageReady, StepDone
+from sockwatch.tui.lab.pane_title import PaneTitle
+from sockwatch.tui.lab.scenario_list import ScenarioList
+from sockwatch.tui.lab.shown_lines import ShownLines
+from sockwatch.tui.lab.stage_screen import StageScreen
+from sockwatch.tui.lab.state import PLACES, PlayView
+from sockwatch.tui.lab.step_lines import PlayLines, no_stage
+from sockwatch.tui.lab.thread import LabThread, Open
+from sockwatch.tui.legend import lab_marks, port_columns, row_signs
+from sockwatch.tui.messages import Copied, DetailsWanted, LabTold, WatchChanged
+from sockwatch.tui.symbols import Symbols
+from sockwatch.tui.widgets.footer_bar import FooterBar
+from sockwatch.tui.widgets.panel import Panel
+from sockwatch.tui.widgets.port_table import PortTable
+from sockwatch.tui.widgets.scroll_lines import ScrollLines
+from sockwatch.tui.widgets.status_line import StatusLine
+from sockwatch.view.marks import Marks
+from sockwatch.view.panel import panel
+from sockwatch.view.sorting import Order, sort_ports
+
+_HEIGHTS: Final = ((0, "-tiny"), (16, "-low"), (22, "-usual"), (36, "-tall"))
+_WIDTHS: Final = ((0, "-slim"), (100, "-wide"))
+
+
+class LabScreen(StageScreen):
+    """The keys go to one of its lists; what it knows of the lab is in its LabState."""
+
+    BINDINGS: ClassVar = bindings((*LAB_COMMANDS, *MOVE_COMMANDS))
+    COMMAND_TABLE = (*LAB_COMMANDS, *MOVE_COMMANDS)
+    HELP_TITLE = "Lab"
+
+    def __init__(self, symbols: Symbols, thread: LabThread, scenarios: Sequence[Scenario]) -> None:
+        super().__init__(symbols, thread, scenarios)
+        self.VERTICAL_BREAKPOINTS = list(_HEIGHTS)
+        self.HORIZONTAL_BREAKPOINTS = list(_WIDTHS)
+        self._snapshot: Snapshot | None = None
+        self._marks = Marks()
+        self._focus_name = "scenarios"
+        self._play_lines = PlayLines()
+        self._with_calls = True
+        self._explaining = False
+        self._look_error = ""
+
+    def compose(self) -> ComposeResult:
+        yield LabHeader()
+        with Horizontal(id="lab-top"):
+            with Vertical(id="lab-left"):
+                yield PaneTitle("SCENARIOS", id="scenarios-title")
+                yield ScenarioList()
+                yield PaneTitle("PROCESSES", id="processes-title")
+                yield CastList()
+            with Vertical(id="lab-right"):
+                yield PaneTitle("STEPS", id="steps-title")
+                yield ShownLines(id="steps")
+        yield PortTable()
+        yield Panel()
+        yield ShownLines(id="explanation")
+        yield StatusLine()
+        yield FooterBar(LAB_FOOTERS["scenarios"])
+
+    def ready(self) -> None:
+        self._lists: dict[str, ScrollLines] = {
+            "scenarios": self.query_one(ScenarioList),
+            "processes": self.query_one(CastList),
+            "steps": self.query_one("#steps", ShownLines),
+            "ports": self.query_one(PortTable),
+            "explanation": self.query_one("#explanation", ShownLines),
+        }
+        self._lists["scenarios"].cursor = min(1, len(self.state.scenarios) - 1)
+        self.thread.start(self.post_message, self.app.post_message)
+        self.ask(Open("own"))
+        self._go_to("scenarios")
+
+    def legend(self) -> Iterator[tuple[str, str]]:
+        yield from lab_marks()
+        yield " ", ""
+        yield from port_columns()
+        yield " ", ""
+        yield from row_signs(self.symbols)
+
+    # What is shown
+
+    @property
+    def lines(self) -> ScrollLines:
+        return self._lists[self._focus_name]
+
+    @property
+    def cast_list(self) -> CastList:
+        return self.query_one(CastList)
+
+    @property
+    def table(self) -> PortTable:
+        return self.query_one(PortTable)
+
+    @property
+    def steps(self) -> ShownLines:
+        return self.query_one("#steps", ShownLines)
+
+    @property
+    def member(self) -> Member | None:
+        return self.cast_list.member
+
+    @property
+    def port(self) -> Port | None:
+        return self.table.port
+
+    @property
+    def scenario(self) -> Scenario | None:
+        return self.state.scenarios[self._lists["scenarios"].cursor]
+
+    @property
+    def _play(self) -> PlayView:
+        return self.state.play_of(self.scenario)
+
+    def on_lab_told(self, message: LabTold) -> None:
+        news = message.news
+        self.state.hear(news)
+        if not self.drawable:
+            return
+        match news:
+            case StageComing():
+                self._snapshot = None
+                self.query_one(LabHeader).forget()
+                self.table.show((), Order(), 0.0)
+                self._draw_panel()
+                self.post_message(WatchChanged())
+            case StageReady():
+                self._marks = Marks()
+                self.fresh = True
+                self.post_message(WatchChanged())
+            case PlayBegins() if self.state.is_on_stage(self.scenario):
+                self.follow()
+            case StepDone():
+                self.call_later(self.run_action, "app.look_now")
+        self.draw()
+
+    def show(self, snapshot: Snapshot) -> None:
+        snapshot = replace(snapshot, ports=self.state.shown_ports(snapshot))
+        self._snapshot = snapshot
+        self._marks.update(snapshot)
+        self.query_one(LabHeader).show(snapshot)
+        ports = sort_ports((*snapshot.ports, *self._marks.gone), Order(), snapshot.time)
+        self.table.show(ports, Order(), snapshot.time, self._marks.of)
+        self._draw_panel()
+        self._draw_titles()
+
+    def show_pace(self, text: str, style: str) -> None:
+        self.query_one(LabHeader).show_pace(text, style)
+
+    def show_notice(self, text: str) -> None:
+        self.query_one(StatusLine).show_notice(text)
+
+    def show_error(self, text: str) -> None:
+        self._look_error = text
+        self.query_one(StatusLine).show_error(self.state.problem or text)
+
+    def follow(self) -> None:
+        self.steps.following = True
+
+    def show_on_stage(self) -> None:
+        scenarios = self._lists["scenarios"]
+        scenarios.cursor = self.state.row_on_stage
+        scenarios.show_cursor()
+
+    def draw(self) -> None:
+        """Everything but the ports, which come with the looks."""
+        if not self.drawable:
+            return
+        state = self.state
+        refused = bool(state.refused)
+        place = "no stage" if refused else PLACES[state.place]
+        warn = refused or state.place == "host"
+        self.query_one(LabHeader).show_place(place, "-warn" if warn else "")
+        self.query_one(ScenarioList).show(state)
+        self.cast_list.show(state.cast)
+        self._draw_steps()
+        self._draw_explanation()
+        self._draw_titles()
+
+    def _draw_steps(self) -> None:
+        width = self.steps.text_width
+        if self.state.watched is None:
+            self.steps.show(list(no_stage(self.state.refused, width)))
+        else:
+            lines = self._play_lines.of(self._play, width, calls=self._with_calls)
+            self.steps.show(lines)
+
+    def _draw_explanation(self) -> None:
+        box = self.query_one("#explanation", ShownLines)
+        play = self._play
+        self._explaining = self._explaining and bool(play.steps)
+        if box.display != self._explaining:
+            box.display = self._explaining
+            self.table.display = self.query_one(Panel).display = not self._explaining
+            if not self._explaining and self._focus_name == "explanation":
+                self._go_to("steps")
+        if self._explaining:
+            line = self.steps.shown
+            place = line.step if line is not None and line.step is not None else -1
+            box.show(list(explanation(play.steps[place], self.size.width - 1)))
+
+    def _draw_panel(self) -> None:
+        port, snapshot = self.table.port, self._snapshot
+        if port is not None and snapshot is not None:
+            self.query_one(Panel).show(panel(port, snapshot))
+        elif snapshot is not None:
+            self.query_one(Panel).show(("no port is in use on the stage",))
+        else:
+            self.query_one(Panel).show(())
+
+    def _draw_titles(self) -> None:
+        focus, scenario = self._focus_name, self.scenario
+        for name in ("scenarios", "processes"):
+            title = self.query_one(f"#{name}-title", PaneTitle)
+            title.show(name.upper(), in_focus=focus == name)
+        name = "free play" if scenario is None else f"{scenario.number} {scenario.name}"
+        right = "" if self._with_calls else "without calls"
+        steps = self.query_one("#steps-title", PaneTitle)
+        steps.show(f"STEPS  {name}", right, in_focus=focus == "steps")
+        refused = self.state.refused and self.state.watched is None
+        self.query_one(FooterBar).show_commands(LAB_FOOTERS["refused" if refused else focus])
+        status = self.query_one(StatusLine)
+        status.show_error(self.state.problem or self._look_error)
+        status.show(self._focus_text(), self.state.stage_words)
+
+    def _focus_text(self) -> str:
+        lines = self.lines
+        member = self.cast_list.member
+        if self._focus_name == "processes" and member is not None:
+            return member_words(member)
+        return f"{self._focus_name}: {lines.cursor + 1 if lines.total else 0} of {lines.total}"
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.draw)
+
+    # Where the keys go
+
+    def _go_to(self, name: str) -> None:
+        self._focus_name = name
+        for key, lines in self._lists.items():
+            lines.set_focus(here=key == name)
+        self.draw()
+
+    def action_next_list(self, by: int) -> None:
+        names = ["scenarios", "processes", "steps", "ports"]
+        if self._explaining:
+            names[-1] = "explanation"
+        place = names.index(self._focus_name)
+        self._go_to(names[(place + by) % len(names)])
+
+    def on_scroll_lines_moved(self, event: ScrollLines.Moved) -> None:
+        name = next(key for key, lines in self._lists.items() if lines is event.lines)
+        if name == "scenarios":
+            self.steps.cursor = self.steps.top = 0
+            self.steps.following = bool(self._play.steps) and self.state.is_on_stage(self.scenario)
+        elif name == "ports":
+            self._draw_panel()
+        self._go_to(name)
+
+    def on_port_table_opened(self) -> None:
+        self._open_port()
+
+    # What the keys do
+
+    def action_calls(self) -> None:
+        self._with_calls = not self._with_calls
+        self.draw()
+
+    def action_enter(self) -> None:
+        match self._focus_name:
+            case "scenarios":
+                self.action_run()
+            case "processes":
+                self.action_restart()
+            case "ports":
+                self._open_port()
+            case _:
+                self._explain()
+
+    def _explain(self) -> None:
+        if not self._play.steps:
+            self.notice("no step is done yet")
+            return
+        self._explaining = not self._explaining
+        self.draw()
+
+    def _open_port(self) -> None:
+        port, snapshot, watched = self.table.port, self._snapshot, self.watched
+        if port is not None and snapshot is not None and watched is not None:
+            self.post_message(DetailsWanted(port, snapshot, watched.only(port.number)))
+
+    def action_copy(self) -> None:
+        text = self.lines.row_text()
+        if text:
+            self.app.copy_to_clipboard(text)
+            self.app.post_message(Copied(text))
+
+    async def action_back(self) -> None:
+        """Close the explanation, else leave the lab: nothing on the stage outlives that."""
+        if self._explaining:
+            self._explaining = False
+            self.draw()
+        else:
+            self.thread.close()
+            await self.run_action("app.leave_screen")
