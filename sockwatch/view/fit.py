@@ -1,47 +1,43 @@
-"""Make text exactly as wide as a column. Terminals give some characters two cells, some none."""
+"""Make text exactly as wide as a column, counted in terminal cells.
+
+A cell is what rich takes it for, since rich's segments are what the screens are drawn with.
+"""
 
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from typing import Literal
+
+from rich.cells import cell_len, set_cell_size
 
 Align = Literal["left", "right"]
 ELLIPSIS = "…"
 
 
 def cell_width(text: str) -> int:
-    """The number of terminal cells `text` takes."""
-    return len(text) if text.isascii() else sum(map(_character_width, text))
+    """The number of terminal cells `text` takes: none, one or two a character."""
+    return cell_len(text)
 
 
-def _character_width(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+def fit(
+    text: str, width: int, align: Align = "left", ellipsis: str = ELLIPSIS, mark: str = ""
+) -> str:
+    """`text` and `mark` padded or cut to `width` cells; a cut is shown by `ellipsis`.
 
-
-def fit(text: str, width: int, align: Align = "left", ellipsis: str = ELLIPSIS) -> str:
-    """`text` padded or cut to `width` cells; a cut is shown by `ellipsis`."""
+    `text` is cut first, so that the mark stays; where it does not fit either, it is text as well.
+    """
     if width <= 0:
         return ""
-    missing = width - cell_width(text)
-    if missing < 0:
-        text = _cut(text, width, ellipsis)
-        missing = width - cell_width(text)
-    return " " * missing + text if align == "right" else text + " " * missing
-
-
-def _cut(text: str, width: int, ellipsis: str) -> str:
-    room = width - cell_width(ellipsis)
+    missing = width - cell_width(text + mark)
+    if missing >= 0:
+        padding = " " * missing
+        return f"{padding}{text}{mark}" if align == "right" else f"{text}{mark}{padding}"
+    room = width - cell_width(ellipsis + mark)
+    if room < 0 and mark:
+        return fit(text + mark, width, align, ellipsis)
     if room < 0:
-        text, room, ellipsis = ellipsis, width, ""
-    taken = 0
-    for index, character in enumerate(text):
-        taken += _character_width(character)
-        if taken > room:
-            return text[:index] + ellipsis
-    return text + ellipsis
+        return set_cell_size(ellipsis, width)
+    return set_cell_size(text, room) + ellipsis + mark
 
 
 def wrap(text: str, width: int, first: str, rest: str) -> list[str]:
