@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from sockwatch.view.details import ASCII_TREE, UNICODE_TREE
-
-if TYPE_CHECKING:
-    from sockwatch.view.details import TreeSigns
+from sockwatch.view.details import ASCII_TREE, UNICODE_TREE, TreeSigns
+from sockwatch.view.fit import cell_width, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +23,13 @@ class Symbols:
     tree: TreeSigns = UNICODE_TREE
 
     def text(self, text: str) -> str:
+        """`text` as it may be drawn, as wide as before."""
         if not self.ascii or text.isascii():
             return text
-        return text.replace("…", self.ellipsis).encode("ascii", "replace").decode("ascii")
+        signs = (
+            c if c.isascii() else "?" * cell_width(c) for c in text.replace("…", self.ellipsis)
+        )
+        return fit("".join(signs), cell_width(text), ellipsis="")
 
 
 UNICODE = Symbols()
