@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sockwatch.cli.arguments import UsageError
@@ -12,9 +11,10 @@ from sockwatch.cli.document import ports_document
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.look import look
 from sockwatch.cli.output import narrate, write_data
-from sockwatch.view.columns import COLUMNS, MARGIN, Column, layout, visible_columns
+from sockwatch.view.column import MARGIN, Column
 from sockwatch.view.filter import parse_filter
 from sockwatch.view.fit import cell_width, fit
+from sockwatch.view.port_columns import PORT_COLUMNS, port_columns_for
 from sockwatch.view.sorting import Order, sort_ports
 
 if TYPE_CHECKING:
@@ -65,19 +65,21 @@ def _table(ports: Sequence[Port], snapshot: Snapshot) -> str:
             width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
         except OSError:
             width = 80
-        columns = layout(visible_columns(width), width)
-        texts = [[column.text(port, snapshot.time) for column in columns] for port in ports]
+        cells = [
+            [
+                fit(column.title, column.width, column.align),
+                *(column.fitted(port, snapshot.time) for port in ports),
+            ]
+            for column in port_columns_for(width)
+        ]
     else:
-        texts = [[column.cell(port, snapshot.time) for column in COLUMNS] for port in ports]
-        columns = tuple(
-            replace(column, width=max(map(cell_width, (column.title, *cells))))
-            for column, *cells in zip(COLUMNS, *texts, strict=True)
-        )
-    lines = [_line(columns, [column.title for column in columns])]
-    lines += [_line(columns, row) for row in texts]
-    return "".join(f"{line}\n" for line in lines)
+        cells = [_uncut(column, ports, snapshot.time) for column in PORT_COLUMNS]
+    lines = (" " * MARGIN + " ".join(row) for row in zip(*cells, strict=True))
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _line(columns: Sequence[Column[Port]], texts: Sequence[str]) -> str:
-    cells = (fit(text, c.width, c.align) for c, text in zip(columns, texts, strict=True))
-    return (" " * MARGIN + " ".join(cells)).rstrip()
+def _uncut(column: Column[Port], ports: Sequence[Port], now: float) -> list[str]:
+    """The title and the cells of a column that is as wide as the widest of them."""
+    texts = [column.title, *(column.text(port, now) for port in ports)]
+    width = max(map(cell_width, texts))
+    return [fit(text, width, column.align) for text in texts]

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sockwatch.tui.symbols import Symbols
-from sockwatch.view.columns import COLUMNS
 from sockwatch.view.filter import FREE_TEXT_HELP, NEGATION_HELP, TERMS
+from sockwatch.view.port_columns import PORT_COLUMNS
 from sockwatch.view.socket_columns import SOCKET_COLUMNS
 
 
 def port_columns() -> Iterator[tuple[str, str]]:
     yield "Columns", ""
-    for column in COLUMNS:
+    for column in PORT_COLUMNS:
         wide = f" (from {column.at} columns)" if column.at > 80 else ""
         yield column.title, column.help + wide
 

@@ -47,13 +47,18 @@ def flags(failure: Failure) -> str:
     return f" ({', '.join(found)})"
 
 
+def time_of_day(time: float) -> str:
+    """``14:03:07``, in local time, of a Unix time in seconds."""
+    return datetime.fromtimestamp(time).astimezone().strftime("%H:%M:%S")
+
+
 def failure_line(explained: ExplainedFailure, home_netns: int | None = None) -> str:
     """``14:03:07 nginx(812) bind tcp 0.0.0.0:80 EADDRINUSE: apache2(700) of user ...``.
 
     The network namespace is named if it is not `home_netns`.
     """
     failure = explained.failure
-    at = datetime.fromtimestamp(failure.time).astimezone().strftime("%H:%M:%S")
+    at = time_of_day(failure.time)
     what = f"{failure.call} {failure.protocol or UNKNOWN} {endpoint(failure)}{flags(failure)}"
     where = _where(explained, home_netns)
     return f"{at} {who(failure)} {what} {failure.errno}{where}: {why(explained)}"

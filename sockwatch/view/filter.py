@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sockwatch.model import STATES
-from sockwatch.view import cells, holders
+from sockwatch.view import holders, port_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,7 +98,7 @@ def _free_text(needle: str) -> Test:
 def _texts(port: Port) -> Iterator[str]:
     yield f"{port.number}/{port.protocol}"
     yield from port.states
-    for address in cells.addresses(port):
+    for address in port_facts.addresses(port):
         yield f"{address}:{port.number}"
     if not port.holders:
         return
@@ -180,13 +180,13 @@ def _proto(value: str) -> Test:
 
 
 _FLAG_TESTS: dict[str, Test] = {
-    "reuseaddr": lambda port: any(flags.reuseaddr for flags in cells.flags(port)),
-    "reuseport": lambda port: any(flags.reuseport for flags in cells.flags(port)),
+    "reuseaddr": lambda port: any(flags.reuseaddr for flags in port_facts.flags(port)),
+    "reuseport": lambda port: any(flags.reuseport for flags in port_facts.flags(port)),
     "none": lambda port: any(
-        flags.reuseaddr is False and flags.reuseport is False for flags in cells.flags(port)
+        flags.reuseaddr is False and flags.reuseport is False for flags in port_facts.flags(port)
     ),
     "unknown": lambda port: any(
-        flags.reuseaddr is None or flags.reuseport is None for flags in cells.flags(port)
+        flags.reuseaddr is None or flags.reuseport is None for flags in port_facts.flags(port)
     ),
 }
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from sockwatch.model import Port, Protocol, Snapshot
+from sockwatch.model import Port, Protocol, Snapshot
 
 Mark = Literal["", "new", "gone"]
 MARK_S = 3.0
 
 
 class Marks:
-    """Compares each look with the one before. Time is that of the looks."""
+    """Compares each snapshot with the one before; a mark stays for MARK_S of their time."""
 
     def __init__(self) -> None:
         self._last: Snapshot | None = None
@@ -21,11 +20,12 @@ class Marks:
         self._gone: dict[tuple[str, int], tuple[float, Port]] = {}
 
     def update(self, snapshot: Snapshot) -> None:
+        """Compare `snapshot` with the one of the last call; the first one marks nothing."""
         now = snapshot.time
         since = now - MARK_S
         self._new = {key: at for key, at in self._new.items() if since < at <= now}
         self._gone = {key: seen for key, seen in self._gone.items() if since < seen[0] <= now}
-        here: set[tuple[Protocol, int]] = {(port[0], port[1]) for port in snapshot.ports}
+        here = {port.key for port in snapshot.ports}
         if self._last is not None:
             for key in here - self._keys:
                 self._new[key] = now
@@ -38,6 +38,7 @@ class Marks:
         self._last, self._keys = snapshot, here
 
     def of(self, key: tuple[str, int]) -> Mark:
+        """The mark of the port with that key; empty if it has none."""
         if key in self._new:
             return "new"
         return "gone" if key in self._gone else ""

@@ -1,246 +1,238 @@
-"""The one field table of the port list: header, sort menu, help and docs come from it."""
+"""The one table of a port's fields: header, sort menu, help and docs come from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import ipaddress
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sockwatch.view import cells
-from sockwatch.view.fit import Align, cell_width
+from sockwatch.model import Port
+from sockwatch.units import clock, duration, short_count
+from sockwatch.view import holders, names, port_facts, warnings
+from sockwatch.view.column import NOTHING, Column, SortKey, layout, visible
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from sockwatch.model import Port
-
-Row = TypeVar("Row")
-MARGIN = 1
-GAP = 1
+UNSEEN = "?"
+_COUNTED_APART = frozenset({"LISTEN", "UNCONN", "BOUND", "ESTABLISHED", "TIME_WAIT"})
+_LAST = 1  # rows with nothing in the column, or with something unknown, stand behind the others
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[Row]):
-    """A field of a row: of a port, say. `cell` and `sort_key` get the row and the snapshot's time.
-
-    `width` is enough at 80 columns; where there is more, it grows up to `widest` in proportion
-    to `flex`. `short` replaces a cell that does not fit. `at` is the least screen width that
-    shows the column.
-    """
-
-    key: str
-    title: str
-    width: int
-    help: str
-    cell: Callable[[Row, float], str]
-    sort_key: Callable[[Row, float], cells.SortKey]
-    at: int = 80
-    align: Align = "left"
-    flex: int = 0
-    widest: int = 0
-    short: Callable[[Row, float], str] | None = None
-    largest_first: bool = False
-
-    def text(self, row: Row, now: float) -> str:
-        """The cell's text for `width`; longer text is left to be cut where it is drawn."""
-        text = self.cell(row, now)
-        if self.short is not None and cell_width(text) > self.width:
-            return self.short(row, now)
-        return text
+def _address_key(port: Port) -> SortKey:
+    owner = next(iter(port_facts.owners(port)), None)
+    return (_LAST, 0, 0) if owner is None else (0, *_address_number(owner.address))
 
 
-COLUMNS: tuple[Column[Port], ...] = (
-    Column("proto", "PROTO", 5, "tcp or udp", cells.proto, cells.sort_proto, at=0),
+@lru_cache(maxsize=4096)
+def _address_number(text: str) -> tuple[int, int]:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return (address.version, int(address))
+
+
+def _queue(port: Port, write: names.QueueWriter) -> str:
+    listener = port_facts.fullest(port)
+    if listener is not None:
+        return write(listener.queue, listener.backlog)
+    return "bound" if port.bound else NOTHING
+
+
+def _queue_key(port: Port) -> SortKey:
+    listener = port_facts.fullest(port)
+    return (-1.0, 0) if listener is None else port_facts.fill(listener)
+
+
+def _reuse(port: Port, times: str) -> str:
+    letters = list(map(names.flag_letters, port_facts.flags(port)))
+    if not letters:
+        return NOTHING
+    mark = "!" if len(set(letters)) > 1 or warnings.is_double_start(port) else ""
+    if warnings.lacks_reuseaddr(port):
+        mark += "*"
+    alike = len(port.listeners) + len(port.bound)
+    if alike > 1 and len(set(letters)) == 1:
+        return f"{letters[0]}{mark}{times}{alike}"
+    return letters[0] + mark
+
+
+def _reuse_key(port: Port) -> SortKey:
+    text = _reuse(port, " x")
+    return (_LAST if text.startswith(("-?", "?")) or text == NOTHING else 0, text)
+
+
+def _pid(port: Port) -> int | None:
+    holder = holders.first(port) if port.holders else None
+    return None if holder is None else holder.pid
+
+
+def _pid_key(port: Port) -> SortKey:
+    pid = _pid(port)
+    return (_LAST, 0) if pid is None else (0, pid)
+
+
+def _process(port: Port) -> str:
+    process = port_facts.first_process(port)
+    if process is not None:
+        return process.name
+    return UNSEEN if port.holders else _without_holder(port)
+
+
+def _without_holder(port: Port) -> str:
+    states = [state for state, count in port.states.items() if count]
+    if states == ["TIME_WAIT"]:
+        frees_in_s = port.time_wait.last_frees_in_s
+        return "TIME_WAIT" if frees_in_s is None else f"TIME_WAIT {clock(frees_in_s)}"
+    if port_facts.holders_unseen(port):
+        return UNSEEN
+    if port.orphans:
+        return "orphan"
+    if states and all(group.mini for group in port.groups) and port.groups:
+        return port.groups[0].state
+    return "half-open" if port.half_open and not states else NOTHING
+
+
+def _process_key(port: Port) -> SortKey:
+    process = port_facts.first_process(port)
+    return (0, process.name.casefold()) if process else (_LAST, _process(port))
+
+
+def _user(port: Port) -> str | None:
+    process = port_facts.first_process(port)
+    if process is not None:
+        return process.user
+    uids = {owner.uid for owner in port_facts.owners(port) if owner.uid is not None}
+    return names.uid_name(uids.pop()) if len(uids) == 1 else None
+
+
+def _unit(port: Port) -> str | None:
+    process = port_facts.first_process(port)
+    return process.unit if process else None
+
+
+def _command(port: Port) -> str | None:
+    process = port_facts.first_process(port)
+    return process.command if process else None
+
+
+def _age(port: Port, now: float) -> str:
+    seconds = port_facts.age_s(port, now)
+    return NOTHING if seconds is None else duration(seconds)
+
+
+def _age_key(port: Port, now: float) -> SortKey:
+    seconds = port_facts.age_s(port, now)
+    return (-1.0,) if seconds is None else (seconds,)
+
+
+def _more(count: int) -> str:
+    return names.holders_more(count - 1) if count else ""
+
+
+def _sockets(
+    key: str, title: str, width: int, help_: str, at: int, count: Callable[[Port], int | None]
+) -> Column[Port]:
+    """A number of sockets; None where the protocol has no such state."""
+
+    def number(port: Port) -> int:
+        counted = count(port)
+        return -1 if counted is None else counted
+
+    return Column(
+        key, title, width, help_, at=at, align="right", flex=1, widest=6, largest_first=True,
+        cell=lambda port, _: NOTHING if number(port) < 0 else str(number(port)),
+        short=lambda port, _: short_count(number(port)),
+        sort_key=lambda port, _: (number(port),),
+    )  # fmt: skip
+
+
+def _words(
+    key: str, title: str, width: int, help_: str, at: int, flex: int, widest: int,
+    text: Callable[[Port], str | None],
+) -> Column[Port]:  # fmt: skip
+    """A text, or nothing."""
+    return Column(
+        key, title, width, help_, at=at, flex=flex, widest=widest,
+        cell=lambda port, _: text(port) or NOTHING,
+        sort_key=lambda port, _: (0 if text(port) else _LAST, text(port) or NOTHING),
+    )  # fmt: skip
+
+
+PORT_COLUMNS: tuple[Column[Port], ...] = (
     Column(
-        "address",
-        "ADDRESS",
-        15,
-        "Local address; * takes IPv6 and IPv4, [::] IPv6 alone, +2 says two more",
-        cells.address,
-        cells.sort_address,
-        at=42,
-        flex=2,
-        widest=42,
+        "proto", "PROTO", 5, "tcp or udp", at=0,
+        cell=lambda port, _: port.protocol,
+        sort_key=lambda port, _: (port.protocol,),
     ),
     Column(
-        "port",
-        "PORT",
-        5,
-        "Port number",
-        cells.number,
-        cells.sort_number,
-        at=0,
-        align="right",
+        "address", "ADDRESS", 15,
+        "Local address; * takes IPv6 and IPv4, [::] only IPv6, +2 means two more",
+        at=42, flex=2, widest=42,
+        cell=lambda port, _: next(iter(port_facts.addresses(port)), NOTHING),
+        mark=lambda port, _: _more(len(port_facts.addresses(port))),
+        sort_key=lambda port, _: _address_key(port),
     ),
     Column(
-        "queue",
-        "QUEUE",
-        7,
-        "Accept queue of the fullest listener, now/limit; bound: has a port, does not listen",
-        cells.queue,
-        cells.sort_queue,
-        at=74,
-        flex=1,
-        widest=11,
-        short=cells.short_queue,
-        largest_first=True,
+        "port", "PORT", 5, "Port number", at=0, align="right",
+        cell=lambda port, _: str(port.number),
+        sort_key=lambda port, _: (port.number,),
     ),
     Column(
-        "reuse",
-        "REUSE",
-        5,
+        "queue", "QUEUE", 7,
+        "Accept queue of the fullest listener, length/limit; bound: has a port, does not listen",
+        at=74, flex=1, widest=11, largest_first=True,
+        cell=lambda port, _: _queue(port, names.queue_text),
+        short=lambda port, _: _queue(port, names.short_queue_text),
+        sort_key=lambda port, _: _queue_key(port),
+    ),
+    Column(
+        "reuse", "REUSE", 5,
         "A SO_REUSEADDR, P SO_REUSEPORT, - not set, ? unknown, x4 four alike, ! they differ in "
-        "flags, program, user or start, * a listener with neither: tomorrow's failed restart",
-        cells.reuse,
-        cells.sort_reuse,
-        at=56,
-        flex=1,
-        widest=7,
-        short=cells.short_reuse,
+        "flags, program, user or start, * a listener with neither: its next restart may fail",
+        at=56, flex=1, widest=7,
+        cell=lambda port, _: _reuse(port, " x"),
+        short=lambda port, _: _reuse(port, "x"),
+        sort_key=lambda port, _: _reuse_key(port),
+    ),
+    _sockets(
+        "est", "EST", 4, "Connections in ESTABLISHED", 66,
+        lambda port: port.states.get("ESTABLISHED", 0),
+    ),
+    _sockets(
+        "tw", "TW", 4, "Sockets in TIME_WAIT", 61,
+        lambda port: None if port.protocol == "udp" else port.states.get("TIME_WAIT", 0),
+    ),
+    _sockets(
+        "other", "OTHER", 5, "Sockets in any other state, CLOSE_WAIT for example", 80,
+        lambda port: sum(n for state, n in port.states.items() if state not in _COUNTED_APART),
     ),
     Column(
-        "est",
-        "EST",
-        4,
-        "Connections in ESTABLISHED",
-        cells.established,
-        cells.sort_established,
-        at=66,
-        align="right",
-        flex=1,
-        widest=6,
-        short=cells.short_established,
-        largest_first=True,
+        "pid", "PID", 7, "First holder, parents before children", at=50,
+        cell=lambda port, _: str(_pid(port) or NOTHING),
+        sort_key=lambda port, _: _pid_key(port),
     ),
     Column(
-        "tw",
-        "TW",
-        4,
-        "Sockets in TIME_WAIT",
-        cells.time_wait,
-        cells.sort_time_wait,
-        at=61,
-        align="right",
-        flex=1,
-        widest=6,
-        short=cells.short_time_wait,
-        largest_first=True,
+        "process", "PROCESS", 13,
+        "Name of the first holder, +3 means three more processes hold the port; ? a holder that"
+        " cannot be seen",
+        at=0, flex=2, widest=24,
+        cell=lambda port, _: _process(port),
+        mark=lambda port, _: _more(port_facts.process_count(port)),
+        sort_key=lambda port, _: _process_key(port),
     ),
+    _words(
+        "user", "USER", 8, "User of the first holder, else the owner of the socket", 100, 1, 16,
+        _user,
+    ),
+    _words("unit", "UNIT", 14, "systemd unit or container of the first holder", 120, 2, 28, _unit),
     Column(
-        "other",
-        "OTHER",
-        5,
-        "Sockets in any other state, CLOSE_WAIT for example",
-        cells.other,
-        cells.sort_other,
-        align="right",
-        flex=1,
-        widest=6,
-        short=cells.short_other,
-        largest_first=True,
+        "age", "AGE", 4, "How long the oldest holder has been running",
+        at=120, align="right", largest_first=True,
+        cell=_age,
+        sort_key=_age_key,
     ),
-    Column(
-        "pid", "PID", 7, "First holder, parents before children", cells.pid, cells.sort_pid, at=50
-    ),
-    Column(
-        "process",
-        "PROCESS",
-        13,
-        "Its name, +3 says three more processes hold the port; ? is a holder not visible",
-        cells.process,
-        cells.sort_process,
-        at=0,
-        flex=2,
-        widest=24,
-    ),
-    Column(
-        "user",
-        "USER",
-        8,
-        "User of the first holder, else the owner of the socket",
-        cells.user,
-        cells.sort_user,
-        at=100,
-        flex=1,
-        widest=16,
-    ),
-    Column(
-        "unit",
-        "UNIT",
-        14,
-        "systemd unit or container of the first holder",
-        cells.unit,
-        cells.sort_unit,
-        at=120,
-        flex=2,
-        widest=28,
-    ),
-    Column(
-        "age",
-        "AGE",
-        4,
-        "Since when the oldest holder runs",
-        cells.age,
-        cells.sort_age,
-        at=120,
-        align="right",
-        largest_first=True,
-    ),
-    Column(
-        "command",
-        "COMMAND",
-        16,
-        "Command line of the first holder",
-        cells.command,
-        cells.sort_command,
-        at=160,
-        flex=4,
-        widest=1024,
-    ),
-)
-BY_KEY = {column.key: column for column in COLUMNS}
+    _words("command", "COMMAND", 16, "Command line of the first holder", 160, 4, 1024, _command),
+)  # fmt: skip
+PORT_COLUMN = {column.key: column for column in PORT_COLUMNS}
 
 
 @lru_cache(maxsize=8)
-def columns_for(width: int) -> tuple[Column[Port], ...]:
+def port_columns_for(width: int) -> tuple[Column[Port], ...]:
     """The columns of a screen of `width` cells, laid out."""
-    return layout(visible_columns(width), width)
-
-
-def visible_columns(width: int) -> tuple[Column[Port], ...]:
-    """The columns that a screen of `width` cells shows."""
-    return tuple(column for column in COLUMNS if column.at <= width)
-
-
-def layout(columns: Sequence[Column[Row]], width: int) -> tuple[Column[Row], ...]:
-    """`columns` with their widths set so that a line (margin, cells, gaps) takes `width`."""
-    widths = [column.width for column in columns]
-    spare = width - MARGIN - GAP * (len(columns) - 1) - sum(widths)
-    if spare < 0:
-        _shrink(columns, widths, -spare)
-    else:
-        _grow(columns, widths, spare)
-    return tuple(replace(c, width=w) for c, w in zip(columns, widths, strict=True))
-
-
-def _shrink(columns: Sequence[Column[Row]], widths: list[int], excess: int) -> None:
-    for index in reversed(range(len(columns))):
-        if columns[index].flex:
-            cut = min(excess, widths[index] - 1)
-            widths[index] -= cut
-            excess -= cut
-
-
-def _grow(columns: Sequence[Column[Row]], widths: list[int], spare: int) -> None:
-    growing = [i for i, column in enumerate(columns) if column.widest > widths[i]]
-    while spare > 0 and growing:
-        for index in growing:
-            more = min(spare, columns[index].flex, columns[index].widest - widths[index])
-            widths[index] += more
-            spare -= more
-        growing = [i for i in growing if columns[i].widest > widths[i]]
-    if spare > 0:
-        for index in reversed(range(len(columns))):
-            if columns[index].flex:
-                widths[index] += spare
-                break
+    return layout(visible(PORT_COLUMNS, width), width)

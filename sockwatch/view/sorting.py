@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from operator import attrgetter
 
-from sockwatch.view.columns import BY_KEY, COLUMNS, Column
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from sockwatch.model import Port
+from sockwatch.model import Port
+from sockwatch.view.column import Column
+from sockwatch.view.port_columns import PORT_COLUMN, PORT_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A column to sort by. `inverted` turns the column's own direction around."""
+    """A column to sort by. `inverted` reverses the column's own direction."""
 
     key: str = "proto"
     inverted: bool = False
 
     @property
     def column(self) -> Column[Port]:
-        return BY_KEY[self.key]
+        """The column with that key."""
+        return PORT_COLUMN[self.key]
 
     @property
     def descending(self) -> bool:
+        """Whether the largest comes first."""
         return self.column.largest_first != self.inverted
 
     def invert(self) -> Order:
+        """The reverse order by the same column."""
         return replace(self, inverted=not self.inverted)
 
-    def step(self, by: int, among: Sequence[Column[Port]] = COLUMNS) -> Order:
+    def step(self, by: int, among: Sequence[Column[Port]] = PORT_COLUMNS) -> Order:
         """The order by the next (1) or previous (-1) of the columns `among`."""
         keys = [column.key for column in among]
         here = keys.index(self.key) if self.key in keys else -1 if by > 0 else 0
@@ -39,13 +40,9 @@ class Order:
 
 
 def sort_ports(ports: Iterable[Port], order: Order, now: float) -> list[Port]:
-    """`ports` in `order`; those that are alike stay by protocol and number."""
-    found = sorted(ports, key=_by_key)
+    """`ports` in `order`; ports that are equal in it are sorted by protocol and number."""
+    in_order = sorted(ports, key=attrgetter("key"))
     if order.key != "proto" or order.inverted:
-        key = order.column.sort_key
-        found.sort(key=lambda port: key(port, now), reverse=order.descending)
-    return found
-
-
-def _by_key(port: Port) -> tuple[str, int]:
-    return (port[0], port[1])
+        sort_key = order.column.sort_key
+        in_order.sort(key=lambda port: sort_key(port, now), reverse=order.descending)
+    return in_order

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sockwatch.units import plural, spoken_clock, spoken_duration
-from sockwatch.view import cells, holders, names
+from sockwatch.view import holders, names, port_facts
+from sockwatch.view.port_columns import PORT_COLUMN
 from sockwatch.view.warnings import warnings
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ def title(port: Port) -> str:
     if port.listeners:
         verb = "listens on" if port.protocol == "tcp" else "receives on"
         text = f"{name}  {verb} {_endpoints(port.listeners)}"
-        queue = cells.fullest(port)
+        queue = port_facts.fullest(port)
         if queue is not None and queue.queue and queue.queue > (queue.backlog or 0):
             text += ", accept queue full"
         return f"{text}; bound {_endpoints(port.bound)}" if port.bound else text
     if port.bound:
         return f"{name}  bound to {_endpoints(port.bound)}, not listening"
     if port.groups:
-        return f"{name}  no listener; local address {cells.address(port, 0)}"
+        return f"{name}  no listener; local address {PORT_COLUMN['address'].text(port, 0)}"
     return f"{name}  no listener"
 
 
@@ -68,7 +69,7 @@ def _remedy(snapshot: Snapshot, topic: str) -> str:
 def _holder_lines(port: Port, snapshot: Snapshot) -> list[str]:
     holder = holders.first(port)
     if holder is None:
-        if cells.holders_unseen(port):
+        if port_facts.holders_unseen(port):
             return [f"holder not visible; {_remedy(snapshot, HOLDERS)}"]
         return []
     more = names.holders_more(len(holders.distinct(port.holders)) - 1)
@@ -82,7 +83,7 @@ def _holder_lines(port: Port, snapshot: Snapshot) -> list[str]:
 
 
 def _flag_lines(port: Port, snapshot: Snapshot) -> list[str]:
-    found = set(cells.flags(port))
+    found = set(port_facts.flags(port))
     if not found:
         return []
     if len(found) > 1:

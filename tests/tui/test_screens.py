@@ -28,7 +28,7 @@ def table(app: App[int]) -> PortTable:
 
 
 def selected(app: App[int]) -> int:
-    found = table(app).port
+    found = table(app).row
     assert found is not None
     return found.number
 
@@ -97,6 +97,8 @@ async def test_ascii_screens_are_ascii() -> None:
     app = host.app(Options(interval_s=3600.0, ascii=True))
     async with app.run_test(size=(160, 30)) as pilot:
         await shows(pilot, "gunicorn")
+        titles, first, second = screen_lines(app)[1:4]
+        assert titles.index("USER") == first.index("root") == second.index("www")
         for key in ("down", "s", "?", "escape", "enter", "escape", "/", "escape"):
             await pilot.press(key)
             assert "".join(screen_lines(app)).isascii(), (key, screen_lines(app))

@@ -1,45 +1,109 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from sockwatch.model import Holder, Port, ReuseFlags
-from sockwatch.view.columns import BY_KEY, COLUMNS, columns_for
+from sockwatch.view.column import Column, Row
 from sockwatch.view.fit import fit
+from sockwatch.view.fold_columns import FOLD_COLUMNS, fold_columns_for
+from sockwatch.view.folding import Fold, fold
+from sockwatch.view.port_columns import PORT_COLUMN, PORT_COLUMNS, port_columns_for
+from sockwatch.view.socket_columns import SOCKET_COLUMNS, socket_columns_for
 from tests.view import build
 from tests.view.build import AP, NONE, NOW, A, P, group, holder, port, process, socket
+from tests.view.test_folding import failed
 
 
 def cell(of: Port, key: str, width: int = 80) -> str:
-    columns = {column.key: column for column in columns_for(width)}
-    return columns.get(key, BY_KEY[key]).text(of, NOW)
+    columns = {column.key: column for column in port_columns_for(width)}
+    if key in columns:
+        return columns[key].fitted(of, NOW).strip()
+    return PORT_COLUMN[key].text(of, NOW)
 
 
-@pytest.mark.parametrize("width", [26, 42, 60, 79, 80, 99, 100, 119, 120, 160, 250])
-def test_a_line_takes_the_whole_width(width: int) -> None:
-    columns = columns_for(width)
-    line = " " + " ".join(fit(column.title, column.width, column.align) for column in columns)
-    assert len(line) == width
+TABLES = pytest.mark.parametrize(
+    "columns_for", [port_columns_for, socket_columns_for, fold_columns_for]
+)
+# From the least width that has room for the columns which every screen shows.
+WIDTHS = range(31, 260)
+
+
+@TABLES
+def test_a_line_takes_the_whole_width(
+    columns_for: Callable[[int], tuple[Column[Row], ...]],
+) -> None:
+    for width in WIDTHS:
+        line = " " + " ".join(fit(c.title, c.width, c.align) for c in columns_for(width))
+        assert len(line) == width
+
+
+def marked_port() -> Port:
+    """A port whose cells are too wide for any column, and have every mark there is."""
+    held = (
+        holder(process(pid, "a-long-name-of-a-program" * 40, age_s=pid)) for pid in range(1, 13)
+    )
+    listeners = tuple(
+        socket("LISTEN", f"fe80::1234:5678:9abc:{n}", 80, flags=NONE if n else AP,
+               device="enp0s31f6.4094", holders=(one,))
+        for n, one in enumerate(held)
+    )  # fmt: skip
+    return port(80, listeners=listeners)
+
+
+def unexplained_failure() -> Fold:
+    return fold((), [failed(errno="EADDRNOTAVAIL", address="fe80::1234:5678:9abc:1")])[0]
+
+
+def test_the_marks_of_a_cell_are_there_at_every_width() -> None:
+    crowded = marked_port()
+    shared = crowded.listeners[0]._replace(holders=crowded.holders)
+    for width in WIDTHS:
+        cells = {
+            **{f"port {c.key}": c.fitted(crowded, NOW) for c in port_columns_for(width)},
+            **{f"socket {c.key}": c.fitted(shared, NOW) for c in socket_columns_for(width)},
+            **{c.key: c.fitted(unexplained_failure(), NOW) for c in fold_columns_for(width)},
+        }
+        assert cells["port process"].endswith("… +11"), width
+        assert cells["error"].rstrip() == "EADDRNOTAVAIL!", width
+        assert cells.get("port address", " +11").endswith(" +11"), width
+        assert cells.get("port reuse", "AP!*").startswith("AP!*"), width
+        assert cells.get("socket holder", " +11").rstrip().endswith(" +11"), width
+
+
+def test_every_mark_is_tested() -> None:
+    marked = [
+        f"{c.key} of {name}"
+        for name, columns in (
+            ("ports", PORT_COLUMNS), ("sockets", SOCKET_COLUMNS), ("failures", FOLD_COLUMNS)
+        )
+        for c in columns
+        if c.mark is not None
+    ]  # fmt: skip
+    assert marked == ["address of ports", "process of ports", "holder of sockets",
+                      "error of failures"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("width", "last"), [(80, "PROCESS"), (100, "USER"), (120, "AGE"), (160, "COMMAND")]
 )
 def test_wider_screens_show_more_columns(width: int, last: str) -> None:
-    assert columns_for(width)[-1].title == last
-    assert all(column.at <= width for column in columns_for(width))
+    assert port_columns_for(width)[-1].title == last
+    assert all(column.at <= width for column in port_columns_for(width))
 
 
 def test_the_table_at_80_columns_is_the_documented_one() -> None:
-    titles = " ".join(column.title for column in columns_for(80))
+    titles = " ".join(column.title for column in port_columns_for(80))
     assert titles == "PROTO ADDRESS PORT QUEUE REUSE EST TW OTHER PID PROCESS"
 
 
 def test_no_title_is_cut_at_80_columns() -> None:
-    assert [c.title for c in columns_for(80) if len(c.title) > c.width] == []
+    assert [c.title for c in port_columns_for(80) if len(c.title) > c.width] == []
 
 
 def test_every_column_has_help_without_a_full_stop() -> None:
-    assert [c.key for c in COLUMNS if not c.help or c.help.endswith(".")] == []
+    assert [c.key for c in PORT_COLUMNS if not c.help or c.help.endswith(".")] == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sockwatch.view.columns import COLUMNS, columns_for
+from sockwatch.view.port_columns import PORT_COLUMNS, port_columns_for
 from sockwatch.view.sorting import Order, sort_ports
 from tests.view import build
 from tests.view.build import NOW, group, port
@@ -31,7 +31,7 @@ def test_sort(key: str, expected: list[int]) -> None:
     assert numbers(Order(key)) == expected
 
 
-@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.key)
+@pytest.mark.parametrize("column", PORT_COLUMNS, ids=lambda column: column.key)
 def test_inverting_keeps_every_port(column: object) -> None:
     key = str(getattr(column, "key", ""))
     ports = [port(n, groups=(group("TIME_WAIT", f"10.0.0.{n % 7}", n),)) for n in range(1, 40)]
@@ -43,7 +43,7 @@ def test_inverting_keeps_every_port(column: object) -> None:
 
 
 def test_steps_go_around_the_shown_columns() -> None:
-    shown = columns_for(80)
+    shown = port_columns_for(80)
     order = Order()
     for column in (*shown[1:], shown[0]):
         order = order.step(1, shown)

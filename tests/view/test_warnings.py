@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sockwatch.model import Port, Process, ReuseFlags
-from sockwatch.view import cells
+from sockwatch.view.port_columns import PORT_COLUMN
 from sockwatch.view.summary import state_parts
 from sockwatch.view.warnings import warnings
 from tests.view import build
@@ -53,7 +53,7 @@ def shared(*members: Process, flags: ReuseFlags = build.AP, inode: int = 1) -> P
     ],
 )
 def test_marks_and_sentences(found: Port, reuse: str, sentences: tuple[str, ...]) -> None:
-    assert cells.reuse(found, NOW) == reuse
+    assert PORT_COLUMN["reuse"].text(found, NOW) == reuse
     assert warnings(found, NOW) == sentences
 
 

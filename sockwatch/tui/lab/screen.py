@@ -119,7 +119,7 @@ class LabScreen(StageScreen):
 
     @property
     def port(self) -> Port | None:
-        return self.table.port
+        return self.table.row
 
     @property
     def scenario(self) -> Scenario | None:
@@ -217,7 +217,7 @@ class LabScreen(StageScreen):
             box.show(list(explanation(play.steps[place], self.size.width - 1)))
 
     def _draw_panel(self) -> None:
-        port, snapshot = self.table.port, self._snapshot
+        port, snapshot = self.table.row, self._snapshot
         if port is not None and snapshot is not None:
             self.query_one(Panel).show(panel(port, snapshot))
         elif snapshot is not None:
@@ -302,7 +302,7 @@ class LabScreen(StageScreen):
         self.draw()
 
     def _open_port(self) -> None:
-        port, snapshot, watched = self.table.port, self._snapshot, self.watched
+        port, snapshot, watched = self.table.row, self._snapshot, self.watched
         if port is not None and snapshot is not None and watched is not None:
             self.post_message(DetailsWanted(port, snapshot, watched.only(port.number)))
 

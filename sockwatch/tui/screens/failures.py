@@ -13,7 +13,8 @@ from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.panel import Panel
 from sockwatch.tui.widgets.status_line import StatusLine
 from sockwatch.units import plural
-from sockwatch.view.fold_lines import FOLD_COLUMNS, fold_lines
+from sockwatch.view.fold_columns import FOLD_COLUMNS
+from sockwatch.view.fold_lines import fold_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,12 +70,12 @@ class FailuresScreen(BaseScreen):
         self._show_selected()
 
     def _show_selected(self) -> None:
-        fold = self.table.fold
+        fold = self.table.row
         self.query_one(Panel).show(tuple(fold_lines(fold)) if fold else self._empty())
         self.query_one(FailuresHeader).show_state(
             "not watching" if self._refused else _WATCHING if self._attached else "starting"
         )
-        count = sum(each.count for each in self.table.folds)
+        count = sum(each.count for each in self.table.rows)
         left = f"{self.table.cursor + 1 if fold else 0} of {self.table.total}"
         if self._lost:
             left += f"  ! {self._lost} more not seen: they came too fast"

@@ -103,7 +103,7 @@ class MainScreen(BaseScreen):
         table, snapshot = self.table, self._snapshot
         if snapshot is None:
             return
-        port = table.port
+        port = table.row
         self.query_one(Panel).show(panel(port, snapshot) if port else self._empty(snapshot))
         left = f"{table.cursor + 1 if port else 0} of {table.total}"
         if self._filter.text.strip():
@@ -130,7 +130,7 @@ class MainScreen(BaseScreen):
         self._sort(self._order.invert() if event.column == self._order.key else Order(event.column))
 
     def action_details(self) -> None:
-        port = self.table.port
+        port = self.table.row
         if port is not None and self._snapshot is not None:
             assert self.watched is not None
             self.post_message(DetailsWanted(port, self._snapshot, self.watched.only(port.number)))

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
+from textual import events
 from textual.message import Message
 
-from sockwatch.tui.widgets.scroll_lines import ScrollLines
-from sockwatch.view.columns import columns_for
+from sockwatch.model import Port, Protocol, Socket
+from sockwatch.tui.widgets.lines import Line
+from sockwatch.tui.widgets.table import Table
+from sockwatch.view.column import Column
 from sockwatch.view.fit import fit
+from sockwatch.view.marks import Mark
+from sockwatch.view.port_columns import port_columns_for
 from sockwatch.view.sorting import Order
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from textual import events
-
-    from sockwatch.model import Port, Protocol
-    from sockwatch.tui.widgets.lines import Line
-    from sockwatch.view.columns import Column
-    from sockwatch.view.marks import Mark
 
 _MARK_STYLES = {"": "", "new": "-new", "gone": "-dim"}
 
@@ -28,10 +23,8 @@ def _unmarked(_key: tuple[str, int]) -> Mark:
     return ""
 
 
-class PortTable(ScrollLines):
-    """The cursor stays on its port, wherever sorting and refreshing put it."""
-
-    pinned = 1
+class PortTable(Table[Port]):
+    """The ports, with the sort column marked in the head."""
 
     class HeadClicked(Message):
         """A click on a column's title."""
@@ -41,29 +34,20 @@ class PortTable(ScrollLines):
             self.column = column
 
     class Opened(Message):
-        """A click on the port that already was under the cursor."""
+        """A click on the port that was under the cursor before."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id)
-        self._ports: Sequence[Port] = ()
         self._mark: Callable[[tuple[str, int]], Mark] = _unmarked
-        self._now = 0.0
-        self._key: tuple[Protocol, int] | None = None
         self.order = Order()
         self.following = False
 
     @property
-    def total(self) -> int:
-        return len(self._ports)
-
-    @property
     def columns(self) -> tuple[Column[Port], ...]:
-        return columns_for(self.size.width)
+        return port_columns_for(self.size.width)
 
-    @property
-    def port(self) -> Port | None:
-        """The port under the cursor."""
-        return self._ports[self.cursor] if self._ports else None
+    def key(self, row: Port) -> tuple[Protocol, int]:
+        return row.key
 
     def show(
         self,
@@ -72,32 +56,17 @@ class PortTable(ScrollLines):
         now: float,
         mark: Callable[[tuple[str, int]], Mark] = _unmarked,
     ) -> None:
-        """Show `ports`, which are in this order, with the cursor on the port it was on."""
-        self._ports, self.order, self._now, self._mark = ports, order, now, mark
-        place = self.cursor - self.top
-        visible = 0 <= place < self.page_size
-        self.cursor = self._find(self._key)
-        if self.following and visible:
-            self.top = self.cursor - place
+        """Show `ports`, which are in this order. While `following`, the row keeps its line."""
+        self.order, self._mark = order, mark
+        line = self.cursor - self.top
+        on_screen = 0 <= line < self.page_size
+        self.show_rows(ports, now)
+        if self.following and on_screen:
+            self.top = self.cursor - line
         self.clamp()
-        port = self.port
-        if self._key is None and port is not None:
-            self._key = port.key
+        if self._cursor_key is None:
+            self.keep_row()
         self.redraw()
-
-    def _find(self, key: tuple[Protocol, int] | None) -> int:
-        here = self.cursor
-        if here < len(self._ports) and self._ports[here].key == key:
-            return here
-        for index, port in enumerate(self._ports):
-            if port.key == key:
-                return index
-        return max(0, min(here, len(self._ports) - 1))
-
-    def selected(self) -> None:
-        port = self.port
-        self._key = port.key if port else None
-        super().selected()
 
     def head(self, _y: int) -> Line:
         pieces: list[tuple[str, str]] = []
@@ -121,28 +90,21 @@ class PortTable(ScrollLines):
             pad = " "
         return tuple(pieces)
 
-    def item(self, index: int, *, selected: bool) -> Line:
-        port = self._ports[index]
-        mark = self._mark(port.key)
-        sign = self.symbols.cursor if selected else " "
+    def sign(self, row: Port, *, selected: bool) -> str:
+        mark = self._mark(row.key)
         if mark:
-            sign = self.symbols.new if mark == "new" else self.symbols.gone
-        base = self.base_style(selected=selected) or _MARK_STYLES[mark]
-        pieces = [(sign, base)]
-        last = len(self.columns) - 1
-        for place, column in enumerate(self.columns):
-            text = column.text(port, self._now)
-            cell = fit(text, column.width, column.align, self.symbols.ellipsis)
-            style = base or _cell_style(column.key, port, text)
-            pieces.append((cell if place == last else f"{cell} ", style))
-        return tuple(pieces)
+            return self.symbols.new if mark == "new" else self.symbols.gone
+        return super().sign(row, selected=selected)
 
-    def row_text(self) -> str:
-        """The row under the cursor as text for the clipboard."""
-        port = self.port
-        if port is None:
-            return ""
-        return "\t".join(column.cell(port, self._now) for column in self.columns)
+    def row_style(self, row: Port) -> str:
+        return _MARK_STYLES[self._mark(row.key)]
+
+    def cell_style(self, column: Column[Port], row: Port, text: str) -> str:
+        if column.key == "queue" and any(_is_overfull(listener) for listener in row.listeners):
+            return "-bad"
+        if column.key == "process" and not row.holders:
+            return "-dim"
+        return super().cell_style(column, row, text) or ("-key" if column.key == "port" else "")
 
     def on_click(self, event: events.Click) -> None:
         if event.y < self.pinned:
@@ -162,15 +124,10 @@ class PortTable(ScrollLines):
                 return
 
 
-def _cell_style(key: str, port: Port, text: str) -> str:
-    """Quiet what says nothing; point at a full queue and at sockets nobody reads from."""
-    if text in ("0", "-", "??"):
-        return "-dim"
-    if key == "queue" and any(
-        one.queue is not None and one.backlog is not None and one.queue > one.backlog
-        for one in port.listeners
-    ):
-        return "-bad"
-    if key == "process" and not port.holders:
-        return "-dim"
-    return "-key" if key == "port" else ""
+def _is_overfull(listener: Socket) -> bool:
+    """Whether a connection more than the backlog waits; the kernel drops the next one."""
+    return (
+        listener.queue is not None
+        and listener.backlog is not None
+        and listener.queue > listener.backlog
+    )

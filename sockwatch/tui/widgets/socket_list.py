@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sockwatch.bind import BindRequest
     from sockwatch.model import Port, Snapshot, Socket
     from sockwatch.tui.widgets.lines import Line
-    from sockwatch.view.columns import Column
+    from sockwatch.view.column import Column
 
 _STYLES = {"title": "-title", "section": "-head", "gap": "-warn", "process": "", "text": ""}
 
@@ -90,9 +90,8 @@ class SocketList(ScrollLines):
     def _socket(self, socket: Socket, base: str) -> Line:
         pieces: list[tuple[str, str]] = []
         for column in self.columns:
-            text = column.text(socket, self._now)
-            cell = fit(text, column.width, column.align, self.symbols.ellipsis)
-            pieces.append((f"{cell} ", base or ("-dim" if text in ("-", "??") else "")))
+            cell = column.fitted(socket, self._now, self.symbols.ellipsis)
+            pieces.append((f"{cell} ", base or ("-dim" if cell.strip() in ("-", "??") else "")))
         return tuple(pieces)
 
     def row_text(self) -> str:
@@ -100,5 +99,5 @@ class SocketList(ScrollLines):
         index = self.cursor - len(self._above)
         if index >= 0 and self._sockets:
             socket = self._sockets[index]
-            return "\t".join(column.cell(socket, self._now) for column in self.columns)
+            return "\t".join(column.text(socket, self._now) for column in self.columns)
         return self._above[self.cursor].text.strip() if self._above else ""
