@@ -12,7 +12,7 @@ from itertools import chain
 
 from sockwatch.bind.kernels import Quirk
 from sockwatch.bind.model import Outcome, Owner, Rule
-from sockwatch.bind.rules import New, judge
+from sockwatch.bind.rules import NewSocket, judge
 from sockwatch.model import Gap, HostFacts, Snapshot
 
 EXHAUSTED = Rule(
@@ -26,7 +26,7 @@ RANGE_UNSEEN = Gap(
 
 
 def find_port(
-    new: New,
+    new: NewSocket,
     snapshot: Snapshot,
     facts: HostFacts,
     owners_of: Callable[[int], Collection[Owner]],
@@ -50,10 +50,10 @@ def find_port(
     return outcome, []
 
 
-def _blocks_reuse(new: New, owner: Owner, quirks: Collection[Quirk]) -> bool | None:
+def _blocks_reuse(new: NewSocket, owner: Owner, quirks: Collection[Quirk]) -> bool | None:
     """The test under ip_autobind_reuse: SO_REUSEADDR on both sides, but not SO_REUSEPORT too."""
     by_address = judge(new._replace(reuseport=False), owner, quirks).blocks
-    shared = judge(new._replace(reuseaddr=False), owner, quirks).answers
+    shared = judge(new._replace(reuseaddr=False), owner, quirks).results
     if by_address or shared == {"shared"}:
         return True
     return None if by_address is None or "shared" in shared else False

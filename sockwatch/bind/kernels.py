@@ -7,21 +7,35 @@ The spans come from reading kernel trees (5.15.215, 6.0-rc1, 6.1.20, 6.4.6, 6.8.
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from enum import Enum, auto
+from typing import NamedTuple
 
 Release = tuple[int, int, int]
-Quirk = Literal[
-    "pairwise overlap",  # TCP compares addresses two by two, as UDP does
-    "time-wait missed",  # a bind to one address does not see mini sockets
-    "dual wildcard missed",  # a bind to one IPv4 address does not see a dual-stack ::
-    "mapped missed",  # an AF_INET bind to one address does not see v4-mapped owners
-    "v6only blocks mapped",  # a v4-mapped bind is blocked by a v6only ::
-    "one wildcard list",  # only one of the lists of wildcard owners is looked at
-    "reuseaddr memory",  # SO_REUSEADDR cleared after bind still counts as set
-    "reuseport memory of any address",  # the remembered SO_REUSEPORT binder covers every address
-    "bound unseen",  # sock_diag does not show bound sockets that do not listen
-    "udp wildcard misses",  # a wildcard UDP bind among many sockets sees only other wildcards
-]
+
+
+class Quirk(Enum):
+    """Something in which older kernels differ from 6.18."""
+
+    PAIRWISE_OVERLAP = auto()
+    """TCP compares addresses two by two, as UDP does."""
+    TIME_WAIT_MISSED = auto()
+    """A bind to one address does not see mini sockets."""
+    DUAL_WILDCARD_MISSED = auto()
+    """A bind to one IPv4 address does not see a dual-stack ::."""
+    MAPPED_MISSED = auto()
+    """An AF_INET bind to one address does not see v4-mapped owners."""
+    V6ONLY_BLOCKS_MAPPED = auto()
+    """A v4-mapped bind is blocked by a v6only ::."""
+    ONE_WILDCARD_LIST = auto()
+    """Only one of the lists of wildcard owners is looked at."""
+    REUSEADDR_MEMORY = auto()
+    """SO_REUSEADDR cleared after bind still counts as set."""
+    REUSEPORT_MEMORY_OF_ANY_ADDRESS = auto()
+    """The remembered SO_REUSEPORT binder covers every address."""
+    BOUND_UNSEEN = auto()
+    """Sock_diag does not show bound sockets that do not listen."""
+    UDP_WILDCARD_MISSES = auto()
+    """A wildcard UDP bind among many sockets sees only other wildcards."""
 
 
 class Span(NamedTuple):
@@ -31,19 +45,19 @@ class Span(NamedTuple):
 
 
 SPANS: tuple[Span, ...] = (
-    Span("pairwise overlap", (0, 0, 0), (6, 1, 0)),
-    Span("time-wait missed", (6, 1, 0), (6, 1, 5)),
-    Span("dual wildcard missed", (6, 1, 0), (6, 1, 21)),
-    Span("dual wildcard missed", (6, 2, 0), (6, 3, 0)),
-    Span("mapped missed", (6, 1, 0), (6, 1, 54)),
-    Span("mapped missed", (6, 2, 0), (6, 5, 4)),
-    Span("v6only blocks mapped", (6, 6, 0), (6, 9, 0)),
-    Span("one wildcard list", (6, 6, 0), (6, 9, 0)),
-    Span("reuseaddr memory", (0, 0, 0), (6, 8, 0)),
-    Span("reuseport memory of any address", (0, 0, 0), (6, 8, 0)),
-    Span("bound unseen", (0, 0, 0), (6, 8, 0)),
-    Span("udp wildcard misses", (0, 0, 0), (6, 18, 24)),
-    Span("udp wildcard misses", (6, 19, 0), (6, 20, 0)),
+    Span(Quirk.PAIRWISE_OVERLAP, (0, 0, 0), (6, 1, 0)),
+    Span(Quirk.TIME_WAIT_MISSED, (6, 1, 0), (6, 1, 5)),
+    Span(Quirk.DUAL_WILDCARD_MISSED, (6, 1, 0), (6, 1, 21)),
+    Span(Quirk.DUAL_WILDCARD_MISSED, (6, 2, 0), (6, 3, 0)),
+    Span(Quirk.MAPPED_MISSED, (6, 1, 0), (6, 1, 54)),
+    Span(Quirk.MAPPED_MISSED, (6, 2, 0), (6, 5, 4)),
+    Span(Quirk.V6ONLY_BLOCKS_MAPPED, (6, 6, 0), (6, 9, 0)),
+    Span(Quirk.ONE_WILDCARD_LIST, (6, 6, 0), (6, 9, 0)),
+    Span(Quirk.REUSEADDR_MEMORY, (0, 0, 0), (6, 8, 0)),
+    Span(Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS, (0, 0, 0), (6, 8, 0)),
+    Span(Quirk.BOUND_UNSEEN, (0, 0, 0), (6, 8, 0)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (0, 0, 0), (6, 18, 24)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (6, 19, 0), (6, 20, 0)),
 )
 
 

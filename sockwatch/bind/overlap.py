@@ -41,10 +41,10 @@ new \\ owner  4  4m  0  0m  ::  ::only  6  6dual
 STAND_IN = IPv4Address("127.0.0.6")
 PAIRWISE: dict[tuple[str, str], str] = {("4", "6dual"): "s"}
 QUIRK_CELLS: dict[Quirk, dict[tuple[str, str], str]] = {
-    "pairwise overlap": PAIRWISE,
-    "dual wildcard missed": {("4", "::"): "-", ("4m", "::"): "-"},
-    "mapped missed": {("4", "4m"): "-", ("4", "0m"): "-"},
-    "v6only blocks mapped": {("4m", "::only"): "y", ("0m", "::only"): "y"},
+    Quirk.PAIRWISE_OVERLAP: PAIRWISE,
+    Quirk.DUAL_WILDCARD_MISSED: {("4", "::"): "-", ("4m", "::"): "-"},
+    Quirk.MAPPED_MISSED: {("4", "4m"): "-", ("4", "0m"): "-"},
+    Quirk.V6ONLY_BLOCKS_MAPPED: {("4m", "::only"): "y", ("0m", "::only"): "y"},
 }
 
 
@@ -58,7 +58,7 @@ TCP_CELLS = _cells(TCP_TABLE)
 UDP_CELLS = TCP_CELLS | PAIRWISE
 
 
-class Place(NamedTuple):
+class ClassifiedAddress(NamedTuple):
     """An address as the bind test sees it; `ip` is the IPv4 one if it is v4-mapped."""
 
     kind: AddressClass
@@ -70,22 +70,27 @@ class Place(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def place(family: Family, address: str, v6only: bool, bound: bool = False) -> Place:
-    """The place of a local address. `bound`: bind() to a native address sets IPV6_V6ONLY."""
+def classify(family: Family, address: str, v6only: bool, bound: bool = False) -> ClassifiedAddress:
+    """Classify a local address. `bound`: by bind(), which sets IPV6_V6ONLY on a native address."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv4Address):
         mapped = family == "ipv6"
         if ip.is_unspecified:
-            return Place("0m" if mapped else "0", ip)
-        return Place("4m" if mapped else "4", ip)
+            return ClassifiedAddress("0m" if mapped else "0", ip)
+        return ClassifiedAddress("4m" if mapped else "4", ip)
     if ip.ipv4_mapped is not None:
-        return Place("0m" if ip.ipv4_mapped.is_unspecified else "4m", ip.ipv4_mapped)
+        return ClassifiedAddress("0m" if ip.ipv4_mapped.is_unspecified else "4m", ip.ipv4_mapped)
     if ip.is_unspecified:
-        return Place("::only" if v6only else "::", ip)
-    return Place("6" if v6only or bound else "6dual", ip)
+        return ClassifiedAddress("::only" if v6only else "::", ip)
+    return ClassifiedAddress("6" if v6only or bound else "6dual", ip)
 
 
-def overlaps(new: Place, owner: Place, protocol: Protocol, quirks: Collection[Quirk] = ()) -> bool:
+def overlaps(
+    new: ClassifiedAddress,
+    owner: ClassifiedAddress,
+    protocol: Protocol,
+    quirks: Collection[Quirk] = (),
+) -> bool:
     """Whether a socket binding to `new` overlaps an owner on `owner`."""
     key = (new.kind, owner.kind)
     cell = (TCP_CELLS if protocol == "tcp" else UDP_CELLS)[key]

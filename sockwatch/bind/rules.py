@@ -8,64 +8,66 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from sockwatch.bind.kernels import Quirk
 from sockwatch.bind.model import Owner, Rule, Unknown
-from sockwatch.bind.overlap import Place, overlaps, place
+from sockwatch.bind.overlap import ClassifiedAddress, classify, overlaps
 from sockwatch.model import Protocol
 
-Answer = Literal["free", "shared", "blocked"]
+PairResult = Literal["free", "shared", "blocked"]
 
-RULES: dict[str, Rule] = {
-    rule.id: rule
-    for rule in (
-        Rule("other-device", "Both are bound to a device, and to different ones."),
-        Rule("other-address", "The addresses do not overlap."),
-        Rule("both-reuseaddr", "Both have SO_REUSEADDR, and the owner does not listen."),
-        Rule("both-reuseaddr-udp", "Both have SO_REUSEADDR, and UDP asks for no more."),
-        Rule("both-reuseport", "Both have SO_REUSEPORT and belong to the same user."),
-        Rule("both-reuseport-mini", "Both have SO_REUSEPORT; a TIME_WAIT has no user any more."),
-        Rule(
-            "no-flags",
-            "The new socket has neither SO_REUSEADDR nor SO_REUSEPORT: every owner blocks it.",
-        ),
-        Rule(
-            "other-user",
-            "Both have SO_REUSEPORT, but the owner belongs to another user.",
-        ),
-        Rule(
-            "listening",
-            "The owner listens: SO_REUSEADDR does not help, only SO_REUSEPORT on both sides does.",
-        ),
-        Rule(
-            "time-wait",
-            "The closed connection and the new socket do not have the same reuse flag:"
-            " one of the two flags has to be on both sides.",
-        ),
-        Rule(
-            "flag-on-one-side",
-            "No reuse flag is set on both sides: one of the two flags has to be.",
-        ),
-    )
-}
+OTHER_DEVICE: Final = Rule("other-device", "Both are bound to a device, and the devices differ.")
+OTHER_ADDRESS: Final = Rule("other-address", "The addresses do not overlap.")
+BOTH_REUSEADDR: Final = Rule(
+    "both-reuseaddr", "Both have SO_REUSEADDR, and the owner does not listen."
+)
+BOTH_REUSEADDR_UDP: Final = Rule(
+    "both-reuseaddr-udp", "Both have SO_REUSEADDR, which is all UDP requires."
+)
+BOTH_REUSEPORT: Final = Rule(
+    "both-reuseport", "Both have SO_REUSEPORT and belong to the same user."
+)
+BOTH_REUSEPORT_MINI: Final = Rule(
+    "both-reuseport-mini",
+    "Both have SO_REUSEPORT; the user of a TIME_WAIT is not compared.",
+)
+NO_FLAGS: Final = Rule(
+    "no-flags",
+    "The new socket has neither SO_REUSEADDR nor SO_REUSEPORT, so any owner blocks it.",
+)
+OTHER_USER: Final = Rule(
+    "other-user", "Both have SO_REUSEPORT, but the owner belongs to another user."
+)
+LISTENING: Final = Rule(
+    "listening",
+    "The owner listens: SO_REUSEADDR does not help, only SO_REUSEPORT on both sockets.",
+)
+TIME_WAIT: Final = Rule(
+    "time-wait",
+    "The closed connection and the new socket have neither SO_REUSEADDR nor SO_REUSEPORT in"
+    " common.",
+)
+FLAG_ON_ONE_SIDE: Final = Rule(
+    "flag-on-one-side", "The two sockets have neither SO_REUSEADDR nor SO_REUSEPORT in common."
+)
 
 
-class New(NamedTuple):
+class NewSocket(NamedTuple):
     """What the test looks at of the new socket."""
 
     protocol: Protocol
-    place: Place
+    address: ClassifiedAddress
     device: str | None
     reuseaddr: bool
     reuseport: bool
     uid: int | None
 
 
-class Known(NamedTuple):
+class KnownOwner(NamedTuple):
     """What the test looks at of an owner, with nothing unknown."""
 
-    place: Place
+    address: ClassifiedAddress
     device: str | None
     listening: bool
     mini: bool
@@ -77,80 +79,80 @@ class Known(NamedTuple):
 class Pair(NamedTuple):
     """The answer for one pair: no conflict, no conflict by a shared SO_REUSEPORT, or a conflict."""
 
-    answer: Answer
+    result: PairResult
     rule: Rule
 
 
-def decide_pair(new: New, owner: Known, quirks: Collection[Quirk] = ()) -> Pair:
+def decide_pair(new: NewSocket, owner: KnownOwner, quirks: Collection[Quirk] = ()) -> Pair:
     """The kernel's test when everything is known."""
     if new.device is not None and owner.device is not None and new.device != owner.device:
-        return Pair("free", RULES["other-device"])
+        return Pair("free", OTHER_DEVICE)
     if new.protocol == "udp" and new.reuseaddr and owner.reuseaddr:
-        return Pair("free", RULES["both-reuseaddr-udp"])
-    if not overlaps(new.place, owner.place, new.protocol, quirks):
-        return Pair("free", RULES["other-address"])
-    if "time-wait missed" in quirks and owner.mini and not new.place.wildcard:
-        return Pair("free", RULES["other-address"])
+        return Pair("free", BOTH_REUSEADDR_UDP)
+    if not overlaps(new.address, owner.address, new.protocol, quirks):
+        return Pair("free", OTHER_ADDRESS)
+    if Quirk.TIME_WAIT_MISSED in quirks and owner.mini and not new.address.wildcard:
+        return Pair("free", OTHER_ADDRESS)
     if new.protocol == "tcp" and new.reuseaddr and owner.reuseaddr and not owner.listening:
-        return Pair("free", RULES["both-reuseaddr"])
+        return Pair("free", BOTH_REUSEADDR)
     if new.reuseport and owner.reuseport and (owner.mini or owner.same_user):
-        rule = "both-reuseport-mini" if owner.mini else "both-reuseport"
-        return Pair("shared", RULES[rule])
-    return Pair("blocked", RULES[_blocking_rule(new, owner)])
+        rule = BOTH_REUSEPORT_MINI if owner.mini else BOTH_REUSEPORT
+        return Pair("shared", rule)
+    return Pair("blocked", _blocking_rule(new, owner))
 
 
-def _blocking_rule(new: New, owner: Known) -> str:
+def _blocking_rule(new: NewSocket, owner: KnownOwner) -> Rule:
     if not (new.reuseaddr or new.reuseport):
-        return "no-flags"
+        return NO_FLAGS
     if new.reuseport and owner.reuseport:
-        return "other-user"
+        return OTHER_USER
     if owner.listening and new.reuseaddr:
-        return "listening"
-    return "time-wait" if owner.mini else "flag-on-one-side"
+        return LISTENING
+    return TIME_WAIT if owner.mini else FLAG_ON_ONE_SIDE
 
 
-class Judged(NamedTuple):
+class JudgedOwner(NamedTuple):
     """An owner, every answer the test can have, and the unknowns that decide between them."""
 
     owner: Owner
-    answers: frozenset[Answer]
+    results: frozenset[PairResult]
     rule: Rule  # by which it blocks; if it cannot, by which it does not
     unknowns: tuple[Unknown, ...] = ()
 
     @property
     def blocks(self) -> bool | None:
         """None is: it depends on an unknown."""
-        if "blocked" not in self.answers:
+        if "blocked" not in self.results:
             return False
-        return True if len(self.answers) == 1 else None
+        return True if len(self.results) == 1 else None
 
 
 def judge(
-    new: New,
+    new: NewSocket,
     owner: Owner,
     quirks: Collection[Quirk] = (),
     fixed: tuple[Unknown, bool] | None = None,
-) -> Judged:
+) -> JudgedOwner:
     """The test with three-valued flags. `fixed` takes one unknown as known."""
     unknown, cases = _cases(new, owner, fixed)
     results = {case: decide_pair(new, known, quirks) for case, known in cases}
     pairs = list(results.values())
-    blocking = [pair for pair in pairs if pair.answer == "blocked"]
+    blocking = [pair for pair in pairs if pair.result == "blocked"]
     matter = tuple(
         name
         for i, name in enumerate(unknown)
         if any(
-            pair.answer != results[*case[:i], not case[i], *case[i + 1 :]].answer
+            pair.result != results[*case[:i], not case[i], *case[i + 1 :]].result
             for case, pair in results.items()
         )
     )
     rule = (blocking or pairs)[-1].rule
-    return Judged(owner, frozenset(pair.answer for pair in pairs), rule, matter)
+    return JudgedOwner(owner, frozenset(pair.result for pair in pairs), rule, matter)
 
 
 def _cases(
-    new: New, owner: Owner, fixed: tuple[Unknown, bool] | None
-) -> tuple[list[Unknown], Iterator[tuple[tuple[bool, ...], Known]]]:
+    new: NewSocket, owner: Owner, fixed: tuple[Unknown, bool] | None
+) -> tuple[list[Unknown], Iterator[tuple[tuple[bool, ...], KnownOwner]]]:
     """The names of what is unknown, and the owner for each way those can be."""
     same_user: bool | None = True  # a mini socket has no user
     if not owner.mini:
@@ -166,14 +168,14 @@ def _cases(
     unknown = [name for name, value in seen.items() if value is None]
     listening = owner.state == "LISTEN"
 
-    def cases() -> Iterator[tuple[tuple[bool, ...], Known]]:
+    def cases() -> Iterator[tuple[tuple[bool, ...], KnownOwner]]:
         for case in product((False, True), repeat=len(unknown)):
             flag = {name: bool(value) for name, value in seen.items()}
             flag |= dict(zip(unknown, case, strict=True))
             yield (
                 case,
-                Known(
-                    place(owner.family, owner.address, flag["IPV6_V6ONLY"]),
+                KnownOwner(
+                    classify(owner.family, owner.address, flag["IPV6_V6ONLY"]),
                     owner.device,
                     listening,
                     owner.mini,

@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 
 from sockwatch.bind.kernels import Quirk
 from sockwatch.bind.model import Owner
-from sockwatch.bind.overlap import Place, overlaps, place
-from sockwatch.bind.rules import Judged, New
+from sockwatch.bind.overlap import ClassifiedAddress, classify, overlaps
+from sockwatch.bind.rules import JudgedOwner, NewSocket
 from sockwatch.model import Gap
 
 # remembered class -> classes of a new address that it covers besides its own address
@@ -28,10 +28,10 @@ COVERS: dict[str, frozenset[str]] = {
 }
 
 WILDCARDS = (
-    place("ipv4", "0.0.0.0", v6only=False),  # noqa: S104 - nothing is bound here
-    place("ipv6", "::ffff:0.0.0.0", v6only=False),
-    place("ipv6", "::", v6only=False),
-    place("ipv6", "::", v6only=True),
+    classify("ipv4", "0.0.0.0", v6only=False),  # noqa: S104 - nothing is bound here
+    classify("ipv6", "::ffff:0.0.0.0", v6only=False),
+    classify("ipv6", "::", v6only=False),
+    classify("ipv6", "::", v6only=True),
 )
 
 FORGOTTEN = Gap(
@@ -42,12 +42,14 @@ FORGOTTEN = Gap(
 )
 
 
-def covers(remembered: Place, new: Place) -> bool:
+def covers(remembered: ClassifiedAddress, new: ClassifiedAddress) -> bool:
     """Whether the memory of a socket on `remembered` lets in a new one on `new`."""
     return new.kind in COVERS[remembered.kind] or remembered.ip == new.ip
 
 
-def remembered(new: New, judged: Sequence[Judged], quirks: Collection[Quirk] = ()) -> list[Owner]:
+def remembered(
+    new: NewSocket, judged: Sequence[JudgedOwner], quirks: Collection[Quirk] = ()
+) -> list[Owner]:
     """The owners that the kernel may remember, so that it would not ask those that block."""
     if new.protocol != "tcp" or not new.reuseport:
         return []
@@ -58,23 +60,23 @@ def remembered(new: New, judged: Sequence[Judged], quirks: Collection[Quirk] = (
 
 
 def _may_be_remembered(
-    new: New, owner: Owner, blockers: list[Owner], quirks: Collection[Quirk]
+    new: NewSocket, owner: Owner, blockers: list[Owner], quirks: Collection[Quirk]
 ) -> bool:
     if owner.flags.reuseport is False:
         return False
     if owner.uid is not None and new.uid is not None and owner.uid != new.uid:
         return False
-    there = _place(owner)
-    if not covers(there, new.place) and "reuseport memory of any address" not in quirks:
+    there = _address(owner)
+    if not covers(there, new.address) and Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS not in quirks:
         if owner.state in ("LISTEN", "BOUND"):
             return False
-        there = new.place  # a connection may have been bound to a wildcard
+        there = new.address  # a connection may have been bound to a wildcard
     elif not there.wildcard:
-        there = new.place
+        there = new.address
     return not any(_resets(new, there, blocker) for blocker in blockers)
 
 
-def _resets(new: New, remembered: Place, blocker: Owner) -> bool:
+def _resets(new: NewSocket, remembered: ClassifiedAddress, blocker: Owner) -> bool:
     """Whether the memory cannot be older than the blocker, nor the remembered one younger.
 
     listen() of another user's socket replaces the memory, and afterwards blocks whatever
@@ -82,30 +84,32 @@ def _resets(new: New, remembered: Place, blocker: Owner) -> bool:
     """
     if blocker.state != "LISTEN" or new.uid is None or blocker.uid in (None, new.uid):
         return False
-    return overlaps(remembered, _place(blocker), "tcp")
+    return overlaps(remembered, _address(blocker), "tcp")
 
 
-def forgotten(new: New, judged: Sequence[Judged], quirks: Collection[Quirk] = ()) -> bool:
+def forgotten(
+    new: NewSocket, judged: Sequence[JudgedOwner], quirks: Collection[Quirk] = ()
+) -> bool:
     """Whether a socket that is gone by now could have switched the test off."""
     blockers = [j.owner for j in judged if j.blocks is True]
     if new.protocol != "tcp" or not blockers:
         return False
-    if "reuseaddr memory" in quirks and new.reuseaddr:
+    if Quirk.REUSEADDR_MEMORY in quirks and new.reuseaddr:
         return all(owner.state != "LISTEN" for owner in blockers)
     return new.reuseport and any(
         all(_lived_with(owner, there) for owner in blockers)
-        for there in (new.place, *WILDCARDS)
-        if covers(there, new.place)
+        for there in (new.address, *WILDCARDS)
+        if covers(there, new.address)
     )
 
 
-def _lived_with(owner: Owner, there: Place) -> bool:
+def _lived_with(owner: Owner, there: ClassifiedAddress) -> bool:
     """Whether the owner could share the port with a SO_REUSEPORT socket on `there`.
 
     By an address that does not overlap; by SO_REUSEADDR on both sides; or as a connection that
     another user accepted from a socket it shares SO_REUSEPORT with.
     """
-    if not overlaps(there, _place(owner), "tcp"):
+    if not overlaps(there, _address(owner), "tcp"):
         return True
     if owner.state == "LISTEN":
         return False
@@ -113,5 +117,5 @@ def _lived_with(owner: Owner, there: Place) -> bool:
     return accepted or owner.flags.reuseaddr is not False
 
 
-def _place(owner: Owner) -> Place:
-    return place(owner.family, owner.address, owner.v6only is True)
+def _address(owner: Owner) -> ClassifiedAddress:
+    return classify(owner.family, owner.address, owner.v6only is True)

@@ -18,9 +18,9 @@ from sockwatch.bind.model import (
     Unknown,
     Verdict,
 )
-from sockwatch.bind.overlap import place
+from sockwatch.bind.overlap import classify
 from sockwatch.bind.preconditions import effective_v6only, find_refusal
-from sockwatch.bind.rules import Judged, New, judge
+from sockwatch.bind.rules import JudgedOwner, NewSocket, judge
 from sockwatch.bind.shortcut import FORGOTTEN, forgotten, remembered
 from sockwatch.model import Gap, Holder, HostFacts, Port, Snapshot, Socket, SockwatchError
 
@@ -97,11 +97,11 @@ def owners_of(port: Port | None) -> tuple[Owner, ...]:
     return () if port is None else (*port.listeners, *port.bound, *port.groups)
 
 
-def _new(request: BindRequest, facts: HostFacts) -> New:
+def _new(request: BindRequest, facts: HostFacts) -> NewSocket:
     v6only = effective_v6only(request, facts)
-    return New(
+    return NewSocket(
         request.protocol,
-        place(request.family, request.address, v6only, bound=True),
+        classify(request.family, request.address, v6only, bound=True),
         request.bound_device,
         request.reuseaddr,
         request.reuseport,
@@ -135,7 +135,7 @@ def _judge_port(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> V
     gaps: tuple[Gap, ...] = ()
     if outcome == "EADDRINUSE" and forgotten(case.new, judged, case.quirks):
         gaps = (FORGOTTEN,)
-    if outcome != "EADDRINUSE" and request.protocol == "tcp" and "bound unseen" in case.quirks:
+    if outcome != "EADDRINUSE" and request.protocol == "tcp" and Quirk.BOUND_UNSEEN in case.quirks:
         gaps = (BOUND_UNSEEN,)
     return Verdict(
         request,
@@ -148,7 +148,7 @@ def _judge_port(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> V
     )
 
 
-def _blocker(judged: Judged, port: Port | None) -> Blocker:
+def _blocker(judged: JudgedOwner, port: Port | None) -> Blocker:
     owner = judged.owner
     rule: Rule = judged.rule
     if isinstance(owner, Socket):
@@ -168,15 +168,15 @@ def _blocker(judged: Judged, port: Port | None) -> Blocker:
 class _Case:
     """A new socket against all owners of its port."""
 
-    def __init__(self, new: New, owners: Sequence[Owner], quirks: frozenset[Quirk]) -> None:
+    def __init__(self, new: NewSocket, owners: Sequence[Owner], quirks: frozenset[Quirk]) -> None:
         self.new = new
         self.owners = owners
         self.quirks = quirks
 
-    def judge(self) -> list[Judged]:
+    def judge(self) -> list[JudgedOwner]:
         return [judge(self.new, owner, self.quirks) for owner in self.owners]
 
-    def weigh(self, judged: Sequence[Judged], *, escape: bool = True) -> Outcome:
+    def weigh(self, judged: Sequence[JudgedOwner], *, escape: bool = True) -> Outcome:
         """The answer for all owners; `escape` False: if the kernel notices every blocker."""
         if all(j.blocks is False for j in judged):
             return "ok"
@@ -184,23 +184,23 @@ class _Case:
             return "depends"
         return "depends" if escape and self._escapes(judged) else "EADDRINUSE"
 
-    def _escapes(self, judged: Sequence[Judged]) -> list[tuple[Owner, Unknown]]:
+    def _escapes(self, judged: Sequence[JudgedOwner]) -> list[tuple[Owner, Unknown]]:
         """The ways by which the kernel may not notice an owner that blocks."""
         if self.new.protocol == "tcp":
             found: list[tuple[Owner, Unknown]] = [
                 (owner, "port memory") for owner in remembered(self.new, judged, self.quirks)
             ]
             return found + self._one_wildcard_list(judged)
-        found = [(j.owner, "scan order") for j in judged if "shared" in j.answers]
+        found = [(j.owner, "scan order") for j in judged if "shared" in j.results]
         return found + self._udp_reach(judged)
 
-    def _one_wildcard_list(self, judged: Sequence[Judged]) -> list[tuple[Owner, Unknown]]:
+    def _one_wildcard_list(self, judged: Sequence[JudgedOwner]) -> list[tuple[Owner, Unknown]]:
         """6.6 to 6.8: with owners on both 0.0.0.0 and ::, only one of the lists is looked at."""
-        if "one wildcard list" not in self.quirks or self.new.place.wildcard:
+        if Quirk.ONE_WILDCARD_LIST not in self.quirks or self.new.address.wildcard:
             return []
         lists: dict[bool, bool] = {}  # is it IPv6 -> does it block
         for j in judged:
-            there = place(j.owner.family, j.owner.address, j.owner.v6only is True)
+            there = classify(j.owner.family, j.owner.address, j.owner.v6only is True)
             if there.wildcard:
                 key = there.kind.startswith("::")
                 lists[key] = lists.get(key, False) or j.blocks is True
@@ -210,17 +210,17 @@ class _Case:
             return []
         return [(j.owner, "scan reach") for j in judged if j.blocks is True]
 
-    def _udp_reach(self, judged: Sequence[Judged]) -> list[tuple[Owner, Unknown]]:
-        if "udp wildcard misses" not in self.quirks or not self.new.place.wildcard:
+    def _udp_reach(self, judged: Sequence[JudgedOwner]) -> list[tuple[Owner, Unknown]]:
+        if Quirk.UDP_WILDCARD_MISSES not in self.quirks or not self.new.address.wildcard:
             return []
         blockers = [j.owner for j in judged if j.blocks is True]
-        known = (place(o.family, o.address, o.v6only is True).wildcard for o in blockers)
+        known = (classify(o.family, o.address, o.v6only is True).wildcard for o in blockers)
         count = sum(1 if isinstance(o, Socket) else o.count for o in self.owners)
         if count <= UDP_SLOT or any(known):
             return []
         return [(owner, "scan reach") for owner in blockers]
 
-    def conditions(self, judged: Sequence[Judged]) -> tuple[Condition, ...]:
+    def conditions(self, judged: Sequence[JudgedOwner]) -> tuple[Condition, ...]:
         """What would decide, each with the answer it would give."""
         found = [
             self._condition(judged, i, unknown)
@@ -237,12 +237,12 @@ class _Case:
                 found.append(Condition(owner, name, yes, no, QUESTIONS[name]))
         return tuple(found)
 
-    def _condition(self, judged: Sequence[Judged], i: int, unknown: Unknown) -> Condition:
+    def _condition(self, judged: Sequence[JudgedOwner], i: int, unknown: Unknown) -> Condition:
         yes, no = (
             self.weigh([*judged[:i], self._fixed(i, unknown, value), *judged[i + 1 :]])
             for value in (True, False)
         )
         return Condition(self.owners[i], unknown, yes, no, QUESTIONS[unknown])
 
-    def _fixed(self, i: int, unknown: Unknown, value: bool) -> Judged:
+    def _fixed(self, i: int, unknown: Unknown, value: bool) -> JudgedOwner:
         return judge(self.new, self.owners[i], self.quirks, fixed=(unknown, value))

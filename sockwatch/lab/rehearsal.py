@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
-from sockwatch.bind.kernels import quirks_of
+from sockwatch.bind.kernels import Quirk, quirks_of
 from sockwatch.lab.actor import PATIENCE_S, Actor
 from sockwatch.lab.model import EVERYWHERE, Call, ClientSpec, LabError, ServerSpec
 from sockwatch.lab.prediction import Prediction
@@ -205,7 +205,7 @@ class Play:
         snapshot = stage.look()
         if "ipv6" in self.scenario.needs and not snapshot.facts.ipv6:
             return "it needs IPv6"
-        if "linux 6.8" in self.scenario.needs and quirks_of(snapshot.kernel) & {"bound unseen"}:
+        if "linux 6.8" in self.scenario.needs and Quirk.BOUND_UNSEEN in quirks_of(snapshot.kernel):
             return "it needs Linux 6.8 or newer, which lists bound sockets"
         if stage.place == "host":
             taken = {port.number for port in snapshot.ports}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sockwatch.bind import BindRequest, explain_bind
-from sockwatch.bind.overlap import Place, place
+from sockwatch.bind.overlap import ClassifiedAddress, classify
 from sockwatch.bind.shortcut import covers
 from sockwatch.model import UNKNOWN_FLAGS, Port, Protocol, Snapshot
 from tests.bind.calls import abort, attempt, set_flags
@@ -74,7 +74,7 @@ class Said(NamedTuple):
 class Memory:
     """The kernel's memory of the last SO_REUSEPORT binder of a port, as the facts tell it."""
 
-    held: tuple[int, Place] | None = None
+    held: tuple[int, ClassifiedAddress] | None = None
     fading: bool = False  # no socket is left that asked for the port: 6.18 may have forgotten
 
     def matches(self, request: BindRequest) -> bool | None:
@@ -93,8 +93,8 @@ class Memory:
         self.fading = False
 
 
-def _place(request: BindRequest) -> Place:
-    return place(request.family, request.address, request.v6only, bound=True)
+def _place(request: BindRequest) -> ClassifiedAddress:
+    return classify(request.family, request.address, request.v6only, bound=True)
 
 
 class Player:

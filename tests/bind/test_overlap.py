@@ -2,23 +2,23 @@ from __future__ import annotations
 
 import pytest
 
-from sockwatch.bind.kernels import parse_release, quirks_of
-from sockwatch.bind.overlap import TCP_CELLS, overlaps, place
+from sockwatch.bind.kernels import Quirk, parse_release, quirks_of
+from sockwatch.bind.overlap import TCP_CELLS, classify, overlaps
 
-A4 = place("ipv4", "127.0.0.1", v6only=False)
-B4 = place("ipv4", "127.0.0.2", v6only=False)
-MAPPED = place("ipv6", "::ffff:127.0.0.1", v6only=False)
-ANY4 = place("ipv4", "0.0.0.0", v6only=False)
-ANY_MAPPED = place("ipv6", "::ffff:0.0.0.0", v6only=False)
-DUAL = place("ipv6", "::", v6only=False)
-ONLY6 = place("ipv6", "::", v6only=True)
-NATIVE = place("ipv6", "::1", v6only=False, bound=True)
-CONNECTED = place("ipv6", "::1", v6only=False)
+A4 = classify("ipv4", "127.0.0.1", v6only=False)
+B4 = classify("ipv4", "127.0.0.2", v6only=False)
+MAPPED = classify("ipv6", "::ffff:127.0.0.1", v6only=False)
+ANY4 = classify("ipv4", "0.0.0.0", v6only=False)
+ANY_MAPPED = classify("ipv6", "::ffff:0.0.0.0", v6only=False)
+DUAL = classify("ipv6", "::", v6only=False)
+ONLY6 = classify("ipv6", "::", v6only=True)
+NATIVE = classify("ipv6", "::1", v6only=False, bound=True)
+CONNECTED = classify("ipv6", "::1", v6only=False)
 
 
-def test_every_class_has_its_place() -> None:
-    places = (A4, MAPPED, ANY4, ANY_MAPPED, DUAL, ONLY6, NATIVE, CONNECTED)
-    assert [p.kind for p in places] == ["4", "4m", "0", "0m", "::", "::only", "6", "6dual"]
+def test_every_class_is_recognised() -> None:
+    addresses = (A4, MAPPED, ANY4, ANY_MAPPED, DUAL, ONLY6, NATIVE, CONNECTED)
+    assert [a.kind for a in addresses] == ["4", "4m", "0", "0m", "::", "::only", "6", "6dual"]
     assert len(TCP_CELLS) == 7 * 8
 
 
@@ -49,7 +49,7 @@ def test_tcp_overlap(new: object, owner: object, expected: bool) -> None:
 
 
 def test_udp_has_a_stand_in_address_for_native_ipv6() -> None:
-    stand_in = place("ipv4", "127.0.0.6", v6only=False)
+    stand_in = classify("ipv4", "127.0.0.6", v6only=False)
     assert overlaps(stand_in, CONNECTED, "udp")
     assert not overlaps(stand_in, CONNECTED, "tcp")
     assert not overlaps(stand_in, NATIVE, "udp")
@@ -68,7 +68,7 @@ def test_udp_has_a_stand_in_address_for_native_ipv6() -> None:
         ("6.6.0", A4, MAPPED, True),
         ("6.8.0", MAPPED, ONLY6, True),
         ("6.9.0", MAPPED, ONLY6, False),
-        ("5.15.0", place("ipv4", "127.0.0.6", v6only=False), CONNECTED, True),
+        ("5.15.0", classify("ipv4", "127.0.0.6", v6only=False), CONNECTED, True),
     ],
 )
 def test_kernels_that_differ(kernel: str, new: object, owner: object, expected: bool) -> None:
@@ -80,4 +80,4 @@ def test_release_is_read_from_what_distributions_write() -> None:
     assert parse_release("6.12-rc3") == (6, 12, 0)
     assert parse_release("Darwin") is None
     assert quirks_of("6.18.44") == frozenset()
-    assert "bound unseen" in quirks_of("5.15.0-91-generic")
+    assert Quirk.BOUND_UNSEEN in quirks_of("5.15.0-91-generic")
