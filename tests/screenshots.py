@@ -199,7 +199,7 @@ def main() -> None:
     wrong_port = "tab right tab tab 9 9 9 9 9 tab space enter"
     asyncio.run(
         lab_picture(
-            "lab-form-80x24", ("a", "SO_REUSEADDR"), (wrong_port, "'99999' is no port: type 0")
+            "lab-form-80x24", ("a", "SO_REUSEADDR"), (wrong_port, "'99999' is not a port: type 0")
         )
     )
 

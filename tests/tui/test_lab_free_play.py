@@ -11,7 +11,6 @@ from sockwatch.lab.steps import ClientCloses, Connect
 from sockwatch.tui.lab import free_play
 from sockwatch.tui.lab.news import Member
 from sockwatch.tui.lab.screen import LabScreen
-from sockwatch.tui.lab.wishes import ClientWish
 from tests.tui.host import screen_lines, shows, wait_for
 from tests.tui.lab_stage import FakeStage, Stages
 
@@ -141,7 +140,7 @@ async def test_a_form_with_something_wrong_starts_nothing() -> None:
         await shows(pilot, "[server-2 ")
         await pilot.press("tab", "tab", "end", "x", "enter")
         await shows(pilot, "!address [0.0.0.0x")
-        await shows(pilot, "! address: '0.0.0.0x' is no address: type one like 127.0.0.1")
+        await shows(pilot, "! address: '0.0.0.0x' is not an IP address: type one")
         await pilot.press("ctrl+s", "f2")
         await shows(pilot, "Start a server")
         await pilot.press("backspace", "f2")
@@ -179,9 +178,9 @@ HELD = ClientSpec(closes="nobody")
 
 
 def test_only_servers_that_accept_are_waited_for() -> None:
-    assert free_play.connect(ClientWish("client", HELD), CAST).servers == ("one",)
+    assert free_play.connect("client", HELD, CAST).servers == ("one",)
     to_other = ClientSpec(to="127.0.0.2")
-    assert free_play.connect(ClientWish("client", to_other), CAST).servers == ("one", "two")
+    assert free_play.connect("client", to_other, CAST).servers == ("one", "two")
 
 
 def test_all_servers_of_a_connection_close() -> None:

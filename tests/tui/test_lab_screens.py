@@ -75,7 +75,7 @@ async def test_golden_form(size: tuple[int, int]) -> None:
         await pilot.press("a")
         await shows(pilot, "SO_REUSEADDR")
         await pilot.press("tab", "right", "tab", "tab", *"99999", "tab", "space", "enter")
-        await shows(pilot, "! port: '99999' is no port: type 0 to 65535")
+        await shows(pilot, "! port: '99999' is not a port: type 0 to 65535")
         check_golden(pilot.app, f"lab-form-{size[0]}x{size[1]}")
 
 

@@ -1,38 +1,35 @@
-"""Checks of what is typed into the forms: a value, or what is wrong and what to type instead."""
+"""Checks of what is typed into the forms: the value, or an error that says what to type instead."""
 
 from __future__ import annotations
 
 import ipaddress
 import pwd
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from sockwatch.lab.model import EVERYWHERE, LONGEST_NAME
 from sockwatch.lab.rehearsal import HOST_PORTS
 from sockwatch.lab.stage import Place
 from sockwatch.model import SockwatchError
 
-LARGEST_UID: Final = 2**32 - 2  # the one above means "leave it" to setresuid(2)
+LARGEST_UID: Final = 2**32 - 2  # setresuid(2) takes the one above to mean "unchanged"
 LARGEST_BACKLOG: Final = 2**31 - 1
 LARGEST_PORT: Final = 65_535
+MOST_CONNECTIONS: Final = 1000
 _NAME: Final = re.compile(rf"[A-Za-z0-9_.-]{{1,{LONGEST_NAME}}}")
 
-
-class WrongError(SockwatchError):
-    """What is wrong with a field, and what to type."""
+Input: TypeAlias = str | bool
 
 
-class Wrong(NamedTuple):
-    """A field by its name, and the sentence about it."""
-
-    field: str
-    text: str
+class InputError(SockwatchError):
+    """What is wrong with an input, and what to type instead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the stage allows. `running` and `stopped` are the names of its processes."""
+class Limits:
+    """What the sandbox allows. `running` and `stopped` are the names of its processes."""
 
     place: Place = "own"
     many_uids: bool = True
@@ -40,57 +37,131 @@ class Surroundings:
     stopped: frozenset[str] = frozenset()
 
 
-def name(text: str, around: Surroundings) -> str:
+class FormInput(NamedTuple):
+    """The inputs of all fields by their names, as text or ticks, and what the sandbox allows."""
+
+    inputs: Mapping[str, Input]
+    limits: Limits
+
+
+def name(text: str, form: FormInput) -> str:
+    """The name of a process. Raises InputError, as every check here does."""
     if not _NAME.fullmatch(text):
-        raise WrongError(f"type a name of 1 to {LONGEST_NAME} letters, digits, - _ .")
-    if text in around.stopped:
-        raise WrongError(f"{text} is stopped and does nothing: type another name")
+        raise InputError(f"type 1 to {LONGEST_NAME} letters, digits, '-', '_' or '.'")
+    if text in form.limits.stopped:
+        raise InputError(f"{text} is stopped: type another name")
     return text
 
 
-def number(text: str, lowest: int, highest: int, what: str) -> int:
+def port(text: str, form: FormInput) -> int:
+    """A port to bind to; 0 means any."""
+    number = _number(text, 0, LARGEST_PORT, "a port")
+    if form.limits.place == "host" and 0 < number < HOST_PORTS.start:
+        raise InputError(f"on the host the lab uses ports from {HOST_PORTS.start} up only")
+    return number
+
+
+def destination_port(text: str, form: FormInput) -> int:
+    """A port to connect to."""
+    _number(text, 1, LARGEST_PORT, "a port to connect to")
+    return port(text, form)
+
+
+def address(text: str, form: FormInput) -> str:
+    """An address to bind or connect to."""
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        raise InputError(
+            f"{text!r} is not an IP address: type one, such as 127.0.0.1, 0.0.0.0 or ::"
+        ) from None
+    if form.limits.place == "host" and text != EVERYWHERE and not parsed.is_loopback:
+        raise InputError("on the host the lab uses loopback only: type 127.0.0.1 or ::1")
+    return text
+
+
+def source_address(text: str, form: FormInput) -> str:
+    """An address that a client binds to before it connects."""
+    address(text, form)
+    destination = str(form.inputs["to"])
+    if _ip_version(destination) not in (None, _ip_version(text)):
+        raise InputError(f"must be the same IP version as the destination, {destination}")
+    return text
+
+
+def v6only(ticked: bool, form: FormInput) -> bool:
+    """IPV6_V6ONLY, which only IPv6 sockets have."""
+    if ticked and _ip_version(str(form.inputs["address"])) == 4:
+        raise InputError("applies to IPv6 only: type an IPv6 address, such as ::, or untick it")
+    return ticked
+
+
+def leaks(ticked: bool, form: FormInput) -> bool:
+    """Whether each child runs a program that keeps the listening fd."""
+    if ticked and not form.inputs["forks"]:
+        raise InputError("needs a child: tick 'forks a child per connection', or untick it")
+    return ticked
+
+
+def backlog(text: str, form: FormInput) -> int | None:
+    """The backlog of listen(); None for UDP, which has none."""
+    if form.inputs["protocol"] == "udp":
+        return None
+    try:
+        return _number(text, 0, LARGEST_BACKLOG, "a backlog")
+    except InputError:
+        raise InputError(
+            f"{text!r} is not a backlog: type a number, or clear it for bind() without listen()"
+        ) from None
+
+
+def group(text: str, form: FormInput) -> str:
+    """An IPv4 multicast group."""
+    try:
+        is_group = ipaddress.IPv4Address(text).is_multicast
+    except ValueError:
+        is_group = False
+    if not is_group:
+        raise InputError(
+            f"{text!r} is not an IPv4 multicast group: "
+            "type 224.0.0.0 to 239.255.255.255, or clear it"
+        )
+    if form.inputs["protocol"] != "udp":
+        raise InputError("only a UDP server can join one: choose udp, or clear it")
+    return text
+
+
+def user(text: str, form: FormInput) -> int:
+    """The uid of a user, typed as a number or as a name of this host."""
+    if not form.limits.many_uids:
+        raise InputError("this sandbox has one user only; a second one needs root: clear it")
+    if text.isascii() and text.isdigit():
+        uid = _number(text, 0, LARGEST_UID, "a uid")
+    else:
+        try:
+            uid = pwd.getpwnam(text).pw_uid
+        except (KeyError, ValueError):
+            raise InputError(f"there is no user {text!r}: type a uid or a user name") from None
+    process = form.inputs["name"]
+    if process in form.limits.running:
+        raise InputError(f"{process} is already running: clear the user, or type another name")
+    return uid
+
+
+def connections(text: str, _form: FormInput) -> int:
+    """How many connections a client makes."""
+    return _number(text, 1, MOST_CONNECTIONS, "a number of connections")
+
+
+def _number(text: str, lowest: int, highest: int, what: str) -> int:
     if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
-        raise WrongError(f"{text!r} is no {what}: type {lowest} to {highest}")
+        raise InputError(f"{text!r} is not {what}: type {lowest} to {highest}")
     return int(text)
 
 
-def port(text: str, place: Place, *, lowest: int = 0) -> int:
-    found = number(text, lowest, LARGEST_PORT, "port")
-    if place == "host" and 0 < found < HOST_PORTS.start:
-        raise WrongError(f"on the host the lab keeps to ports from {HOST_PORTS.start} up")
-    return found
-
-
-def address(text: str, place: Place) -> str:
+def _ip_version(text: str) -> int | None:
+    """4 or 6; None if it is not an address."""
     try:
-        found = ipaddress.ip_address(text)
+        return ipaddress.ip_address(text).version
     except ValueError:
-        raise WrongError(
-            f"{text!r} is no address: type one like 127.0.0.1, 0.0.0.0 or ::"
-        ) from None
-    if place == "host" and text != EVERYWHERE and not found.is_loopback:
-        raise WrongError("on the host the lab keeps to loopback: type 127.0.0.1 or ::1")
-    return text
-
-
-def group(text: str, protocol: str) -> str:
-    try:
-        found = ipaddress.IPv4Address(text)
-    except ValueError:
-        found = None
-    if found is None or not found.is_multicast:
-        raise WrongError(f"{text!r} is no IPv4 group: type 224.0.0.0 to 239.255.255.255, or clear")
-    if protocol != "udp":
-        raise WrongError("only a udp server joins a group: choose udp, or clear it")
-    return text
-
-
-def user(text: str, *, many_uids: bool) -> int:
-    if not many_uids:
-        raise WrongError("this stage has one user only, since a second one needs root: clear it")
-    if text.isascii() and text.isdigit():
-        return number(text, 0, LARGEST_UID, "uid")
-    try:
-        return pwd.getpwnam(text).pw_uid
-    except (KeyError, ValueError):
-        raise WrongError(f"there is no user {text!r}: type a uid or a user's name") from None
+        return None

@@ -1,156 +1,126 @@
-"""What stands in the forms as text, and reading it strictly."""
+"""A form as one table: what each field is called, how it is typed and checked, and what it sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, asdict, dataclass, replace
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from sockwatch.lab.model import ClientSpec, Closes, ServerSpec
-from sockwatch.model import Protocol
-from sockwatch.tui.lab import checks
-from sockwatch.tui.lab.checks import Surroundings, Wrong, WrongError
-from sockwatch.tui.lab.wishes import ClientWish, ServerWish
+from sockwatch.lab.model import ClientSpec, ServerSpec
+from sockwatch.tui.lab.checks import FormInput, Input, InputError, Limits
 
-Value = TypeVar("Value")
+Spec = TypeVar("Spec", ServerSpec, ClientSpec)
 
-MOST_CLIENTS: Final = 1000
-PATIENCE_S: Final = 2.0  # connect() and read() of free play do not wait longer for an answer
-NO_BACKLOG: Final = ("", "none")
+REQUIRED: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
-class ServerFields:
-    """`leaks`: each child runs another program and keeps the listening fd."""
-
-    name: str
-    protocol: Protocol = "tcp"
-    address: str = "0.0.0.0"  # noqa: S104 - all addresses of the stage
-    port: str = "10013"
-    reuseaddr: bool = False
-    reuseport: bool = False
-    v6only: bool = False
-    late: bool = False
-    backlog: str = "5"
-    accepts: bool = True
-    closes: Closes = "server"
-    forks: bool = True
-    leaks: bool = False
-    group: str = ""
-    user: str = ""
-
-    @classmethod
-    def of(cls, name: str, spec: ServerSpec) -> ServerFields:
-        """The form filled in so that it asks for this server."""
-        return cls(
-            name, spec.protocol, spec.address, str(spec.port), spec.reuseaddr, spec.reuseport,
-            spec.v6only, spec.late, "none" if spec.backlog is None else str(spec.backlog),
-            spec.accepts, spec.closes, spec.forks, spec.execs and not spec.cloexec,
-            spec.group or "", "" if spec.uid is None else str(spec.uid),
-        )  # fmt: skip
+def unchecked(value: Input, _form: FormInput) -> Input:
+    """The check of a field in which nothing can be wrong."""
+    return value
 
 
 @dataclass(frozen=True, slots=True)
-class ClientFields:
-    """`address` and `port` are the client's own; empty is any."""
+class Field:
+    """The base of all fields.
+
+    `name` is the attribute of the spec that the field sets; "name" is the name of the process.
+    `check` makes the value from the input, or raises InputError. `error_name` is what an error
+    calls the field; empty means by its label.
+    """
 
     name: str
-    to: str = "127.0.0.1"
-    to_port: str = "10013"
-    count: str = "1"
-    closes: Closes = "server"
-    address: str = ""
-    port: str = ""
-    reuseaddr: bool = False
-    reuseport: bool = False
+    label: str
+    check: Callable[[Any, FormInput], Any] = unchecked
+    _: KW_ONLY
+    error_name: str = ""
+
+    def input(self, values: Mapping[str, Any]) -> Any:
+        """What the form shows for these values of a spec."""
+        return values[self.name]
+
+    def values(self, shown: Any, form: FormInput) -> dict[str, Any]:
+        """The values that this input sets. Raises InputError."""
+        return {self.name: self.check(shown, form)}
 
 
-class _Reader:
-    """Reads one field after the other and keeps what is wrong."""
+@dataclass(frozen=True, slots=True)
+class TextField(Field):
+    """A line of text, `width` cells wide; `empty` is the value that an empty one stands for."""
 
-    def __init__(self) -> None:
-        self.wrong: list[Wrong] = []
+    _: KW_ONLY
+    width: int
+    empty: object = REQUIRED
 
-    def read(self, field: str, check: Callable[[], Value], instead: Value) -> Value:
-        try:
-            return check()
-        except WrongError as error:
-            self.wrong.append(Wrong(field, str(error)))
-            return instead
+    def input(self, values: Mapping[str, Any]) -> str:
+        value = values[self.name]
+        return "" if value == self.empty else str(value)
 
-    def require(self, field: str, text: str, *, holds: bool) -> None:
-        if not holds:
-            self.wrong.append(Wrong(field, text))
-
-
-def read_server(fields: ServerFields, around: Surroundings) -> tuple[ServerWish, tuple[Wrong, ...]]:
-    """The wish is to be granted only if nothing is wrong."""
-    reader = _Reader()
-    name = reader.read("name", partial(checks.name, fields.name, around), "")
-    address = reader.read("address", partial(checks.address, fields.address, around.place), "::")
-    port = reader.read("port", partial(checks.port, fields.port, around.place), 0)
-    backlog, group, uid = None, None, None
-    if fields.backlog not in NO_BACKLOG and fields.protocol == "tcp":
-        backlog = reader.read("backlog", partial(_backlog, fields.backlog), None)
-    if fields.group:
-        group = reader.read("group", partial(checks.group, fields.group, fields.protocol), None)
-    if fields.user:
-        uid = reader.read(
-            "user", partial(checks.user, fields.user, many_uids=around.many_uids), None
-        )
-        reader.require(
-            "user", f"{name} runs already: clear the user, or type a new name",
-            holds=name not in around.running,
-        )  # fmt: skip
-    reader.require(
-        "v6only", "is for an IPv6 address: type one, :: for example, or take it off",
-        holds=not fields.v6only or ":" in address,
-    )  # fmt: skip
-    reader.require(
-        "leaks", "needs a child: tick fork per connection, or take it off",
-        holds=not fields.leaks or fields.forks,
-    )  # fmt: skip
-    spec = ServerSpec(
-        protocol=fields.protocol, address=address, port=port, reuseaddr=fields.reuseaddr,
-        reuseport=fields.reuseport, v6only=fields.v6only, late=fields.late, backlog=backlog,
-        accepts=fields.accepts, closes=fields.closes, forks=fields.forks, execs=fields.leaks,
-        cloexec=not fields.leaks, group=group, uid=uid,
-    )  # fmt: skip
-    return ServerWish(name, spec), tuple(reader.wrong)
+    def values(self, shown: str, form: FormInput) -> dict[str, Any]:
+        if not shown and self.empty is not REQUIRED:
+            return {self.name: self.empty}
+        return {self.name: self.check(shown, form)}
 
 
-def _backlog(text: str) -> int | None:
-    try:
-        return checks.number(text, 0, checks.LARGEST_BACKLOG, "backlog")
-    except WrongError:
-        raise WrongError(
-            f"{text!r} is no backlog: type a number, or none for bind() without listen()"
-        ) from None
+@dataclass(frozen=True, slots=True)
+class TickField(Field):
+    """Yes or no."""
 
 
-def read_client(fields: ClientFields, around: Surroundings) -> tuple[ClientWish, tuple[Wrong, ...]]:
-    """The wish is to be granted only if nothing is wrong."""
-    reader = _Reader()
-    name = reader.read("name", partial(checks.name, fields.name, around), "")
-    to = reader.read("to", partial(checks.address, fields.to, around.place), "::")
-    to_port = reader.read(
-        "to_port", partial(checks.port, fields.to_port, around.place, lowest=1), 1
-    )
-    count = reader.read("count", partial(checks.number, fields.count, 1, MOST_CLIENTS, "count"), 1)
-    spec = ClientSpec(
-        to=to, to_port=to_port, count=count, closes=fields.closes, reuseaddr=fields.reuseaddr,
-        reuseport=fields.reuseport, patience_s=PATIENCE_S,
-    )  # fmt: skip
-    if fields.port:
-        port = reader.read("port", partial(checks.port, fields.port, around.place), 0)
-        spec = replace(spec, port=port)
-    if fields.address:
-        own = reader.read("address", partial(checks.address, fields.address, around.place), "::")
-        reader.require(
-            "address", f"has to be of one kind with {to}: both IPv4 or both IPv6",
-            holds="to" in {one.field for one in reader.wrong} or (":" in own) == (":" in to)
-            or "address" in {one.field for one in reader.wrong},
-        )  # fmt: skip
-        spec = replace(spec, address=own)
-    return ClientWish(name, spec), tuple(reader.wrong)
+@dataclass(frozen=True, slots=True)
+class ChoiceField(Field):
+    """One of a few words."""
+
+    _: KW_ONLY
+    choices: tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """Fields beside each other, after a heading or none."""
+
+    heading: str
+    fields: tuple[Field, ...]
+
+
+class Mistake(NamedTuple):
+    """The name of a field, and the sentence that says what is wrong with its input."""
+
+    field: str
+    text: str
+
+
+class Reading(NamedTuple, Generic[Spec]):
+    """What the inputs ask for: a process and its spec, to be used only if there is no mistake."""
+
+    name: str
+    spec: Spec
+    mistakes: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[Spec]):
+    """The fields of a form that makes a spec."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """All fields, in the order of their rows."""
+        return tuple(field for row in self.rows for field in row.fields)
+
+    def inputs(self, name: str, spec: Spec) -> dict[str, Input]:
+        """The form filled in so that it asks for this process and this spec."""
+        values = {"name": name, **asdict(spec)}
+        return {field.name: field.input(values) for field in self.fields}
+
+    def read(self, spec: Spec, inputs: Mapping[str, Input], limits: Limits) -> Reading[Spec]:
+        """Check every input. What has no field, or a mistake, stays as `spec` has it."""
+        form = FormInput(inputs, limits)
+        values: dict[str, Any] = {"name": ""}
+        mistakes = []
+        for field in self.fields:
+            try:
+                values |= field.values(inputs[field.name], form)
+            except InputError as error:
+                mistakes.append(Mistake(field.name, f"{field.error_name or field.label}: {error}"))
+        name = values.pop("name")
+        return Reading(name, replace(spec, **values), tuple(mistakes))

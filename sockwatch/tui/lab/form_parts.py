@@ -1,19 +1,22 @@
-"""What a form is made of: fields one line high, told from each other without colour."""
+"""The widgets of a form: fields one line high, told apart without colour."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.widget import Widget
 from textual.widgets import Checkbox, Input, RadioButton, RadioSet, Static
+
+from sockwatch.tui.lab import checks
+from sockwatch.tui.lab.fields import ChoiceField, Field, TextField, TickField
 
 WRONG_SIGN: Final = "!"
 
 
 class FieldLabel(Static):
-    """The name of a field; a sign before it tells that something is wrong with it."""
+    """The name of a field; a sign before it says that the input is wrong."""
 
     def __init__(self, text: str) -> None:
         super().__init__(f" {text}", markup=False)
@@ -24,29 +27,43 @@ class FieldLabel(Static):
         self.update(f"{WRONG_SIGN if wrong else ' '}{self._text}")
 
 
-class TextField(Horizontal):
-    """A box for a line of text, `width` cells wide."""
+class FieldWidget(Horizontal):
+    """A label and a control, with a few characters `before` and `after` the control."""
 
-    def __init__(self, name: str, label: str, value: str, width: int) -> None:
-        super().__init__(id=name, classes="field")
+    def __init__(
+        self, field: Field, label: str, control: Widget, before: str = "", after: str = ""
+    ) -> None:
+        super().__init__(id=field.name, classes="field")
         self._label = FieldLabel(label)
-        self._box = Input(value, compact=True)
-        self._box.cursor_blink = False
-        self._box.styles.width = width
+        self._control = control
+        self._around = (before, after)
+
+    @property
+    def value(self) -> checks.Input:
+        """What is typed, ticked or chosen."""
+        raise NotImplementedError
 
     def compose(self) -> ComposeResult:
-        yield self._label
-        yield Static(" [", markup=False, classes="bracket")
-        yield self._box
-        yield Static("]", markup=False, classes="bracket")
+        before, after = (Static(text, markup=False, classes="bracket") for text in self._around)
+        yield from (self._label, before, self._control, after)
+
+    def mark(self, *, wrong: bool) -> None:
+        self._label.mark(wrong=wrong)
+        self._control.set_class(wrong, "-wrong")
+
+
+class TextBox(FieldWidget):
+    """A line of text between brackets."""
+
+    def __init__(self, field: TextField, value: str) -> None:
+        self._box = Input(value, compact=True)
+        self._box.cursor_blink = False
+        self._box.styles.width = field.width
+        super().__init__(field, field.label, self._box, " [", "]")
 
     @property
     def value(self) -> str:
         return self._box.value.strip()
-
-    def mark(self, *, wrong: bool) -> None:
-        self._label.mark(wrong=wrong)
-        self._box.set_class(wrong, "-wrong")
 
 
 class _Tick(Checkbox):
@@ -62,25 +79,16 @@ class _Tick(Checkbox):
         super().watch_value()
 
 
-class TickField(Horizontal):
-    """Yes or no."""
+class TickBox(FieldWidget):
+    """Yes or no; the label stands after the tick."""
 
-    def __init__(self, name: str, label: str, *, value: bool) -> None:
-        super().__init__(id=name, classes="field")
-        self._label = FieldLabel("")
-        self._tick = _Tick(label, value=value)
-
-    def compose(self) -> ComposeResult:
-        yield self._label
-        yield self._tick
+    def __init__(self, field: TickField, *, value: bool) -> None:
+        self._tick = _Tick(field.label, value=value)
+        super().__init__(field, "", self._tick)
 
     @property
     def value(self) -> bool:
         return self._tick.value
-
-    def mark(self, *, wrong: bool) -> None:
-        self._label.mark(wrong=wrong)
-        self._tick.set_class(wrong, "-wrong")
 
 
 class _Radio(RadioButton):
@@ -108,33 +116,37 @@ class _Radios(RadioSet):
         self._choose()
 
     def _choose(self) -> None:
-        if self.pressed_button is not None:  # None as it comes up, before the first is pressed
+        if self.pressed_button is not None:  # None while mounting, before the first is pressed
             self.action_toggle_button()
 
 
-class ChoiceField(Horizontal):
-    """One of a few words."""
+class ChoiceButtons(FieldWidget):
+    """One of a few words, all of which are shown."""
 
-    def __init__(self, name: str, label: str, choices: Sequence[str], value: str) -> None:
-        super().__init__(id=name, classes="field")
-        self._label = FieldLabel(label)
-        self._choices = choices
+    def __init__(self, field: ChoiceField, value: str) -> None:
+        self._choices = field.choices
         self._first = value
-        self._buttons = [_Radio(choice) for choice in choices]
-
-    def compose(self) -> ComposeResult:
-        yield self._label
-        yield Static(" ", classes="bracket")
-        yield _Radios(*self._buttons, compact=True)
+        self._buttons = [_Radio(choice) for choice in field.choices]
+        self._radios = _Radios(*self._buttons, compact=True)
+        super().__init__(field, field.label, self._radios, " ")
 
     def on_mount(self) -> None:
-        # Pressed now and not made so, since only then the arrow keys start from it.
+        # Pressed only now, since the arrow keys start from a button pressed after mounting.
         self._buttons[self._choices.index(self._first)].value = True
 
     @property
     def value(self) -> str:
-        index = self.query_one(_Radios).pressed_index
+        index = self._radios.pressed_index
         return self._choices[index] if index >= 0 else self._first
 
-    def mark(self, *, wrong: bool) -> None:
-        self._label.mark(wrong=wrong)
+
+def widget_for(field: Field, value: checks.Input) -> FieldWidget:
+    """The widget of a field, showing this input."""
+    match field, value:
+        case TextField(), str():
+            return TextBox(field, value)
+        case ChoiceField(), str():
+            return ChoiceButtons(field, value)
+        case TickField(), bool():
+            return TickBox(field, value=value)
+    raise TypeError(f"{field} cannot show {value!r}")

@@ -11,7 +11,6 @@ from sockwatch.lab.rehearsal import Rehearsal
 from sockwatch.lab.step import Outcome, Step
 from sockwatch.lab.steps import ClientCloses, Connect, EndTimeWaits, ServerCloses, Signal, Start
 from sockwatch.tui.lab.news import Member
-from sockwatch.tui.lab.wishes import ClientWish, ServerWish
 from sockwatch.units import plural
 
 WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - addresses of the stage
@@ -49,15 +48,13 @@ class ServersClose:
         return Outcome()
 
 
-def start(wish: ServerWish) -> Start:
-    return Start(f"start {wish.name}: {spec_words(wish.spec)}", wish.name, wish.spec)
-
-
-def restart(old: str, wish: ServerWish) -> tuple[Step, ...]:
-    return (kill(old), start(wish))
+def start(name: str, spec: ServerSpec) -> Start:
+    """Start a server; where a process of this name runs, it opens another socket."""
+    return Start(f"start {name}: {spec_words(spec)}", name, spec)
 
 
 def kill(name: str) -> Signal:
+    """Kill a process of the sandbox."""
     return Signal(f"kill -9 {name}", name, "KILL", why=_KILL)
 
 
@@ -67,15 +64,14 @@ def stop_or_continue(member: Member) -> Signal:
     return Signal(f"stop {member.name} (SIGSTOP)", member.name, "STOP", why=_STOP)
 
 
-def connect(wish: ClientWish, cast: Sequence[Member]) -> Connect:
-    """The servers that will serve the connections are waited for; others let them wait."""
-    spec = wish.spec
+def connect(name: str, spec: ClientSpec, cast: Sequence[Member]) -> Connect:
+    """Connect clients, and wait until every server that accepts has served its connections."""
     servers = tuple(member.name for member in cast if _serves(member, spec))
     closes = "nobody closes" if spec.closes == "nobody" else f"the {spec.closes} closes first"
-    text = f"{wish.name}: {plural(spec.count, 'connection')} to {_endpoint(spec.to, spec.to_port)}"
+    text = f"{name}: {plural(spec.count, 'connection')} to {_endpoint(spec.to, spec.to_port)}"
     if spec.binds:
         text += f" from {_endpoint(spec.address or '*', spec.port)}{_flag_words(spec)}"
-    return Connect(f"{text}, {closes}", wish.name, spec, servers=servers)
+    return Connect(f"{text}, {closes}", name, spec, servers=servers)
 
 
 def close_connections(member: Member, cast: Sequence[Member], done: Sequence[Step]) -> Step | str:

@@ -1,83 +1,66 @@
-"""The form for a server of free play: every option it can be started with."""
+"""The form for a server of free play: every option that it can be started with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sockwatch.lab.model import Closes
-from sockwatch.model import Protocol
-from sockwatch.tui.lab.checks import Surroundings, Wrong
-from sockwatch.tui.lab.fields import ServerFields, read_server
-from sockwatch.tui.lab.form import Field, Form
-from sockwatch.tui.lab.form_parts import ChoiceField, TextField, TickField
-from sockwatch.tui.lab.wishes import ServerWish
-from sockwatch.tui.symbols import Symbols
+from sockwatch.lab.model import ServerSpec
+from sockwatch.tui.lab import checks
+from sockwatch.tui.lab.checks import FormInput
+from sockwatch.tui.lab.fields import ChoiceField, Row, Table, TextField, TickField
 
-PROTOCOLS = ("tcp", "udp")
-CLOSING = ("server", "client", "nobody")
+PROTOCOLS: Final = ("tcp", "udp")
+CLOSERS: Final = ("server", "client", "nobody")
 
 
-class ServerForm(Form[ServerWish]):
-    """Starts from `fields`."""
+@dataclass(frozen=True, slots=True)
+class LeakField(TickField):
+    """Sets `execs` and clears `cloexec`, since a listening fd leaks through both."""
 
-    LABELS: ClassVar = {
-        "v6only": "IPV6_V6ONLY",
-        "leaks": "child keeps the listening fd",
-        "group": "multicast group",
-    }
+    def input(self, values: Mapping[str, Any]) -> bool:
+        return values["execs"] and not values["cloexec"]
 
-    def __init__(
-        self, symbols: Symbols, title: str, fields: ServerFields, around: Surroundings
-    ) -> None:
-        super().__init__(symbols, title, around)
-        self._from = fields
+    def values(self, shown: Any, form: FormInput) -> dict[str, Any]:
+        leaks = checks.leaks(shown, form)
+        return {"execs": leaks, "cloexec": not leaks}
 
-    def rows(self) -> Sequence[tuple[str, Sequence[Field]]]:
-        f = self._from
-        return (
-            ("server", (
-                TextField("name", "name", f.name, 16),
-                ChoiceField("protocol", "protocol", PROTOCOLS, f.protocol),
-            )),
-            ("bind", (
-                TextField("address", "address", f.address, 26),
-                TextField("port", "port", f.port, 8),
-            )),
-            ("flags", (
-                TickField("reuseaddr", "SO_REUSEADDR", value=f.reuseaddr),
-                TickField("reuseport", "SO_REUSEPORT", value=f.reuseport),
-                TickField("v6only", "IPV6_V6ONLY", value=f.v6only),
-            )),
-            ("", (TickField("late", "reuse flags set after bind()", value=f.late),)),
-            ("listen", (TextField("backlog", "backlog, none = bind only", f.backlog, 11),)),
-            ("serve", (
-                TickField("accepts", "accepts", value=f.accepts),
-                ChoiceField("closes", "closes first:", CLOSING, f.closes),
-            )),
-            ("", (TickField("forks", "forks a child per connection", value=f.forks),)),
-            ("", (TickField("leaks", "child runs a program, keeps the listening fd",
-                            value=f.leaks),)),
-            ("others", (TextField("group", "multicast group (udp)", f.group, 16),)),
-            ("", (TextField("user", "user (root only)", f.user, 16),)),
-        )  # fmt: skip
 
-    def read(self) -> tuple[ServerWish, tuple[Wrong, ...]]:
-        fields = ServerFields(
-            name=self.text("name"),
-            protocol=cast("Protocol", self.text("protocol")),
-            address=self.text("address"),
-            port=self.text("port"),
-            reuseaddr=self.ticked("reuseaddr"),
-            reuseport=self.ticked("reuseport"),
-            v6only=self.ticked("v6only"),
-            late=self.ticked("late"),
-            backlog=self.text("backlog"),
-            accepts=self.ticked("accepts"),
-            closes=cast("Closes", self.text("closes")),
-            forks=self.ticked("forks"),
-            leaks=self.ticked("leaks"),
-            group=self.text("group"),
-            user=self.text("user"),
-        )
-        return read_server(fields, self.around)
+SERVER_FORM: Final[Table[ServerSpec]] = Table((
+    Row("server", (
+        TextField("name", "name", checks.name, width=16),
+        ChoiceField("protocol", "protocol", choices=PROTOCOLS),
+    )),
+    Row("bind", (
+        TextField("address", "address", checks.address, width=26),
+        TextField("port", "port", checks.port, width=8),
+    )),
+    Row("flags", (
+        TickField("reuseaddr", "SO_REUSEADDR"),
+        TickField("reuseport", "SO_REUSEPORT"),
+        TickField("v6only", "IPV6_V6ONLY", checks.v6only),
+    )),
+    Row("", (TickField("late", "set reuse flags after bind()"),)),
+    Row("listen", (
+        TextField("backlog", "backlog, empty = bind only", checks.backlog, width=11, empty=None,
+                  error_name="backlog"),
+    )),
+    Row("serve", (
+        TickField("accepts", "accepts"),
+        ChoiceField("closes", "closes first:", choices=CLOSERS),
+    )),
+    Row("", (TickField("forks", "forks a child per connection"),)),
+    Row("", (
+        LeakField("leaks", "child execs a program, which keeps the listening fd",
+                  error_name="child keeps the listening fd"),
+    )),
+    Row("other", (
+        TextField("group", "multicast group (UDP)", checks.group, width=16, empty=None,
+                  error_name="multicast group"),
+    )),
+    Row("", (
+        TextField("uid", "user (root only)", checks.user, width=16, empty=None,
+                  error_name="user"),
+    )),
+))  # fmt: skip

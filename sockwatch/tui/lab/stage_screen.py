@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.stage import LOOPBACK
 from sockwatch.lab.step import Step
 from sockwatch.model import Port
 from sockwatch.tui.lab import free_play
-from sockwatch.tui.lab.checks import Surroundings
-from sockwatch.tui.lab.client_form import ClientForm
-from sockwatch.tui.lab.fields import ClientFields, ServerFields
+from sockwatch.tui.lab.checks import Limits
+from sockwatch.tui.lab.client_form import CLIENT_FORM, PATIENCE_S
+from sockwatch.tui.lab.form import Form
 from sockwatch.tui.lab.news import Member
-from sockwatch.tui.lab.server_form import ServerForm
+from sockwatch.tui.lab.server_form import SERVER_FORM
 from sockwatch.tui.lab.state import PLACES, LabState
 from sockwatch.tui.lab.thread import Command, Do, LabThread, Open, Rehearse, Reset, Stop
-from sockwatch.tui.lab.wishes import ClientWish, ServerWish
 from sockwatch.tui.messages import Noticed
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.symbols import Symbols
@@ -136,9 +136,9 @@ class StageScreen(BaseScreen):
         """The processes that a new one will meet."""
         return () if self._wants_fresh_stage else self.state.cast
 
-    def _surroundings(self) -> Surroundings:
+    def _limits(self) -> Limits:
         cast = self._cast()
-        return Surroundings(
+        return Limits(
             self.state.place,
             self.state.many_uids,
             frozenset(member.name for member in cast),
@@ -150,31 +150,31 @@ class StageScreen(BaseScreen):
 
     def action_start(self) -> None:
         if self.has_stage():
-            fields = ServerFields(self._proposed("server"))
-            if self.state.place == "host":
-                fields = replace(fields, address=LOOPBACK)
-            form = ServerForm(self.symbols, "Start a server", fields, self._surroundings())
+            spec = ServerSpec(address=LOOPBACK) if self.state.place == "host" else ServerSpec()
+            name, limits = self._proposed("server"), self._limits()
+            form = Form(self.symbols, "Start a server", SERVER_FORM, name, spec, limits)
             self.app.push_screen(form, self._start)
 
-    def _start(self, wish: ServerWish | None) -> None:
-        if wish is not None:
-            self._do_new(free_play.start(wish))
+    def _start(self, server: tuple[str, ServerSpec] | None) -> None:
+        if server is not None:
+            self._do_new(free_play.start(*server))
 
     def action_connect(self) -> None:
         if not self.has_stage():
             return
-        fields = ClientFields(self._proposed("client"))
+        spec = ClientSpec(patience_s=PATIENCE_S)
         candidates = [one for one in (self.member, *self._cast()) if one is not None]
         opened = [spec for one in candidates for spec in one.opened if spec.protocol == "tcp"]
         if opened:
             to = free_play.reached_at(opened[0].address)
-            fields = replace(fields, to=to, to_port=str(opened[0].port))
-        form = ClientForm(self.symbols, "Connect clients", fields, self._surroundings())
+            spec = replace(spec, to=to, to_port=opened[0].port)
+        name, limits = self._proposed("client"), self._limits()
+        form = Form(self.symbols, "Connect clients", CLIENT_FORM, name, spec, limits)
         self.app.push_screen(form, self._connect)
 
-    def _connect(self, wish: ClientWish | None) -> None:
-        if wish is not None:
-            self._do_new(free_play.connect(wish, self._cast()))
+    def _connect(self, client: tuple[str, ClientSpec] | None) -> None:
+        if client is not None:
+            self._do_new(free_play.connect(*client, self._cast()))
 
     def _chosen(self) -> Member | None:
         """The process under the cursor; if there is none, say so."""
@@ -197,14 +197,14 @@ class StageScreen(BaseScreen):
         if not member.opened:
             self.notice(f"{member.name} has no socket of a server: K ends it")
             return
-        around, itself = self._surroundings(), {member.name}
-        others = replace(around, running=around.running - itself, stopped=around.stopped - itself)
-        fields = ServerFields.of(member.name, member.opened[-1])
-        form = ServerForm(self.symbols, f"Kill {member.name} and start it again", fields, others)
+        limits, itself = self._limits(), {member.name}
+        others = replace(limits, running=limits.running - itself, stopped=limits.stopped - itself)
+        title = f"Kill {member.name} and start it again"
+        form = Form(self.symbols, title, SERVER_FORM, member.name, member.opened[-1], others)
 
-        def restart(wish: ServerWish | None) -> None:
-            if wish is not None:
-                self._do(*free_play.restart(member.name, wish))
+        def restart(server: tuple[str, ServerSpec] | None) -> None:
+            if server is not None:
+                self._do(free_play.kill(member.name), free_play.start(*server))
 
         self.app.push_screen(form, restart)
 
