@@ -4,15 +4,60 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 
+from tests.support import sample
 from tests.support.netns import become_root_of_a_user_namespace, fresh_netns
+from tests.support.whole_host import HostLock
 
-# pytest may import this file under two names: the second time it has happened already.
+# Workers of pytest-xdist inherit the namespace; with their threads they could not make one.
 CAN_MAKE_NETNS = os.geteuid() == 0 or become_root_of_a_user_namespace()
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) what the tests start ignores it
+HANGS_AGAIN_S = 10.0
+_host_lock = HostLock()
+
+
+def pytest_report_header() -> str:
+    """Say how to draw the samples of this run again."""
+    return f"samples: {sample.VARIABLE}={sample.SEED}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that watch the whole host to one worker of pytest-xdist."""
+    for item in items:
+        if _is_alone(item):
+            item.add_marker(pytest.mark.xdist_group("whole_host"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Let a test that watches the whole host run alone; the wait is no part of its timeout."""
+    alone = _is_alone(item)
+    _host_lock.acquire(alone=alone)
+    try:
+        return (yield)
+    finally:
+        if not (alone and nextitem is not None and _is_alone(nextitem)):
+            _host_lock.release()
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("whole_host") is not None
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_timeout_set_timer(settings: Any) -> Generator[None, object, object]:
+    """Let the timer of pytest-timeout go off again: hypothesis tries what has hung once more."""
+    result = yield
+    if settings.method == "signal":
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, HANGS_AGAIN_S)
+    return result
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from sockwatch.model import Protocol
 from tests.bind.histories import History, Player
 from tests.bind.netns import Worker
 from tests.bind.oracle import FIRST_PORT, LAST_PORT, Shared, Stage
+from tests.support.sample import SEED
 
 OPERATIONS = (
     *["bind"] * 6, *["listen"] * 4, *["accept"] * 3, *["connect"] * 2, "auto",
@@ -60,8 +61,8 @@ def judge(kernel_oracle: None) -> Iterator[Judge]:
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_histories(judge: Judge, protocol: Protocol) -> None:
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None,
-              suppress_health_check=quiet)  # fmt: skip
+    @seed(SEED)
+    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=quiet)
     @given(histories)
     def run(history: History) -> None:
         judge.check(protocol, history)
@@ -71,6 +72,7 @@ def test_histories(judge: Judge, protocol: Protocol) -> None:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_long_histories(judge: Judge, protocol: Protocol) -> None:
     @settings(max_examples=NIGHTLY_EXAMPLES * 2, deadline=None, database=None,

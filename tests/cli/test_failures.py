@@ -22,7 +22,7 @@ from tests.support.failing import bind, forked, needs_root, netns_inode
 
 COMMAND = [sys.executable, "-m", "sockwatch", "failures"]
 LOADED = failures.run  # while this user may read the files
-pytestmark = needs_root
+pytestmark = [needs_root, pytest.mark.whole_host]
 
 
 @pytest.fixture

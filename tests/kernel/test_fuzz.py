@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,9 +29,8 @@ from sockwatch.kernel.sock_diag.owners import owner_table
 from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
 from sockwatch.kernel.sock_diag.time_waits import MiniSocketTally
 from sockwatch.model import UNKNOWN_FLAGS, KernelError, SocketOptions
-from tests.support.deadline import deadline
 
-HANG_S = 120.0
+pytestmark = pytest.mark.timeout(120)
 MINI = 3
 unhurried = settings(
     deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -41,12 +40,6 @@ numbers_32 = st.integers(0, 0xFFFFFFFF)
 cookies = st.one_of(st.integers(0, 20), st.integers(0, (1 << 64) - 1))
 addresses = st.one_of(st.just(bytes(16)), st.binary(min_size=16, max_size=16))
 states = st.one_of(st.sampled_from([1, 3, 6, 7, 10]), st.integers(0, 255))
-
-
-@pytest.fixture(autouse=True)
-def _no_hang() -> Iterator[None]:
-    with deadline(HANG_S):
-        yield
 
 
 @st.composite

@@ -22,6 +22,7 @@ from sockwatch.lab.steps import Connect, ServerCloses, Signal, Start
 from tests.support.child import in_child
 from tests.support.marked import Mark
 from tests.support.netns import CLONE_NEWNET, link_up, unshare
+from tests.support.sample import SEED
 from tests.support.seccomp import refuse
 
 RUN_ALL = [sys.executable, "-m", "sockwatch", "lab", "run", "--all"]
@@ -84,7 +85,7 @@ def test_sigkill_at_random_moments_leaves_nothing(mark: Mark, tmp_path: Path) ->
     places = dict.fromkeys(("TMPDIR", "HOME", "XDG_RUNTIME_DIR"), str(folder))
     environment = os.environ | mark.environment | places
     before = mounted_namespaces()
-    moments = random.Random(20261124)  # noqa: S311 - moments, no secrets
+    moments = random.Random(SEED)  # noqa: S311 - moments, no secrets
     interrupted = 0
     for _ in range(KILLS):
         run = subprocess.Popen(

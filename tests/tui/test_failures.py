@@ -165,6 +165,7 @@ async def test_hostile_names_are_only_text() -> None:
         await shows(pilot, "[@click=app.quit]x[/] 0.0.0.0:80, once")
 
 
+@pytest.mark.whole_host
 @pytest.mark.skipif(not tmux_is_there(), reason="tmux is not installed")
 @pytest.mark.skipif(not REAL_ROOT, reason="watching needs root (BPF)")
 def test_real_failures_in_a_real_terminal(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.kernel.bpf.namespaces import wait_until
 from tests.support.bpf_ids import exist, kept_by
 from tests.support.failing import needs_root
 
-pytestmark = needs_root
+pytestmark = [needs_root, pytest.mark.whole_host]
 COMMAND = [sys.executable, "-m", "sockwatch", "failures"]
 
 

@@ -17,6 +17,7 @@ from sockwatch.kernel.failures.tap import FailureTap
 from sockwatch.watch import FailureWatch
 from tests.support.failing import PATIENCE_S, collect, compiled, needs_root, of_pid
 
+pytestmark = pytest.mark.whole_host
 PER_SECOND = 500
 SECONDS = 3
 STORM = """

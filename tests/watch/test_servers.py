@@ -30,6 +30,7 @@ from tests.support.failing import (
     run_and_reap,
 )
 
+pytestmark = pytest.mark.whole_host
 REUSEADDR = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
 REUSEPORT = (socket.SOL_SOCKET, socket.SO_REUSEPORT)
 V6ONLY = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
