@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from tests.support.whole_host import HostLock
 # Workers of pytest-xdist inherit the namespace; with their threads they could not make one.
 CAN_MAKE_NETNS = os.geteuid() == 0 or become_root_of_a_user_namespace()
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) what the tests start ignores it
+TESTS = Path(__file__).parent
+FAST_ROOMS = ("bind", "view")
+FAST_ROOMS_ASK_BY = {"kernel_oracle", "netns"}  # the fixtures by which their other tests do
 HANGS_AGAIN_S = 10.0
 _host_lock = HostLock()
 
@@ -27,8 +31,11 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that watch the whole host to one worker of pytest-xdist."""
+    """Give tests that watch the whole host to one worker; mark the fast ones."""
     for item in items:
+        room = item.path.relative_to(TESTS).parts[0]
+        if room in FAST_ROOMS and FAST_ROOMS_ASK_BY.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.fast)
         if _is_alone(item):
             item.add_marker(pytest.mark.xdist_group("whole_host"))
 

@@ -285,7 +285,7 @@ def test_without_the_kernels_structs(taken: socket.socket) -> None:
 def test_nginx_tries_five_times(watch: FailureWatch, taken: socket.socket, tmp_path: Path) -> None:
     nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if nginx is None:
-        pytest.skip("nginx is not installed")
+        pytest.skip("nginx is not installed: .ci/run installs it without starting it")
     temporary = "".join(
         f"{name}_temp_path {tmp_path}/{name};"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
