@@ -1,4 +1,4 @@
-"""Numbers and times as people read them."""
+"""Numbers, times, endpoints and processes, each written the same way everywhere."""
 
 from __future__ import annotations
 
@@ -43,9 +43,20 @@ def spoken_clock(seconds: float | None) -> str:
     return UNKNOWN if seconds is None else f"{max(0, math.ceil(seconds))} s"
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """``1 socket``, ``2 sockets``."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+def plural(count: int, singular: str, many: str | None = None) -> str:
+    """``1 socket``, ``2 sockets``; `many` is for words that take no ``s``."""
+    return f"{count} {singular if count == 1 else many or singular + 's'}"
+
+
+def endpoint(address: str, port: int | None) -> str:
+    """``0.0.0.0:8080``, ``[::1]:8080``; ``?`` stands for a port that is not known."""
+    host = f"[{address}]" if ":" in address else address
+    return f"{host}:{UNKNOWN if port is None else port}"
+
+
+def process_name(name: str | None, pid: int | None) -> str:
+    """``nginx(812)``; ``?`` stands for a name or pid that is not known."""
+    return f"{name or UNKNOWN}({UNKNOWN if pid is None else pid})"
 
 
 def _span(seconds: float | None, gap: str) -> str:

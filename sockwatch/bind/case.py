@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, Verdict
 from sockwatch.model import Port, Process, Snapshot, Socket
+from sockwatch.units import endpoint, process_name
 
 LOOKED_AT = 50  # connections of a port may be 100,000
 
@@ -39,14 +40,13 @@ class Case:
     def who(self) -> str:
         """``nginx(812)``, ``nginx(812) and 3 more``."""
         first, *more = self.processes
-        name = f"{first.name}({first.pid})"
+        name = process_name(first.name, first.pid)
         return f"{name} and {len(more)} more" if more else name
 
     @property
     def where(self) -> str:
         owner = self.blocker.owner
-        address = f"[{owner.address}]" if owner.family == "ipv6" else owner.address
-        return f"{address}:{self.request.port}"
+        return endpoint(owner.address, self.request.port)
 
     @property
     def what(self) -> str:

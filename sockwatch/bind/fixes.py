@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from sockwatch.bind.model import Blocker, Fix, Verdict
 from sockwatch.model import HostFacts, Process
+from sockwatch.units import endpoint
 
 WAIT = Fix("wait", None)
 SET_IN_PYTHON = "sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)"
@@ -76,9 +77,9 @@ def reserve(port: int, facts: HostFacts) -> Fix:
 def look_as_root(verdict: Verdict) -> Fix:
     """Who holds it is hidden from this user."""
     request = verdict.request
-    address = f"[{request.address}]" if ":" in request.address else request.address
+    where = endpoint(request.address, request.port)
     udp = " --udp" if request.protocol == "udp" else ""
-    return Fix("look again as root", f"sudo sockwatch why {address}:{request.port}{udp}")
+    return Fix("look again as root", f"sudo sockwatch why {where}{udp}")
 
 
 LOW_PORT = (

@@ -11,7 +11,7 @@ from sockwatch.bind.case import Case, Finder, Found
 from sockwatch.bind.generations import first_and_last, members
 from sockwatch.bind.model import Cause, Fix
 from sockwatch.model import Process
-from sockwatch.units import spoken_duration
+from sockwatch.units import process_name, spoken_duration
 
 # Programs that never listen by themselves: with a listening socket, they inherited it.
 NEVER_LISTEN: Final = frozenset(
@@ -106,7 +106,7 @@ def _inherited(case: Case) -> Found | None:
     if len(programs) < 2 and not odd:
         return None
     heirs = odd or case.processes[1:]
-    names = ", ".join(f"{p.name}({p.pid})" for p in heirs[:3])
+    names = ", ".join(f"{process_name(p.name, p.pid)}" for p in heirs[:3])
     text = (
         f"{names} inherited the socket that listens on {case.where} from the server that started it"
     )
@@ -146,7 +146,8 @@ def _old_generation(case: Case) -> Found | None:
         return None
     oldest = ends[0]
     age = spoken_duration(case.snapshot.time - oldest.start_time)
-    text = f"an older generation still listens: {oldest.name}({oldest.pid}), started {age} ago"
+    who = process_name(oldest.name, oldest.pid)
+    text = f"an older generation still listens: {who}, started {age} ago"
     return Cause("listener-old-generation", text), fixes.stop([oldest])
 
 

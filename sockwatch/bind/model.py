@@ -166,3 +166,10 @@ class Verdict:
     cause: Cause | None = None
     fixes: tuple[Fix, ...] = ()
     frees_in_s: float | None = None
+
+    @property
+    def outcome(self) -> str:
+        """What the program meets first: ``ok``, ``EADDRINUSE``, ``listen EADDRINUSE``."""
+        if self.bind == "ok" and self.listen not in (None, "ok"):
+            return f"listen {self.listen}"
+        return self.bind

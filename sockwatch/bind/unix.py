@@ -11,6 +11,7 @@ from sockwatch.bind import fixes
 from sockwatch.bind.model import Cause, Fix
 from sockwatch.failure import Failure, UnixLook, UnixOwner
 from sockwatch.model import Process
+from sockwatch.units import process_name
 
 Found = tuple[Cause | None, tuple[Fix, ...]]
 NOTHING: Found = (None, ())
@@ -51,7 +52,7 @@ def _who(owners: tuple[UnixOwner, ...]) -> tuple[str, list[Process]]:
     if not processes:
         return "a process that was not seen", []
     more = f" and {len(processes) - 1} more" if len(processes) > 1 else ""
-    return f"{processes[0].name}({processes[0].pid}){more}", processes
+    return f"{process_name(processes[0].name, processes[0].pid)}{more}", processes
 
 
 def _quoted(name: str | None) -> str:

@@ -15,7 +15,8 @@ from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.look import look
 from sockwatch.cli.output import write_data
 from sockwatch.model import Protocol, SockwatchError
-from sockwatch.view.verdict import PAIR_NAMES, Answer, by_rule, endpoint, outcome
+from sockwatch.units import endpoint
+from sockwatch.view.verdict import PAIR_NAMES, Answer, by_rule
 
 WIDTH = 80
 SHOWN_BLOCKERS = 8
@@ -60,7 +61,7 @@ def _lines(answer: Answer) -> Iterator[str]:
     yield from _wrap(_headline(verdict), "")
     yield ""
     yield "  " + "".join(f"{name:18}" for name in PAIR_NAMES.values()).rstrip()
-    yield "  " + "".join(f"{outcome(v):18}" for v in answer.matrix.values()).rstrip()
+    yield "  " + "".join(f"{v.outcome:18}" for v in answer.matrix.values()).rstrip()
     if verdict.reason is not None:
         yield from _section("reason", [verdict.reason.text])
     if verdict.blockers:
@@ -91,9 +92,11 @@ def _headline(verdict: Verdict) -> str:
     asked = [name for name in ("reuseaddr", "reuseport", "v6only") if getattr(request, name)]
     asked += [f"uid {request.uid}"] if request.uid is not None else []
     asked += [f"device {request.device}"] if request.device is not None else []
-    what = f"{request.protocol} {endpoint(request)}" + (f" ({', '.join(asked)})" if asked else "")
+    what = f"{request.protocol} {endpoint(request.address, request.port)}"
+    if asked:
+        what += f" ({', '.join(asked)})"
     calls = "bind() and listen()" if request.protocol == "tcp" else "bind()"
-    if outcome(verdict) == "ok":
+    if verdict.outcome == "ok":
         text = f"{what}: {calls} would succeed now"
     elif verdict.bind == "ok":
         text = f"{what}: bind() would succeed now, listen() would answer {verdict.listen}"

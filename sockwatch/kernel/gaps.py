@@ -9,6 +9,7 @@ from typing import Final
 
 from sockwatch.kernel import host
 from sockwatch.model import Gap, Port
+from sockwatch.units import plural
 
 BOUND_VISIBLE_SINCE: Final = (6, 8)  # net/ipv4/inet_diag.c: TCPF_BOUND_INACTIVE
 HOLDERS_BY_ROOT: Final = "root would show them"
@@ -17,11 +18,11 @@ HOLDERS_BY_ROOT: Final = "root would show them"
 def holder_gaps(unreadable: int, unattributed: int) -> Iterator[Gap]:
     """`unreadable` processes hid their fds, `unattributed` sockets with an fd show no holder."""
     root = os.geteuid() == 0
-    sockets = counted(unattributed, "socket")
+    sockets = plural(unattributed, "socket")
     if unreadable:
         yield Gap(
             "holders-not-permitted",
-            f"the fds of {counted(unreadable, 'process', 'processes')} may not be read: "
+            f"the fds of {plural(unreadable, 'process', 'processes')} may not be read: "
             f"{sockets} without a known holder, and any may have more",
             "the capabilities that those processes have would show them"
             if root
@@ -47,7 +48,7 @@ def flag_gaps(ports: Iterable[Port], bpf_failure: str | None, bpf_remedy: str) -
     of_them = f", {waiting} of them TIME_WAIT" if waiting else ""
     yield Gap(
         "flags-unknown",
-        f"reuse flags of {counted(unknown + waiting, 'socket')} unknown{of_them}"
+        f"reuse flags of {plural(unknown + waiting, 'socket')} unknown{of_them}"
         + (f": {bpf_failure}" if bpf_failure else ""),
         bpf_remedy or "look again: sockets that came during the look are known at the next",
     )
@@ -64,7 +65,3 @@ def bound_gaps(release: str, ports: Iterable[Port]) -> Iterator[Gap]:
             f"sockets that are bound but do not listen: linux {release} does not list them",
             "linux 6.8 or newer lists them",
         )
-
-
-def counted(number: int, singular: str, plural: str | None = None) -> str:
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"

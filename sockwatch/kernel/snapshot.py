@@ -32,6 +32,7 @@ from sockwatch.model import (
     SocketOptions,
     TimeWait,
 )
+from sockwatch.units import plural
 
 # States in which a socket without an fd waits for accept(); in the others its fd was closed.
 UNACCEPTED_STATES: Final = frozenset({"SYN_RECV", "ESTABLISHED", "CLOSE_WAIT"})
@@ -301,6 +302,6 @@ def _without_fd(groups: Iterable[SocketGroup]) -> tuple[int | None, int | None]:
 def _spilled(count: int) -> Gap:
     return Gap(
         "time-wait-groups",
-        f"{gap.counted(count, 'TIME_WAIT')} found the kernel's map full and cost a row each",
+        f"{plural(count, 'TIME_WAIT')} found the kernel's map full and cost a row each",
         "nothing is missing; the look took longer",
     )

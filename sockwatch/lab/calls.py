@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from sockwatch.lab import wire
+from sockwatch.units import endpoint
 
 Result = TypeVar("Result")
 Address = tuple[Any, ...]
@@ -113,8 +114,7 @@ def name_of(error: OSError) -> str:
 
 def written(address: Address) -> str:
     """``127.0.0.1:10013``, ``[::1]:10013``."""
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return endpoint(*address[:2])
 
 
 def inode(sock: socket.socket) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from sockwatch.bind import BindRequest, Verdict, explain_bind
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.model import Snapshot
-from sockwatch.view.verdict import outcome
 
 WILDCARDS = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - the address of a request, nothing is bound
 
@@ -29,7 +28,7 @@ def predict_server(spec: ServerSpec, snapshot: Snapshot) -> Prediction:
         return Prediction(verdict.bind, verdict)
     if spec.late:
         verdict = replace(verdict, listen=_explain(server_request(spec), snapshot, spec.uid).listen)
-    return Prediction(outcome(verdict), verdict)
+    return Prediction(verdict.outcome, verdict)
 
 
 def predict_listen(spec: ServerSpec, snapshot: Snapshot, inode: int) -> Prediction:

@@ -13,7 +13,6 @@ from sockwatch.view.verdict import (
     Answer,
     by_rule,
     matrix_line,
-    outcome,
     restart_request,
 )
 from sockwatch.view.warnings import warnings
@@ -70,7 +69,7 @@ def verdict_lines(request: BindRequest, snapshot: Snapshot, width: int) -> list[
 def _verdict(request: BindRequest, snapshot: Snapshot, width: int) -> Iterator[DetailLine]:
     answer = Answer.to(request, snapshot)
     verdict = answer.verdict
-    yield DetailLine("section", f"bind {request_text(request)} would get {outcome(verdict)}")
+    yield DetailLine("section", f"bind {request_text(request)} would get {verdict.outcome}")
     yield DetailLine("text", f"  {matrix_line(answer)}")
     if verdict.reason is not None:
         yield from _wrapped("text", verdict.reason.text, width)

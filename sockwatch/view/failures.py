@@ -5,10 +5,10 @@ from __future__ import annotations
 import os.path
 from datetime import datetime
 
+from sockwatch import units
 from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.failure import Failure
-
-UNKNOWN = "?"
+from sockwatch.units import UNKNOWN
 
 
 def program(failure: Failure) -> str:
@@ -21,7 +21,7 @@ def program(failure: Failure) -> str:
 
 def who(failure: Failure) -> str:
     """``nginx(812)``; ``nginx(?)`` where this pid namespace has no number for it."""
-    return f"{program(failure)}({UNKNOWN if failure.pid is None else failure.pid})"
+    return units.process_name(program(failure), failure.pid)
 
 
 def endpoint(failure: Failure) -> str:
@@ -30,8 +30,7 @@ def endpoint(failure: Failure) -> str:
         return UNKNOWN
     if failure.family not in ("ipv4", "ipv6"):
         return failure.address
-    address = f"[{failure.address}]" if failure.family == "ipv6" else failure.address
-    return f"{address}:{UNKNOWN if failure.port is None else failure.port}"
+    return units.endpoint(failure.address, failure.port)
 
 
 def flags(failure: Failure) -> str:

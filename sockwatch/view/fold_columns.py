@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sockwatch.units import short_count
+from sockwatch.units import UNKNOWN, short_count
 from sockwatch.view import failures
 from sockwatch.view.column import NOTHING, Column, layout, visible
 from sockwatch.view.folding import Fold, rate
@@ -29,7 +29,7 @@ FOLD_COLUMNS: tuple[Column[Fold], ...] = (
     ),
     Column(
         "proto", "PROTO", 5, "tcp, udp or unix",
-        cell=lambda fold, _: fold.last.failure.protocol or failures.UNKNOWN,
+        cell=lambda fold, _: fold.last.failure.protocol or UNKNOWN,
     ),
     Column(
         "address", "ADDRESS", 15, "The address and port, or the path, that the call asked for",

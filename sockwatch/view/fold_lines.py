@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sockwatch.units import UNKNOWN
 from sockwatch.view import failures
 from sockwatch.view.folding import Fold
 from sockwatch.view.verdict import blockers_line
@@ -20,7 +21,7 @@ def fold_lines(fold: Fold) -> Iterator[str]:
         yield f"{fix.text}: {fix.command}" if fix.command else fix.text
     yield (
         f"last at {failures.time_of_day(failure.time)}: {failures.who(failure)} {failure.call}"
-        f" {failure.protocol or failures.UNKNOWN} {failures.endpoint(failure)}"
+        f" {failure.protocol or UNKNOWN} {failures.endpoint(failure)}"
         f"{failures.flags(failure)} {failure.errno}"
     )
     process = failure.process

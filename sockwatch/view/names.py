@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from sockwatch.units import short_count
+from sockwatch.units import UNKNOWN, endpoint, process_name, short_count
 
 if TYPE_CHECKING:
     from sockwatch.model import Holder, ReuseFlags, Socket
@@ -57,10 +57,7 @@ def peer_endpoint(socket: Socket) -> str:
     """``10.0.0.2:51000``, or ``-`` if the socket has no peer."""
     if socket.peer_address is None:
         return "-"
-    address = socket.peer_address
-    if socket.family == "ipv6":
-        address = f"[{address}]"
-    return f"{address}:{socket.peer_port}"
+    return endpoint(socket.peer_address, socket.peer_port)
 
 
 def flag_letters(flags: ReuseFlags) -> str:
@@ -69,7 +66,7 @@ def flag_letters(flags: ReuseFlags) -> str:
 
 
 def _letter(value: bool | None, letter: str) -> str:
-    return "?" if value is None else letter if value else "-"
+    return UNKNOWN if value is None else letter if value else "-"
 
 
 def flag_words(flags: ReuseFlags) -> str:
@@ -83,19 +80,19 @@ def flag_words(flags: ReuseFlags) -> str:
 
 def queue_text(now: int | None, limit: int | None) -> str:
     """An accept queue, ``0/4096``; unknown numbers are ``?``."""
-    return f"{'?' if now is None else now}/{'?' if limit is None else limit}"
+    return f"{UNKNOWN if now is None else now}/{UNKNOWN if limit is None else limit}"
 
 
 def short_queue_text(now: int | None, limit: int | None) -> str:
     """The same for a narrow column: ``4.0k/4k``."""
-    left = "?" if now is None else short_count(now)
-    right = "?" if limit is None else short_count(limit).replace(".0", "")
+    left = UNKNOWN if now is None else short_count(now)
+    right = UNKNOWN if limit is None else short_count(limit).replace(".0", "")
     return f"{left}/{right}"
 
 
 def uid_name(uid: int | None) -> str:
     """A user known by number only."""
-    return "?" if uid is None else f"uid {uid}"
+    return UNKNOWN if uid is None else f"uid {uid}"
 
 
 def holders_more(count: int) -> str:
@@ -105,4 +102,4 @@ def holders_more(count: int) -> str:
 
 def holder_name(holder: Holder) -> str:
     """``nginx(812)``; ``?(812)`` if the process may not be identified."""
-    return f"{holder.process.name if holder.process else '?'}({holder.pid})"
+    return process_name(holder.process.name if holder.process else None, holder.pid)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sockwatch.model import Port, Snapshot
+from sockwatch.units import endpoint
 from sockwatch.view.summary import summary
 from sockwatch.view.verdict import (
     Answer,
     blockers_line,
-    endpoint,
     matrix_line,
     restart_request,
 )
@@ -24,7 +24,8 @@ def _verdict_lines(port: Port, snapshot: Snapshot) -> Iterator[str]:
     request = restart_request(port)
     answer = Answer.to(request, snapshot)
     who = "a new server" if port.protocol == "tcp" else "a new socket"
-    yield f"{port.number}/{port.protocol}  {who} on {endpoint(request)} would get"
+    where = endpoint(request.address, request.port)
+    yield f"{port.number}/{port.protocol}  {who} on {where} would get"
     yield matrix_line(answer)
     verdict = answer.verdict
     if verdict.blockers:

@@ -78,7 +78,8 @@ def _holder_lines(port: Port, snapshot: Snapshot) -> list[str]:
         remedy = _remedy(snapshot, HOLDERS)
         return [f"held by pid {holder.pid}{more}, which may not be identified; {remedy}"]
     age = spoken_duration(snapshot.time - process.start_time)
-    line = f"held by {process.name}({process.pid}){more} of user {process.user}, started {age} ago"
+    name = names.holder_name(holder)
+    line = f"held by {name}{more} of user {process.user}, started {age} ago"
     return [f"{line}, {process.unit}" if process.unit else line]
 
 

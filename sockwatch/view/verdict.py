@@ -32,7 +32,7 @@ class Answer:
 
     @property
     def same_for_all(self) -> bool:
-        return len({outcome(verdict) for verdict in self.matrix.values()}) == 1
+        return len({verdict.outcome for verdict in self.matrix.values()}) == 1
 
 
 def restart_request(port: Port) -> BindRequest:
@@ -53,24 +53,11 @@ def restart_request(port: Port) -> BindRequest:
     )
 
 
-def outcome(verdict: Verdict) -> str:
-    """What the program would meet first: ``ok``, ``EADDRINUSE``, ``listen EADDRINUSE``."""
-    if verdict.bind == "ok" and verdict.listen not in (None, "ok"):
-        return f"listen {verdict.listen}"
-    return verdict.bind
-
-
-def endpoint(request: BindRequest) -> str:
-    """``0.0.0.0:8080``, ``[::1]:8080``."""
-    address = f"[{request.address}]" if ":" in request.address else request.address
-    return f"{address}:{request.port}"
-
-
 def matrix_line(answer: Answer) -> str:
     """``plain EADDRINUSE   reuseaddr EADDRINUSE   reuseport ok   both ok``."""
     if answer.same_for_all:
-        return f"{outcome(answer.verdict)}, whatever its reuse flags"
-    return "   ".join(f"{PAIR_NAMES[pair]} {outcome(v)}" for pair, v in answer.matrix.items())
+        return f"{answer.verdict.outcome}, whatever its reuse flags"
+    return "   ".join(f"{PAIR_NAMES[pair]} {v.outcome}" for pair, v in answer.matrix.items())
 
 
 def blocker_line(blocker: Blocker, *, peers: bool = False) -> str:

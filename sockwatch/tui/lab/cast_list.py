@@ -9,6 +9,7 @@ from sockwatch.lab.model import LONGEST_NAME, ServerSpec
 from sockwatch.tui.lab.news import Member
 from sockwatch.tui.widgets.lines import Line
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
+from sockwatch.units import endpoint
 from sockwatch.view.fit import fit
 
 NOBODY: Final = "no process"
@@ -70,15 +71,12 @@ def opened_words(member: Member) -> str:
 
 def member_words(member: Member) -> str:
     """The same with every address."""
-    words = [f"{one.protocol} {_endpoint(one)} {_letters(one)}" for one in member.opened]
+    words = [
+        f"{one.protocol} {endpoint(one.address, one.port)} {_letters(one)}" for one in member.opened
+    ]
     state = " stopped" if member.stopped else ""
     return f"{member.name} pid {member.pid}{state}  {', '.join(words)}".rstrip()
 
 
 def _letters(spec: ServerSpec) -> str:
     return ("A" if spec.reuseaddr else "-") + ("P" if spec.reuseport else "-")
-
-
-def _endpoint(spec: ServerSpec) -> str:
-    address = f"[{spec.address}]" if ":" in spec.address else spec.address
-    return f"{address}:{spec.port}"

@@ -11,7 +11,7 @@ from sockwatch.lab.rehearsal import Rehearsal
 from sockwatch.lab.step import Outcome, Step
 from sockwatch.lab.steps import ClientCloses, Connect, EndTimeWaits, ServerCloses, Signal, Start
 from sockwatch.tui.lab.news import Member
-from sockwatch.units import plural
+from sockwatch.units import endpoint, plural
 
 WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - addresses of the stage
 
@@ -68,9 +68,9 @@ def connect(name: str, spec: ClientSpec, cast: Sequence[Member]) -> Connect:
     """Connect clients, and wait until every server that accepts has served its connections."""
     servers = tuple(member.name for member in cast if _serves(member, spec))
     closes = "nobody closes" if spec.closes == "nobody" else f"the {spec.closes} closes first"
-    text = f"{name}: {plural(spec.count, 'connection')} to {_endpoint(spec.to, spec.to_port)}"
+    text = f"{name}: {plural(spec.count, 'connection')} to {endpoint(spec.to, spec.to_port)}"
     if spec.binds:
-        text += f" from {_endpoint(spec.address or '*', spec.port)}{_flag_words(spec)}"
+        text += f" from {endpoint(spec.address or '*', spec.port)}{_flag_words(spec)}"
     return Connect(f"{text}, {closes}", name, spec, servers=servers)
 
 
@@ -117,7 +117,7 @@ def proposed_name(kind: str, taken: Sequence[str]) -> str:
 
 def spec_words(spec: ServerSpec) -> str:
     """``tcp 0.0.0.0:10013 with SO_REUSEADDR, backlog 5``."""
-    words = f"{spec.protocol} {_endpoint(spec.address, spec.port)}{_flag_words(spec)}"
+    words = f"{spec.protocol} {endpoint(spec.address, spec.port)}{_flag_words(spec)}"
     if spec.late and (spec.reuseaddr or spec.reuseport):
         words += " set after bind"
     if spec.v6only:
@@ -136,10 +136,6 @@ def spec_words(spec: ServerSpec) -> str:
 def _flag_words(spec: ServerSpec | ClientSpec) -> str:
     set_flags = [f"SO_{name.upper()}" for name in ("reuseaddr", "reuseport") if getattr(spec, name)]
     return f" with {' and '.join(set_flags)}" if set_flags else ""
-
-
-def _endpoint(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _takes(client: ClientSpec, spec: ServerSpec) -> bool:
