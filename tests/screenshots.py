@@ -113,7 +113,7 @@ async def picture(name: str, size: tuple[int, int], *keys: str) -> None:
             if key:
                 await pilot.press(key)
             seen = app.latest
-            app.poller.look_now()
+            app.poller.poll_now()
             while app.latest is seen:
                 await pilot.pause(0.02)
         await pilot.pause()
@@ -130,7 +130,7 @@ async def lab_picture(name: str, *scene: tuple[str, str]) -> None:
                 await pilot.press(*keys.split())
                 await shows(pilot, text)
             save(app, name)
-        app.end_labs()
+        app.labs.join()
 
 
 class WatchHere(FailureWatch):

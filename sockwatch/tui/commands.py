@@ -67,7 +67,7 @@ PAUSE = Command(
 APP_COMMANDS = (
     HELP,
     PAUSE,
-    Command("refresh", ("r", "ctrl+l"), "app.look_now", "Look now", "Look at the host at once"),
+    Command("refresh", ("r", "ctrl+l"), "app.poll_now", "Look now", "Look at the host at once"),
     Command("slower", ("+",), "app.interval(1)", "Look less often", "Make the interval longer"),
     Command("faster", ("-",), "app.interval(-1)", "Look more often", "Make the interval shorter"),
     Command(

@@ -1,24 +1,25 @@
-"""When failures are watched, and what was seen of them."""
+"""When failures are watched, and the latest that the watch has said."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from textual.message import Message
 
-    from textual.message import Message
+from sockwatch.tui.messages import FailuresRefused, FailuresSeen
 
+if TYPE_CHECKING:  # the reader of the kernel's structs is loaded when failures are watched first
     from sockwatch.tui.failures_thread import FailuresThread, Watch
-    from sockwatch.tui.messages import FailuresRefused, FailuresSeen
 
 
 class FailuresFeed:
-    """Watches while it is wanted: as long as the screen shows them or, with `always`, all along.
+    """Watches while a screen wants failures or, with `always`, all along.
 
-    `seen` and `refused` are the last that was told; what was seen before is kept.
+    `seen` and `refused` are the latest messages of the watch; None means there was none. What was
+    seen is kept while nothing is watched.
     """
 
     def __init__(
@@ -36,10 +37,9 @@ class FailuresFeed:
         self._thread: FailuresThread | None = None
 
     async def start(self) -> None:
-        """Attach, unless that is done already."""
+        """Attach, unless that was done before."""
         if self._thread is not None:
             return
-        # The reader of the kernel's structs is not loaded at every start.
         await asyncio.to_thread(import_module, "sockwatch.tui.failures_thread")
         from sockwatch.tui.failures_thread import FailuresThread  # noqa: PLC0415
 
@@ -48,7 +48,7 @@ class FailuresFeed:
         self._thread.start()
 
     def stop(self) -> None:
-        """Detach. What was refused may be asked for again."""
+        """Detach. A watch that was refused may be tried again."""
         if self._thread is not None:
             self._thread.close()
             self._thread = self.refused = None

@@ -1,4 +1,4 @@
-"""What the poller, the lab, the watch for failures and the screens tell the app."""
+"""The messages from the poller, the lab, the watch for failures and the screens to the app."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-if TYPE_CHECKING:
-    from sockwatch.model import Port, Snapshot
+from sockwatch.model import Port, Snapshot
+from sockwatch.tui.watched import Watched
+from sockwatch.view.folding import Fold
+
+if TYPE_CHECKING:  # the lab is loaded when it is opened first
     from sockwatch.tui.lab.news import News
-    from sockwatch.tui.watched import Watched
-    from sockwatch.view.folding import Fold
 
 
-class Looked(Message):
-    """A look at what is watched. A newer one takes the place of one that nobody has drawn yet."""
+class Polled(Message):
+    """A snapshot of what is watched. A newer one replaces one that is not drawn yet."""
 
     def __init__(self, snapshot: Snapshot, watched: Watched) -> None:
         super().__init__()
@@ -22,11 +23,11 @@ class Looked(Message):
         self.watched = watched
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Looked) and message.watched == self.watched
+        return isinstance(message, Polled) and message.watched == self.watched
 
 
-class LookFailed(Message):
-    """A look that the kernel refused, in a sentence for the user."""
+class PollFailed(Message):
+    """A poll that the kernel refused; `text` tells the user why."""
 
     def __init__(self, text: str, watched: Watched) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class LookFailed(Message):
         self.watched = watched
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, LookFailed) and message.watched == self.watched
+        return isinstance(message, PollFailed) and message.watched == self.watched
 
 
 class LabTold(Message):
@@ -46,7 +47,7 @@ class LabTold(Message):
 
 
 class FailuresSeen(Message):
-    """All failures watched so far, folded; `lost` were not seen, since they came too fast."""
+    """All failures so far, folded; `lost` more came too fast to be seen."""
 
     def __init__(self, folds: tuple[Fold, ...], lost: int) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class FailuresSeen(Message):
 
 
 class FailuresRefused(Message):
-    """The host does not let us watch for failures, in a sentence for the user."""
+    """The host does not let us watch for failures; `text` tells the user why."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class FailuresRefused(Message):
 
 
 class Crashed(Message):
-    """A thread ended in an exception that is no answer of the kernel: a bug, which ends the app."""
+    """A thread raised an exception other than a kernel error: a bug, which ends the app."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class Crashed(Message):
 
 
 class DetailsWanted(Message):
-    """Somebody wants to see more of a port of what is watched."""
+    """The user opens the details of a port of what is watched."""
 
     def __init__(self, port: Port, snapshot: Snapshot, watched: Watched) -> None:
         super().__init__()
@@ -84,7 +85,7 @@ class DetailsWanted(Message):
 
 
 class WatchChanged(Message):
-    """A screen wants something else looked at than before."""
+    """The screen in front wants something else polled than before."""
 
 
 class Noticed(Message):

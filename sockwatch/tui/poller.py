@@ -1,29 +1,26 @@
-"""One thread looks at what is watched again and again and posts what it sees."""
+"""One thread polls what is watched and posts each snapshot."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+
+from textual.message import Message
 
 from sockwatch.model import SockwatchError
-from sockwatch.tui.messages import Crashed, Looked, LookFailed
+from sockwatch.tui.messages import Crashed, Polled, PollFailed
+from sockwatch.tui.watched import Watched
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from textual.message import Message
-
-    from sockwatch.tui.watched import Watched
-
-# At most a quarter of the time goes into looking, with one core or two.
-REST_PER_LOOK = 3.0
+# At most a quarter of the time goes into polling, with one core or two.
+REST_PER_POLL = 3.0
 
 
 class Poller:
-    """Looks never overlap: the next one starts when the last is done and its rest is over.
+    """Polls never overlap: the next one starts when the last is done and its rest is over.
 
-    Nor do they pile up: where the terminal does not read, the app stands still and takes none.
+    Nor do they pile up: where the terminal does not read, the app stands still and acknowledges
+    none.
     """
 
     def __init__(
@@ -32,44 +29,46 @@ class Poller:
         self._watched: Watched | None = watched
         self._post = post
         self._wake = threading.Event()
-        self._taken = threading.Event()
+        self._acknowledged = threading.Event()
         self._stopped = False
         self.interval_s = interval_s
         self.took_s = 0.0
-        self.looking_since: float | None = None
-        # A daemon: a look that hangs in the kernel must not hold up the exit.
+        self.polling_since: float | None = None  # of time.monotonic(); None between polls
+        # A daemon: a poll that hangs in the kernel must not hold up the exit.
         self._thread = threading.Thread(target=self._run, name="sockwatch-poller", daemon=True)
 
     def start(self) -> None:
-        """Start looking, once."""
+        """Start polling, unless that was done before."""
         if self._thread.ident is None:
             self._thread.start()
 
     def stop(self) -> None:
+        """Stop after the poll under way, without waiting for it."""
         self._stopped = True
-        self._taken.set()
+        self._acknowledged.set()
         self._wake.set()
 
-    def taken(self) -> None:
-        """What was posted last has been taken, so that another look is of use."""
-        self._taken.set()
+    def acknowledge(self) -> None:
+        """The message posted last has been handled, so that another poll is of use."""
+        self._acknowledged.set()
 
-    def look_now(self) -> None:
+    def poll_now(self) -> None:
+        """Poll at once, without the rest of the interval."""
         self._wake.set()
 
     def watch(self, watched: Watched | None) -> None:
-        """Look at this from now on, or at nothing."""
+        """Poll this from now on; None stops polling until there is something."""
         self._watched = watched
         self._wake.set()
 
     @property
     def period_s(self) -> float:
-        """The time from one look to the next: the interval, longer where looks are slow."""
-        return max(self.interval_s, self.took_s * (1 + REST_PER_LOOK))
+        """The time from one poll to the next: the interval, longer where polls are slow."""
+        return max(self.interval_s, self.took_s * (1 + REST_PER_POLL))
 
     def late_s(self, now: float) -> float:
-        """For how long the look that is under way has been overdue."""
-        since = self.looking_since
+        """How long the poll under way has been overdue at `now`, of time.monotonic()."""
+        since = self.polling_since
         return 0.0 if since is None else max(0.0, now - since - self.interval_s)
 
     def _run(self) -> None:
@@ -80,14 +79,14 @@ class Poller:
                 self._wake.wait()
                 continue
             started = time.monotonic()
-            self.looking_since = started
-            message = _look(watched)
-            self.looking_since = None
+            self.polling_since = started
+            message = _poll(watched)
+            self.polling_since = None
             self.took_s = time.monotonic() - started
-            self._taken.clear()
+            self._acknowledged.clear()
             if not self._deliver(message):
                 return
-            self._taken.wait()
+            self._acknowledged.wait()
             self._wake.wait(max(0.0, started + self.period_s - time.monotonic()))
 
     def _deliver(self, message: Message) -> bool:
@@ -95,15 +94,15 @@ class Poller:
             return False
         try:
             self._post(message)
-        except RuntimeError:  # the event loop is closed: the app has ended
+        except RuntimeError:  # the event loop is closed: the app has exited
             return False
         return True
 
 
-def _look(watched: Watched) -> Message:
+def _poll(watched: Watched) -> Message:
     try:
-        return Looked(watched.take(watched.port), watched)
+        return Polled(watched.take(watched.port), watched)
     except SockwatchError as error:
-        return LookFailed(str(error), watched)
+        return PollFailed(str(error), watched)
     except Exception as error:  # noqa: BLE001 - the app raises it again, in its own thread
         return Crashed(error)

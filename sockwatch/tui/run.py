@@ -22,5 +22,5 @@ def run(options: Options, take: Take | None = None) -> int:
         take = SnapshotReader().take
     app = SockwatchApp(options, take)
     app.run(mouse=options.mouse)
-    app.end_labs()
+    app.labs.join()
     return CRASHED if app.crashed else app.return_code or 0

@@ -1,4 +1,4 @@
-"""What is looked at: the host or the stage of the lab, all of it or one port."""
+"""What is polled: the host or the stage of the lab, all of it or one port."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Take: TypeAlias = Callable[[int | None], Snapshot]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """`take` looks at a port, or at all of them for None. Each look says of what it is."""
+    """`take` returns a snapshot of one port, or of all of them for None."""
 
     take: Take
     port: int | None = None
 
     def only(self, port: int) -> Watched:
+        """The same, of this port alone."""
         return replace(self, port=port)

@@ -148,9 +148,9 @@ async def test_a_pause_freezes_the_rows() -> None:
         await shows(pilot, "1 failure")
         await pilot.press("p")
         await shows(pilot, "PAUSED")
-        seen = pilot.app._feed.seen  # type: ignore[attr-defined] # what has come meanwhile
+        seen = pilot.app.failures.seen  # type: ignore[attr-defined] # what has come meanwhile
         watch.fail(nginx(5))
-        await wait_for(pilot, lambda: pilot.app._feed.seen is not seen)  # type: ignore[attr-defined]
+        await wait_for(pilot, lambda: pilot.app.failures.seen is not seen)  # type: ignore[attr-defined]
         assert "1 failure" in "\n".join(screen_lines(pilot.app))
         await pilot.press("p")
         await shows(pilot, "6 failures")

@@ -179,7 +179,7 @@ def observed(pilot: Pilot[int], host: Host, looks: int, screen: str) -> str:
     if screen == "help":
         text = text.partition("\n")[0]
     assert isinstance(app, SockwatchApp)
-    if app.paused:
+    if app.pace.paused:
         return "PAUSED"
     for word in ("copied", "following"):
         if word in text:

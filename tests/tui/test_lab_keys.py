@@ -150,7 +150,7 @@ def observed(pilot: Pilot[int], asked: list[str], looks: int) -> str:
         return notice
     if asked:
         return asked[-1]
-    if app.paused:
+    if app.pace.paused:
         return "PAUSED"
     if "copied" in notice:
         return "copied"

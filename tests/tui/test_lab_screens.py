@@ -190,7 +190,7 @@ async def test_the_stage_is_closed_as_the_app_ends() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("q")
-    app.end_labs()
+    app.labs.join()
     assert [stage.closed for stage in stages.made] == [True]
 
 

@@ -204,11 +204,11 @@ async def test_a_tick_before_the_screen_is_there_draws_nothing() -> None:
         await shows(pilot, "gunicorn")
         app = pilot.app
         assert isinstance(app, SockwatchApp)
-        assert app.base.drawable
+        assert app.shown.front.drawable
         assert not early.drawable
         app._screen_stacks[app._current_mode].append(early)
         app.tick()
-        assert app._own_screens() == [app.screen_stack[0]]
+        assert app.shown.drawable() == [app.screen_stack[0]]
         app._screen_stacks[app._current_mode].remove(early)
 
 
@@ -329,7 +329,7 @@ async def test_a_late_and_a_slow_look_are_shown() -> None:
         app.poller.took_s = 2.0
         app.tick()
         await shows(pilot, "slow 8s")
-        app.poller.looking_since = -1_000_000.0
+        app.poller.polling_since = -1_000_000.0
         app.tick()
         await shows(pilot, "late 1")
 

@@ -24,7 +24,7 @@ from sockwatch.tui.lab.state import PLACES, PlayView
 from sockwatch.tui.lab.step_lines import PlayLines, no_stage
 from sockwatch.tui.lab.thread import LabThread, Open
 from sockwatch.tui.legend import lab_marks, port_columns, row_signs
-from sockwatch.tui.messages import Copied, DetailsWanted, LabTold, WatchChanged
+from sockwatch.tui.messages import DetailsWanted, LabTold, WatchChanged
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.panel import Panel
@@ -148,7 +148,7 @@ class LabScreen(StageScreen):
             case PlayBegins() if self.state.is_on_stage(self.scenario):
                 self.follow()
             case StepDone():
-                self.call_later(self.run_action, "app.look_now")
+                self.call_later(self.run_action, "app.poll_now")
         self.draw()
 
     def show(self, snapshot: Snapshot) -> None:
@@ -160,12 +160,6 @@ class LabScreen(StageScreen):
         self.table.show(ports, Order(), snapshot.time, self._marks.of)
         self._draw_panel()
         self._draw_titles()
-
-    def show_pace(self, text: str, style: str) -> None:
-        self.query_one(LabHeader).show_pace(text, style)
-
-    def show_notice(self, text: str) -> None:
-        self.query_one(StatusLine).show_notice(text)
 
     def show_error(self, text: str) -> None:
         self._look_error = text
@@ -305,12 +299,6 @@ class LabScreen(StageScreen):
         port, snapshot, watched = self.table.row, self._snapshot, self.watched
         if port is not None and snapshot is not None and watched is not None:
             self.post_message(DetailsWanted(port, snapshot, watched.only(port.number)))
-
-    def action_copy(self) -> None:
-        text = self.lines.row_text()
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.app.post_message(Copied(text))
 
     async def action_back(self) -> None:
         """Close the explanation, else leave the lab: nothing on the stage outlives that."""

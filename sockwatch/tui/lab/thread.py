@@ -102,6 +102,11 @@ class LabThread:
             stage.stage.hang_up()
         self.ask(Stop())
 
+    @property
+    def ended(self) -> bool:
+        """Whether the thread has run and is over."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def join(self, timeout_s: float) -> None:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)

@@ -1,32 +1,40 @@
-"""What all screens have: lines that scroll, a footer, and a place for notices."""
+"""What all screens share: header, lines that scroll, status line, notices and the clipboard."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
+from sockwatch.model import Snapshot
+from sockwatch.tui.commands import Command
+from sockwatch.tui.messages import Copied
+from sockwatch.tui.symbols import Symbols
+from sockwatch.tui.watched import Watched
+from sockwatch.tui.widgets.header_bar import HeaderBar
 from sockwatch.tui.widgets.lines import LineWidget
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
+from sockwatch.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sockwatch.model import Snapshot
-    from sockwatch.tui.commands import Command
-    from sockwatch.tui.symbols import Symbols
-    from sockwatch.tui.watched import Watched
+    from sockwatch.tui.failures_feed import FailuresFeed
 
 
 class BaseScreen(Screen[None]):
-    """`COMMAND_TABLE` is what the help and the palette offer here besides the app's commands."""
+    """A screen with its commands, which bindings, help and palette come from.
+
+    Header and status line are the HeaderBar and StatusLine that a subclass composes, if any.
+    """
 
     COMMAND_TABLE: ClassVar[tuple[Command, ...]] = ()
     HELP_TITLE: ClassVar[str] = ""
     AUTO_FOCUS = ""
-    fresh = True  # nothing was shown yet: a pause does not keep the first look away
+    has_help: ClassVar = True
+    wants_failures: ClassVar = False  # failures are watched while such a screen is in front
+    fresh = True  # nothing was shown yet: also in a pause, the first snapshot is shown
 
     class Opened(Message):
         """A screen is there and can be drawn on."""
@@ -39,17 +47,17 @@ class BaseScreen(Screen[None]):
 
     @property
     def watched(self) -> Watched | None:
-        """What it wants looked at while it is in front."""
+        """What is polled while the screen is in front; None for nothing."""
         return self._watched
 
     @property
     def drawable(self) -> bool:
-        """Whether the widgets are there: not before the screen is, nor while it is taken down."""
+        """Whether the widgets are mounted: not before the screen is, nor while it is removed."""
         return bool(self._drawn_on) and all(widget.is_attached for widget in self._drawn_on)
 
     def on_mount(self) -> None:
         self._drawn_on = tuple(self.query(LineWidget))
-        if not self.drawable:  # the program is left already, and has taken the widgets away
+        if not self.drawable:  # the app has exited meanwhile and removed the widgets
             return
         for widget in self._drawn_on:
             widget.symbols = self.symbols
@@ -73,20 +81,35 @@ class BaseScreen(Screen[None]):
         yield from ()
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show a look at what is watched."""
+        """Show a snapshot of what is watched."""
+
+    def show_failures(self, feed: FailuresFeed) -> None:
+        """Show the failures so far, or why they are not watched."""
 
     def show_pace(self, text: str, style: str) -> None:
-        """Show how fresh the looks are."""
+        """Show in the header how often the host is polled."""
+        for header in self.query(HeaderBar):
+            header.show_pace(text, style)
 
     def show_notice(self, text: str) -> None:
-        """Show a short message."""
+        """Show a short message in the status line; an empty one removes it."""
+        for status in self.query(StatusLine):
+            status.show_notice(text)
 
     def show_error(self, text: str) -> None:
-        """Show why the last look failed, or with an empty text that it did not."""
+        """Show in the status line why the last poll failed; empty if it did not."""
+        for status in self.query(StatusLine):
+            status.show_error(text)
+
+    def action_copy(self) -> None:
+        text = self.lines.row_text()
+        if text:
+            self.app.copy_to_clipboard(text)
+            self.app.post_message(Copied(text))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Where a line is open, the key that opens one is a character in it."""
-        openers = {each.action for each in self.COMMAND_TABLE if each.opens_a_line}
+        """Where a line is open, the key that opens one types a character."""
+        openers = {command.action for command in self.COMMAND_TABLE if command.opens_a_line}
         if f"screen.{action}" in openers and isinstance(self.focused, Input):
             return False
         return super().check_action(action, parameters)

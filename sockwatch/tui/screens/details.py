@@ -8,7 +8,6 @@ from sockwatch.bind import BindRequest
 from sockwatch.model import SockwatchError
 from sockwatch.tui.commands import DETAILS_COMMANDS, DETAILS_FOOTER, MOVE_COMMANDS, bindings
 from sockwatch.tui.legend import socket_columns
-from sockwatch.tui.messages import Copied
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.header_bar import HeaderBar
@@ -91,23 +90,8 @@ class DetailsScreen(BaseScreen):
     def _show_place(self) -> None:
         self.query_one(StatusLine).show(self.list.place)
 
-    def show_pace(self, text: str, style: str) -> None:
-        self.query_one(HeaderBar).show_pace(text, style)
-
-    def show_notice(self, text: str) -> None:
-        self.query_one(StatusLine).show_notice(text)
-
-    def show_error(self, text: str) -> None:
-        self.query_one(StatusLine).show_error(text)
-
     def on_scroll_lines_moved(self) -> None:
         self._show_place()
-
-    def action_copy(self) -> None:
-        text = self.list.row_text()
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.app.post_message(Copied(text))
 
     def action_edit(self) -> None:
         bar = self.query_one(RequestBar)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from sockwatch.tui.commands import FAILURES_COMMANDS, FAILURES_FOOTER, MOVE_COMMANDS, bindings
-from sockwatch.tui.messages import Copied
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.widgets.failures_header import FailuresHeader
 from sockwatch.tui.widgets.fold_table import FoldTable
@@ -33,6 +32,7 @@ class FailuresScreen(BaseScreen):
     BINDINGS: ClassVar = bindings((*FAILURES_COMMANDS, *MOVE_COMMANDS))
     COMMAND_TABLE = (*FAILURES_COMMANDS, *MOVE_COMMANDS)
     HELP_TITLE = "Failures"
+    wants_failures = True
 
     def __init__(self, symbols: Symbols) -> None:
         super().__init__(symbols)
@@ -89,17 +89,5 @@ class FailuresScreen(BaseScreen):
         )
         return ("no call has failed yet", f"{text} process and network namespace of this host")
 
-    def show_pace(self, text: str, style: str) -> None:
-        self.query_one(FailuresHeader).show_pace(text, style)
-
-    def show_notice(self, text: str) -> None:
-        self.query_one(StatusLine).show_notice(text)
-
     def on_scroll_lines_moved(self) -> None:
         self._show_selected()
-
-    def action_copy(self) -> None:
-        text = self.table.row_text()
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.app.post_message(Copied(text))

@@ -27,6 +27,7 @@ class HelpScreen(BaseScreen):
     BINDINGS: ClassVar = bindings((*HELP_COMMANDS, *MOVE_COMMANDS))
     COMMAND_TABLE = (*HELP_COMMANDS, *MOVE_COMMANDS)
     HELP_TITLE = "Help"
+    has_help = False
 
     def __init__(self, of: BaseScreen, symbols: Symbols) -> None:
         super().__init__(symbols)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sockwatch.tui.commands import MAIN_COMMANDS, MAIN_FOOTER, MOVE_COMMANDS, bindings
 from sockwatch.tui.legend import filter_terms, port_columns, row_signs
-from sockwatch.tui.messages import Copied, DetailsWanted
+from sockwatch.tui.messages import DetailsWanted
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.widgets.filter_bar import FilterBar
 from sockwatch.tui.widgets.footer_bar import FooterBar
@@ -79,15 +79,6 @@ class MainScreen(BaseScreen):
         self.query_one(HeaderBar).show(snapshot)
         self._show_rows()
 
-    def show_pace(self, text: str, style: str) -> None:
-        self.query_one(HeaderBar).show_pace(text, style)
-
-    def show_notice(self, text: str) -> None:
-        self.status.show_notice(text)
-
-    def show_error(self, text: str) -> None:
-        self.status.show_error(text)
-
     def _show_rows(self) -> None:
         snapshot = self._snapshot
         if snapshot is None:
@@ -152,12 +143,6 @@ class MainScreen(BaseScreen):
         self.table.show_cursor()
         self.table.redraw()
         self._show_selected()
-
-    def action_copy(self) -> None:
-        text = self.table.row_text()
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.app.post_message(Copied(text))
 
     def action_filter(self) -> None:
         self.status.display = False
