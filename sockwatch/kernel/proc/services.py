@@ -1,0 +1,123 @@
+"""The systemd service that a process belongs to, by its cgroup, and which process is its main one.
+
+A cgroup's name is no proof of anything: a user names those below user@UID.service, a container
+those of a systemd of its own, and what somebody starts by hand below sshd lies in ssh.service. So
+a service counts only where its manager would have put it, systemd.unit(5) and CGROUP_DELEGATION of
+systemd, and with its main process it can be told from what merely lies within.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Final, NamedTuple
+
+from sockwatch.kernel.proc.proc_stat import read_stat
+
+SERVICE: Final = re.compile(r"[A-Za-z0-9:_.@\\-]+\.service")  # unit_name_is_valid() of systemd
+USER_MANAGER: Final = re.compile(r"user@(\d{1,10})\.service")
+UNIFIED: Final = "0"  # the number of cgroup v2 in proc_pid_cgroup(5)
+MOST_BYTES: Final = 4096  # of cgroup.procs; a service with more processes is not looked through
+MOST_FOLDERS: Final = 32
+
+
+class ServiceName(NamedTuple):
+    """`manager_uid` is the user whose manager runs it, None for the system's."""
+
+    name: str
+    manager_uid: int | None
+    path: str  # its cgroup
+
+
+def service_of(path: str) -> ServiceName | None:
+    """The service whose cgroup, or one of whose delegated cgroups, has this path.
+
+    None for a cgroup of a container, of a session or of no unit at all.
+    """
+    parts = path.strip("/").split("/")
+    if parts[0] == "user.slice":
+        return _of_user_manager(parts)
+    return _innermost(parts, 0, None) if parts[0] == "system.slice" else None
+
+
+def _of_user_manager(parts: list[str]) -> ServiceName | None:
+    # /user.slice/user-1000.slice/user@1000.service/app.slice/NAME.service
+    if len(parts) < 4 or not (manager := USER_MANAGER.fullmatch(parts[2])):
+        return None
+    uid = int(manager[1])
+    return _innermost(parts, 3, uid) if parts[1] == f"user-{uid}.slice" else None
+
+
+def _innermost(parts: list[str], start: int, manager_uid: int | None) -> ServiceName | None:
+    """The first component that is no slice: what lies below that, the manager did not make."""
+    for index in range(start, len(parts)):
+        if not parts[index].endswith(".slice"):
+            path = "/" + "/".join(parts[: index + 1])
+            is_service = SERVICE.fullmatch(parts[index]) is not None
+            return ServiceName(parts[index], manager_uid, path) if is_service else None
+    return None
+
+
+def cgroup_folder(text: bytes) -> tuple[str, str] | None:
+    """(path, folder) of the cgroup in which systemd keeps a process: of proc_pid_cgroup(5).
+
+    None where that hierarchy is not mounted here, or the cgroup lies outside our namespace.
+    """
+    for number, controllers, path in _lines(text):
+        hierarchy = UNIFIED if number == UNIFIED else controllers
+        mount = _mounts().get(hierarchy)
+        if mount is not None and path != "/" and not path.startswith("/.."):
+            return path, mount + path
+    return None
+
+
+def main_pid(folder: str) -> int | None:
+    """The oldest process of a service's cgroup; None where there are too many, or none is seen."""
+    ages = []
+    for procs in _process_lists(folder):
+        try:
+            with open(procs, "rb", buffering=0) as file:
+                text = file.read(MOST_BYTES)
+        except OSError:
+            return None
+        if len(text) == MOST_BYTES:
+            return None
+        for pid in map(int, text.split()):
+            stat = read_stat(pid) if pid else None  # 0 is in a pid namespace beside ours
+            if stat is not None:
+                ages.append((stat.start_ticks, pid))
+    return min(ages)[1] if ages else None
+
+
+def _process_lists(folder: str) -> Iterator[str]:
+    for number, (path, _, _) in enumerate(os.walk(folder)):
+        if number == MOST_FOLDERS:
+            return
+        yield f"{path}/cgroup.procs"
+
+
+def _lines(text: bytes) -> Iterator[tuple[str, str, str]]:
+    for line in text.decode("utf-8", "surrogateescape").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        yield number, controllers, path
+
+
+@cache
+def _mounts() -> Mapping[str, str]:
+    """Where cgroup v2 (``0``) and systemd's own hierarchy of v1 are: proc_pid_mountinfo(5)."""
+    found: dict[str, str] = {}
+    try:
+        with open("/proc/self/mountinfo") as file:
+            for line in file:
+                left, _, right = line.partition(" - ")
+                kind, _, options = right.split(maxsplit=2)
+                if kind == "cgroup2":
+                    found.setdefault(UNIFIED, left.split()[4])
+                elif kind == "cgroup" and "name=systemd" in options.split(","):
+                    found.setdefault("name=systemd", left.split()[4])
+    except (OSError, ValueError):
+        pass
+    return found
