@@ -47,15 +47,15 @@ def call_each(
             caller.start()
         except RuntimeError:  # no more threads: RLIMIT_NPROC, or pids.max of the cgroup
             break
-        while waiting:
-            try:
+        try:
+            while waiting:
                 result = caller.results.get(timeout=limit_s)
-            except Empty:
-                caller.is_left_behind = True
-                left_behind += 1
-                yield Outcome(waiting.popleft(), None)
-                break
-            yield Outcome(waiting.popleft(), result)
+                yield Outcome(waiting.popleft(), result)
+        except Empty:
+            left_behind += 1
+            yield Outcome(waiting.popleft(), None)
+        finally:
+            caller.is_left_behind = True
     for item in waiting:
         yield Outcome(item, None)
 

@@ -153,13 +153,13 @@ class SnapshotReader:
             found, unreadable = holders.scan(wanted)
         pids = {holder.pid for entries in found.values() for holder in entries}
         self._names.forget_others(pids)
-        processes = {pid: self._names.identify(pid) for pid in pids}
+        processes = self._names.identify_all(pids)
         identified = {}
         for inode, entries in found.items():
             known = tuple(
                 Holder(entry.pid, entry.fd, process)
                 for entry in entries
-                if (process := processes[entry.pid]) is not None  # else it has gone since
+                if (process := processes.get(entry.pid)) is not None  # else it has gone since
             )
             if known:
                 identified[inode] = known

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
-import psutil
-
 from sockwatch.kernel import host
 from sockwatch.kernel.failures.rows import SEEN_COMMAND, SEEN_TASK, FailureRow
 from sockwatch.kernel.proc.cgroups import unit_of_cgroup_id
 from sockwatch.kernel.proc.proc_stat import read_stat
-from sockwatch.kernel.proc.processes import ProcessNames, user_name
+from sockwatch.kernel.proc.processes import ProcessNames, booted_at, user_name
 from sockwatch.model import Gap, Process
 from sockwatch.text import NAME_LIMIT, clean
 
@@ -83,7 +81,7 @@ def _last_known(pid: int, row: FailureRow) -> Process:
         command=command,
         user=user_name(row.uid),
         uid=row.uid,
-        start_time=psutil.boot_time() + row.started_ns / 1e9,
+        start_time=booted_at() + row.started_ns / 1e9,
         parent_pid=row.parent_pid or None,
         state=DEAD,
         unit=unit_of_cgroup_id(row.cgroup_id),

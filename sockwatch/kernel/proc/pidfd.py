@@ -34,6 +34,8 @@ KIND: Final = (
 )
 # PyDLL keeps the GIL: no other thread runs, and holds us up, while we have the duplicate.
 _libc = ctypes.PyDLL(None, use_errno=True)
+# Where the process has closed its fd meanwhile, ours is the last one, and SO_LINGER holds us up.
+_close = ctypes.CDLL(None).close
 
 
 class _TimeSlice(threading.local):
@@ -105,7 +107,7 @@ def _ask(
         raise OSError(number, os.strerror(number))
     failed = _libc.statx(duplicate, b"", AT_EMPTY_PATH, STATX_INO, status)
     answers = [_libc.getsockopt(duplicate, *option, at_size) for option in wanted]
-    _libc.close(duplicate)
+    _close(duplicate)
     found = int.from_bytes(status.raw[STX_INO : STX_INO + 8], sys.byteorder)
     if failed or found != inode:
         return None

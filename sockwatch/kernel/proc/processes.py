@@ -1,4 +1,9 @@
-"""Who a process is: name, command line, user, start time, parent, state, unit."""
+"""Who a process is: name, command line, user, start time, parent, state, unit.
+
+psutil would tell as much, but reads a command line whole, of which its owner may make a terabyte,
+and waits for a process whose memory is locked by a dead disk. Here nothing is read beyond what is
+shown, and what may wait is left behind.
+"""
 
 from __future__ import annotations
 
@@ -6,126 +11,172 @@ import os
 import pwd
 import re
 import time
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-import psutil
-
+from sockwatch.kernel.expendable import call, call_each
 from sockwatch.kernel.proc.proc_stat import ProcessStat, read_stat
 from sockwatch.model import Process
-from sockwatch.text import NAME_LIMIT, clean
+from sockwatch.text import COMMAND_LIMIT, NAME_LIMIT, clean
 
 # A command line can change without exec() (setproctitle), so a remembered one is read again.
 REMEMBER_S: Final = 10.0
+REMEMBER_STUCK_S: Final = 60.0  # each try at one that does not answer leaves a thread behind
 CLOCK_SLACK_S: Final = 1.0  # where the clock is set, all start times move with it
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+COMMAND_BYTES: Final = 4 * COMMAND_LIMIT + 1  # UTF-8 takes up to 4 bytes a character
+STATUS_BYTES: Final = 4096
+CGROUP_BYTES: Final = 16384
+COMM_BYTES: Final = 15  # TASK_COMM_LEN without its end: a longer name is cut
+DELETED: Final = " (deleted)"
 UNIT: Final = re.compile(r"[^/]+\.(?:service|socket|scope|slice)$")
 CONTAINER: Final = re.compile(r"(?:^|[-/:])([0-9a-f]{64})(?:\.scope)?$")
 
 
 class _Remembered(NamedTuple):
     stat: ProcessStat
-    read_at: float  # time.monotonic()
+    until: float  # time.monotonic()
     process: Process
+    is_stuck: bool
 
 
 class ProcessNames:
     """Identifies processes, and remembers them by (pid, start time)."""
 
     def __init__(self) -> None:
-        self._known: dict[int, _Remembered] = {}
-        self._booted_at = self._boot_time = 0.0
+        self._remembered: dict[int, _Remembered] = {}
+        self._booted_at = 0.0
+
+    @property
+    def stuck(self) -> int:
+        """How many of the remembered processes did not let their command line be read in time."""
+        return sum(remembered.is_stuck for remembered in self._remembered.values())
 
     def identify(self, pid: int) -> Process | None:
         """The process, or None if it is gone or hidden."""
-        stat = read_stat(pid)
-        if stat is None:
-            self._known.pop(pid, None)
-            return None
+        return self.identify_all((pid,)).get(pid)
+
+    def identify_all(self, pids: Iterable[int]) -> dict[int, Process]:
+        """Those of the processes that are there and may be seen."""
         self._follow_clock()
-        known = self._known.get(pid)
         now = time.monotonic()
-        if (
-            known is not None
-            and (known.stat.start_ticks, known.stat.comm) == (stat.start_ticks, stat.comm)
-            and now - known.read_at < REMEMBER_S
-        ):
-            process = known.process
-            if (process.state, process.parent_pid) != (stat.state, stat.parent_pid):
-                process = process._replace(state=stat.state, parent_pid=stat.parent_pid)
-            return process
-        read = _read(pid, stat, self._boot_time)
-        if read is not None:
-            self._known[pid] = _Remembered(stat, now, read)
-        return read
+        identified: dict[int, Process] = {}
+        unread: dict[int, ProcessStat] = {}
+        for pid in pids:
+            stat = read_stat(pid)
+            remembered = self._remembered.get(pid)
+            if stat is None:
+                self._remembered.pop(pid, None)
+            elif remembered is not None and _is_current(remembered, stat, now):
+                identified[pid] = remembered.process._replace(
+                    state=stat.state, parent_pid=stat.parent_pid or None
+                )
+            else:
+                unread[pid] = stat
+        for pid, command_line in call_each(unread, _read_command_line):
+            process = _read(pid, unread[pid], command_line or b"", self._booted_at)
+            if process is not None:
+                identified[pid] = process
+                is_stuck = command_line is None
+                until = now + (REMEMBER_STUCK_S if is_stuck else REMEMBER_S)
+                self._remembered[pid] = _Remembered(unread[pid], until, process, is_stuck)
+        return identified
 
     def _follow_clock(self) -> None:
-        """When the host was started, by what its clock says now: once for all processes.
-
-        psutil reads /proc/stat for each, which takes a large host a millisecond.
-        """
-        booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        if abs(booted_at - self._booted_at) >= CLOCK_SLACK_S:
-            self._booted_at, self._boot_time = booted_at, psutil.boot_time()
-            self._known.clear()
+        """Forget all where somebody has set the clock."""
+        now = booted_at()
+        if abs(now - self._booted_at) >= CLOCK_SLACK_S:
+            self._booted_at = now
+            self._remembered.clear()
 
     def forget_others(self, pids: set[int]) -> None:
         """Drop what is remembered of processes that hold no socket any more."""
-        for pid in self._known.keys() - pids:
-            del self._known[pid]
+        for pid in self._remembered.keys() - pids:
+            del self._remembered[pid]
 
 
-def _read(pid: int, stat: ProcessStat, boot_time: float) -> Process | None:
-    try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            uid = process.uids().effective
-            name = process.name()
-            try:
-                arguments = process.cmdline()
-            except (psutil.AccessDenied, psutil.ZombieProcess):
-                # A process whose leader has exited counts as a zombie, and its threads live on.
-                arguments = []
-            executable = _executable(process)
-    except psutil.Error:
+def booted_at() -> float:
+    """When the host was started, in seconds since the epoch, by what its clock says now."""
+    return round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME), 2)
+
+
+def _is_current(remembered: _Remembered, stat: ProcessStat, now: float) -> bool:
+    is_same = (remembered.stat.start_ticks, remembered.stat.comm) == (stat.start_ticks, stat.comm)
+    return is_same and now < remembered.until
+
+
+def _read(pid: int, stat: ProcessStat, command_line: bytes, boot_time: float) -> Process | None:
+    uid = _effective_uid(pid)
+    if uid is None:
         return None
+    arguments = command_line.rstrip(b"\0").replace(b"\0", b" ")  # setproctitle pads with NULs
     return Process(
         pid=pid,
-        name=clean(name, NAME_LIMIT),
-        command=clean(" ".join(arguments).rstrip()),  # setproctitle pads with empty arguments
+        name=clean(_name(stat.comm, command_line), NAME_LIMIT),
+        command=clean(arguments.rstrip()),
         user=user_name(uid),
         uid=uid,
         start_time=boot_time + stat.start_ticks / TICKS_PER_S,
         parent_pid=stat.parent_pid or None,
         state=stat.state,
         unit=_unit(pid),
-        executable=executable,
+        executable=_executable(pid),
     )
 
 
-def _executable(process: psutil.Process) -> str | None:
+def _read_command_line(pid: int) -> bytes:
+    """As much of it as is ever shown; empty if it may not be read."""
+    return _read_file(f"/proc/{pid}/cmdline", COMMAND_BYTES) or b""
+
+
+def _read_file(path: str, most: int) -> bytes | None:
     try:
-        return clean(process.exe()) or None
-    except (psutil.AccessDenied, psutil.ZombieProcess):
+        with open(path, "rb", buffering=0) as file:
+            return file.read(most)
+    except OSError:
         return None
+
+
+def _name(comm: bytes, command_line: bytes) -> bytes:
+    """The comm, whole where the kernel has cut it and the command begins with the same name."""
+    if len(comm) < COMM_BYTES:
+        return comm
+    program = os.path.basename(command_line.partition(b"\0")[0])
+    return program if program.startswith(comm) else comm
+
+
+def _effective_uid(pid: int) -> int | None:
+    """Of proc_pid_status(5); None if the process is gone or hidden."""
+    text = _read_file(f"/proc/{pid}/status", STATUS_BYTES)
+    _, found, rest = (text or b"").partition(b"\nUid:\t")
+    return int(rest.split(maxsplit=2)[1]) if found else None
+
+
+def _executable(pid: int) -> str | None:
+    try:
+        path = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return None
+    return clean(path.removesuffix(DELETED)) or None
 
 
 @lru_cache(maxsize=1024)
 def user_name(uid: int) -> str:
-    """The user's name, or the number where it has none."""
+    """The user's name, or the number where it has none or a directory service does not answer."""
+    return call(lambda: _user_name(uid)) or str(uid)
+
+
+def _user_name(uid: int) -> str:
     try:
         return clean(pwd.getpwuid(uid).pw_name, NAME_LIMIT)
-    except KeyError:
-        return str(uid)
+    except (KeyError, OSError):
+        return ""
 
 
 def _unit(pid: int) -> str | None:
-    try:
-        with open(f"/proc/{pid}/cgroup", "rb") as file:
-            text = file.read()
-    except OSError:
-        return None
-    return unit_of_cgroup(text)
+    text = _read_file(f"/proc/{pid}/cgroup", CGROUP_BYTES)
+    return None if text is None else unit_of_cgroup(text)
 
 
 def unit_of_cgroup(text: bytes) -> str | None:

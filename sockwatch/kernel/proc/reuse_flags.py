@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Final
 
+from sockwatch.kernel.expendable import call_each
 from sockwatch.kernel.proc.pidfd import open_pidfd, socket_options
 from sockwatch.model import Holder, SocketOptions
 
@@ -24,19 +25,30 @@ def read_options(
     for inode in inodes:
         for holder in holders.get(inode, ()):
             by_pid[holder.pid].append((holder.fd, inode))
-    for pid, sockets in by_pid.items():
-        if all(inode in found for _, inode in sockets):
-            continue
-        try:
-            with open_pidfd(pid) as pidfd:
-                _read_process(pidfd, sockets, found)
-        except OSError as error:
-            if error.errno == errno.ENOSYS:  # before linux 5.6, or hidden by a sandbox
-                break
-    return found
+
+    def read(pid: int) -> bool:
+        sockets = [(fd, inode) for fd, inode in by_pid[pid] if inode not in found]
+        return not sockets or _read_process(pid, sockets, found)
+
+    for _, is_possible in call_each(by_pid, read):
+        if is_possible is False:
+            break
+    return dict(found)
 
 
 def _read_process(
+    pid: int, sockets: list[tuple[int, int]], found: dict[int, SocketOptions]
+) -> bool:
+    """Whether this kernel can do it at all: linux 5.6, and not hidden by a sandbox."""
+    try:
+        with open_pidfd(pid) as pidfd:
+            _read_sockets(pidfd, sockets, found)
+    except OSError as error:
+        return error.errno != errno.ENOSYS
+    return True
+
+
+def _read_sockets(
     pidfd: int, sockets: list[tuple[int, int]], found: dict[int, SocketOptions]
 ) -> None:
     for fd, inode in sockets:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import pytest
 
 from sockwatch.kernel.bpf.iterators import SocketIterators
@@ -123,8 +122,8 @@ MOMENTS: dict[str, tuple[tuple[Any, str], Callable[[int], Callable[..., bool]]]]
     ),
     "stat": ((processes, "read_stat"), lambda pid: lambda seen: seen == pid),
     "identity": ((processes, "_read"), lambda pid: lambda seen, *_: seen == pid),
-    "argv": ((psutil.Process, "cmdline"), lambda pid: lambda process: process.pid == pid),
-    "executable": ((psutil.Process, "exe"), lambda pid: lambda process: process.pid == pid),
+    "command line": ((processes, "_read_command_line"), lambda pid: lambda seen: seen == pid),
+    "executable": ((processes, "_executable"), lambda pid: lambda seen: seen == pid),
     "cgroup": ((processes, "_unit"), lambda pid: lambda seen: seen == pid),
     "pidfd": ((reuse_flags, "open_pidfd"), lambda pid: lambda seen: seen == pid),
     "duplicate": ((reuse_flags, "socket_options"), lambda _: lambda *_: True),
@@ -315,9 +314,8 @@ def test_a_clock_that_is_set_back(netns: None, monkeypatch: pytest.MonkeyPatch) 
     """The kernel gives start times by the clock as it is now, and so do we, at once."""
     with listener(), idle_child(), SnapshotReader() as reader:
         first = reader.take()
-        real_time, real_boot = time.time, psutil._pslinux.boot_time
+        real_time = time.time
         monkeypatch.setattr(time, "time", lambda: real_time() - 86_400)
-        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: real_boot() - 86_400)
         second = reader.take()
         assert first.time - 86_400 <= second.time < first.time
         ages = [
