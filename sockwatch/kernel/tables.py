@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import Final, TypeAlias
 
 from sockwatch.kernel import host
@@ -47,8 +49,7 @@ def read_tables(
 
     # To find bound sockets the kernel passes every TIME_WAIT once more, which takes as long as all
     # the rest: another core does it meanwhile.
-    with ThreadPoolExecutor(1) as beside:
-        bound = beside.submit(dump, "tcp", BOUND)
+    with _beside(partial(dump, "tcp", BOUND)) as bound:
         iterators = bpf if bpf is not None and bpf.ready() else None
         states = ALL_STATES & ~BOUND
         if iterators is not None and port is None:
@@ -59,7 +60,18 @@ def read_tables(
         if iterators is not None:
             cookies = None if port is None else _cookies(tcp)
             look = iterators.look(netns_inode, port, host.device_namer(), cookies)
-        return {"tcp": _joined(tcp, bound.result()), "udp": udp}, look
+        return {"tcp": _joined(tcp, bound()), "udp": udp}, look
+
+
+@contextmanager
+def _beside(function: Callable[[], Table]) -> Iterator[Callable[[], Table]]:
+    """Run `function` in a thread meanwhile; where none can be started, when it is asked for."""
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            future = threads.submit(function)
+        except RuntimeError:  # RLIMIT_NPROC, or pids.max of the cgroup
+            future = None
+        yield function if future is None else future.result
 
 
 def inodes(tables: Iterable[Table]) -> Iterator[int]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sockwatch.kernel.bpf.layout import Layout
 
 _READ_BYTES = 1 << 16  # the kernel hands out 8 pages at most
+_COMPACT_BYTES = 1 << 23
 _ONLY_KEY = bytes(4)
 _LAST_FAMILY = ROW_COLUMNS["family"].offset - ROW_STRUCT.size  # of the last record, from the end
 
@@ -241,12 +242,24 @@ def _read_all(run_fd: int) -> bytes:
 
     One more read would give the rows of a process that was born since, and no closing record.
     """
-    parts: list[bytes] = []
+    data = bytearray()
+    compact_at = _COMPACT_BYTES
     while True:
         try:
             part = os.read(run_fd, _READ_BYTES)
         except BlockingIOError:
             continue  # a million sockets were passed without a row: the kernel takes a breath
-        parts.append(part)
+        data += part
         if not part or part[_LAST_FAMILY : _LAST_FAMILY + 1] == b"\0":
-            return b"".join(parts)
+            return bytes(data)
+        if len(data) > compact_at:
+            _drop_repeats(data)
+            compact_at = max(_COMPACT_BYTES, 2 * len(data))
+
+
+def _drop_repeats(data: bytearray) -> None:
+    """Leave one of the rows that are the same: thousands of threads can have the same fds."""
+    size = ROW_STRUCT.size
+    whole = len(data) - len(data) % size
+    rows = dict.fromkeys(bytes(data[start : start + size]) for start in range(0, whole, size))
+    data[:whole] = b"".join(rows)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sockwatch.kernel.proc.holders import HoldersByInode
 from sockwatch.kernel.sock_diag.inet_diag import address_text
 from sockwatch.model import (
     TCP_STATES,
@@ -145,10 +146,10 @@ class BpfReader:
 
 
 def _holders(files: Records) -> dict[int, tuple[Holder, ...]]:
-    found: dict[int, dict[tuple[int, int], Holder]] = defaultdict(dict)
+    found = HoldersByInode()
     for row in files:
-        found[row.inode].setdefault((row.pid, row.fd), Holder(row.pid, row.fd, None))
-    return {inode: tuple(holders.values()) for inode, holders in found.items()}
+        found.add(row.inode, row.pid, row.fd)
+    return found.holders()
 
 
 def _groups(

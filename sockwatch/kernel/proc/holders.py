@@ -19,7 +19,9 @@ from sockwatch.model import Holder
 
 SYS_KCMP: Final = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
 KCMP_FILES: Final = 2
+SAME, LESS, GREATER = 0, 1, 2  # what kcmp(2) returns; -1 where a thread has gone or is hidden
 AGAIN_AFTER_S: Final = 10.0
+FDS_SHOWN: Final = 64  # of one process for one socket; it can have a million, all alike
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -33,7 +35,7 @@ class HolderScan(NamedTuple):
 def scan(inodes: Iterable[int]) -> HolderScan:
     """Every holder of each of the socket inodes that this user may see."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    found: dict[int, dict[tuple[int, int], Holder]] = defaultdict(dict)
+    found = HoldersByInode()
     unreadable = 0
     if wanted:
         for entry in os.listdir("/proc"):
@@ -44,11 +46,29 @@ def scan(inodes: Iterable[int]) -> HolderScan:
                     if inode is None:
                         readable = False
                     else:
-                        found[inode].setdefault((pid, fd), Holder(pid, fd, None))
+                        found.add(inode, pid, fd)
                 unreadable += not readable and _is_user_process(pid)
-    return HolderScan(
-        {inode: tuple(holders.values()) for inode, holders in found.items()}, unreadable
-    )
+    return HolderScan(found.holders(), unreadable)
+
+
+class HoldersByInode:
+    """Collects holders; of the fds that one process has for one socket, the first FDS_SHOWN."""
+
+    def __init__(self) -> None:
+        self._fds: dict[int, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+
+    def add(self, inode: int, pid: int, fd: int) -> None:
+        """Take note of a holder; the same one may come again."""
+        fds = self._fds[inode][pid]
+        if len(fds) < FDS_SHOWN:
+            fds.add(fd)
+
+    def holders(self) -> dict[int, tuple[Holder, ...]]:
+        """By the inode of the socket."""
+        return {
+            inode: tuple(Holder(pid, fd, None) for pid, fds in by_pid.items() for fd in sorted(fds))
+            for inode, by_pid in self._fds.items()
+        }
 
 
 class Leftovers:
@@ -113,15 +133,37 @@ def _fd_tables(pid: int) -> Iterator[str]:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return
-    different = [pid]
+    owners = [pid]  # of tables that differ, in the order that kcmp gives them
     for thread in map(int, threads):
-        if thread != pid and not any(_same_table(thread, other) for other in different):
-            different.append(thread)
+        if thread == pid:
+            continue
+        index, is_known = _find_table(owners, thread)
+        if not is_known:
+            owners.insert(index, thread)
             yield f"/proc/{pid}/task/{thread}/fd"
 
 
-def _same_table(thread: int, other: int) -> bool:
-    return SYS_KCMP is not None and _libc.syscall(SYS_KCMP, thread, other, KCMP_FILES, 0, 0) == 0
+def _find_table(owners: list[int], thread: int) -> tuple[int, bool]:
+    """Where in the order the thread's table belongs, and whether one of the owners has it too.
+
+    A search by halves: somebody may have thousands of threads with a table of their own.
+    """
+    low, high = 0, len(owners)
+    while low < high:
+        middle = (low + high) // 2
+        order = _compare_tables(thread, owners[middle])
+        if order == SAME:
+            return middle, True
+        if order == LESS:
+            high = middle
+        else:
+            low = middle + 1
+    return low, False
+
+
+def _compare_tables(thread: int, other: int) -> int:
+    """SAME, LESS, or something else: greater, or one of them has gone."""
+    return GREATER if SYS_KCMP is None else _libc.syscall(SYS_KCMP, thread, other, KCMP_FILES, 0, 0)
 
 
 def _is_user_process(pid: int) -> bool:
