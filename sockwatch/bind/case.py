@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sockwatch.bind.generations import eldest_first
 from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, Verdict
 from sockwatch.model import Port, Process, Snapshot, Socket
 from sockwatch.units import endpoint, process_name
@@ -27,10 +28,9 @@ class Case:
 
     @property
     def processes(self) -> list[Process]:
-        """The processes that hold it, parents first; each once."""
+        """The processes that hold it, each once, in the order of eldest_first()."""
         holders = self.blocker.holders or (() if self.is_server else self.port.holders)
-        found = {h.pid: h.process for h in holders if h.process is not None}
-        return sorted(found.values(), key=lambda p: (p.parent_pid in found, p.pid))
+        return [h.process for h in eldest_first(holders) if h.process is not None]
 
     @property
     def is_server(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 
 from sockwatch.bind import fixes
+from sockwatch.bind.generations import eldest_first
 from sockwatch.bind.model import Cause, Fix
 from sockwatch.failure import Failure, UnixLook, UnixOwner
 from sockwatch.model import Process
@@ -42,13 +43,8 @@ def explain_name(failure: Failure, look: UnixLook) -> Found:
 
 
 def _who(owners: tuple[UnixOwner, ...]) -> tuple[str, list[Process]]:
-    held = {
-        holder.pid: holder.process
-        for owner in owners
-        for holder in owner.holders
-        if holder.process is not None
-    }
-    processes = sorted(held.values(), key=lambda each: (each.parent_pid in held, each.pid))
+    holders = eldest_first(holder for owner in owners for holder in owner.holders)
+    processes = [holder.process for holder in holders if holder.process is not None]
     if not processes:
         return "a process that was not seen", []
     more = f" and {len(processes) - 1} more" if len(processes) > 1 else ""

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sockwatch.bind import BindRequest, Blocker, Verdict, explain_bind, matrix
+from sockwatch.bind.generations import eldest_first
 from sockwatch.model import Port, Snapshot, Socket
 from sockwatch.units import spoken_clock
-from sockwatch.view import holders, names
+from sockwatch.view import names
 
 PAIR_NAMES = {
     (False, False): "plain",
@@ -72,10 +73,9 @@ def blocker_line(blocker: Blocker, *, peers: bool = False) -> str:
             what += f" -> {names.peer_endpoint(owner)}"
     elif peers:
         what += f" on {names.local_address(owner)}"
-    by = holders.distinct(blocker.holders)
-    if by:
-        first = holders.tree(blocker.holders)[0].holder
-        what += f" {names.holder_name(first)}{names.holders_more(len(by) - 1)}"
+    if blocker.holders:
+        first, *others = eldest_first(blocker.holders)
+        what += f" {names.holder_name(first)}{names.holders_more(len(others))}"
     if blocker.frees_in_s is not None:
         word = "last frees" if blocker.count > 1 else "frees"
         what += f" ({word} in {spoken_clock(blocker.frees_in_s)})"

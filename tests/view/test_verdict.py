@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 
 from sockwatch.bind import BindRequest
-from sockwatch.model import Port
+from sockwatch.bind.generations import eldest_first
+from sockwatch.model import Holder, Port
 from sockwatch.view.panel import panel
+from sockwatch.view.port_columns import PORT_COLUMN
 from sockwatch.view.verdict import Answer, blockers_line, by_rule, matrix_line, restart_request
 from tests.view import build
-from tests.view.build import group, port, socket
+from tests.view.build import group, holder, port, process, socket
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,25 @@ def test_the_panel_puts_the_verdict_first() -> None:
 def test_one_answer_for_every_choice_of_flags() -> None:
     hidden = answer(build.java())
     assert matrix_line(hidden) == "EADDRINUSE, whatever its reuse flags"
+
+
+def test_the_column_the_blocker_and_the_cause_name_the_same_holder() -> None:
+    app = [process(10, "app"), process(20, "app")]
+    app += [process(pid, "app", parent=20) for pid in (21, 22)]
+    found = port(80, listeners=(socket("LISTEN", "0.0.0.0", 80, holders=tuple(map(holder, app))),))
+    verdict = answer(found).verdict
+    assert PORT_COLUMN["pid"].text(found, build.NOW).startswith("20")
+    assert blockers_line(verdict.blockers).endswith("app(20) +3")
+    assert verdict.cause is not None
+    assert "app(20) and 3 more" in verdict.cause.text
+
+
+def test_descendants_count_whose_parents_hold_it_too() -> None:
+    children = [process(pid, "a", parent=10) for pid in (11, 12)]
+    line = [process(pid, "b", parent=pid - 1) for pid in (21, 22, 23)]
+    everyone = [process(10, "a"), *children, process(20, "b"), *line]
+    assert [h.pid for h in eldest_first(map(holder, everyone))][:2] == [20, 10]
+
+
+def test_a_holder_that_could_be_identified_comes_first() -> None:
+    assert eldest_first((Holder(5, 3, None), holder(process(9, "a"))))[0].pid == 9
