@@ -69,9 +69,12 @@ class UnixLook(NamedTuple):
 
     `kind` is that of the file, ``socket``, ``file``, ``directory``, ``symlink``, ``other``; None
     where there is none, or for an abstract name. `seen` is False if it could not be looked at.
+    `is_alive`: whether connect() reaches a socket there, of whatever network namespace; None is
+    unknown.
     """
 
     seen: bool
     kind: str | None = None
     owners: tuple[UnixOwner, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    is_alive: bool | None = None

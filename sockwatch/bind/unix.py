@@ -29,13 +29,14 @@ def explain_name(failure: Failure, look: UnixLook) -> Found:
         return Cause("unix-live", f"{who} {verb} {name}"), fixes.stop(processes)
     if failure.unix.is_abstract or look.kind is None:
         return NOTHING
+    if look.kind == "socket" and look.is_alive is None:
+        return NOTHING
+    if look.is_alive:
+        text = f"a socket that is alive is bound to {name}: of another network namespace"
+        return Cause("unix-live", text), ()
     if look.kind == "socket":
-        text = (
-            f"{name} is left of a socket that is gone: no socket of this network namespace is"
-            " bound to it"
-        )
+        text = f"{name} is left of a socket that is gone: connect() to it is refused"
         return Cause("unix-stale", text), (
-            Fix("make sure that nobody answers", f"ss -xlp src {_quoted(name)}"),
             Fix("remove the file; a server does so before bind()", f"rm {_quoted(name)}"),
         )
     text = f"{name} is there already and is no socket but a {look.kind}"

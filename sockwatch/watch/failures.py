@@ -19,7 +19,8 @@ from sockwatch.bind.failure import (
 )
 from sockwatch.failure import Failure
 from sockwatch.kernel.failures.netns_visits import NetnsVisitor
-from sockwatch.kernel.failures.unix_sockets import look_at_name, unix_sockets
+from sockwatch.kernel.failures.path_probe import PathProbe
+from sockwatch.kernel.failures.unix_sockets import look_at_name, seen_path, unix_sockets
 from sockwatch.kernel.failures.watcher import FailureWatcher
 from sockwatch.model import Gap, KernelError
 
@@ -41,6 +42,7 @@ class FailureWatch:
 
     def __init__(self, layout: Layout | None = None) -> None:
         self._watcher = FailureWatcher(layout)
+        self._paths = PathProbe()
         try:
             self._netns = NetnsVisitor()
             with suppress(KernelError):  # opens what a look needs, before the first failure
@@ -137,11 +139,15 @@ class FailureWatch:
 
     def _explain_unix(self, inode: int, failures: Sequence[Failure]) -> list[ExplainedFailure]:
         rows = self._netns.run(inode, _pids(failures), unix_sockets)
-        return [
-            explain_unix_failure(failure, look_at_name(failure, failure.unix, rows), time.time())
-            for failure in failures
-            if failure.unix is not None
-        ]
+        paths = [seen_path(failure) for failure in failures]
+        statuses = self._paths.look(path for path in paths if path is not None)
+        explained = []
+        for failure, path in zip(failures, paths, strict=True):
+            assert failure.unix is not None
+            status = None if path is None else statuses[path]
+            look = look_at_name(failure.unix, status, rows, is_known=path is not None)
+            explained.append(explain_unix_failure(failure, look, time.time()))
+        return explained
 
 
 def _pids(failures: Iterable[Failure]) -> list[int]:

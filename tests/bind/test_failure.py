@@ -151,7 +151,14 @@ LIVE = UnixOwner("LISTEN", 3, (Holder(5, 4, PROCESS),))
     [
         (UNIX, UnixLook(True, "socket", (LIVE,)), "unix-live", "dockerd(5) listens on /run/my x"),
         (UNIX, UnixLook(True, "socket", (LIVE._replace(holders=()),)), "unix-live", "not seen"),
-        (UNIX, UnixLook(True, "socket"), "unix-stale", "left of a socket that is gone"),
+        (
+            UNIX,
+            UnixLook(True, "socket", is_alive=False),
+            "unix-stale",
+            "left of a socket that is gone",
+        ),
+        (UNIX, UnixLook(True, "socket", is_alive=True), "unix-live", "another network namespace"),
+        (UNIX, UnixLook(True, "socket"), None, ""),
         (UNIX, UnixLook(True, "directory"), "unix-other-file", "but a directory"),
         (UNIX, UnixLook(True), None, ""),
         (UNIX, UnixLook(False, gaps=(GAP,)), None, ""),

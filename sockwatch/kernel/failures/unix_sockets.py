@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from sockwatch.failure import Failure, UnixLook, UnixName, UnixOwner
+from sockwatch.kernel.failures.path_probe import PathStatus, SeenPath
+from sockwatch.kernel.failures.process import DEAD
 from sockwatch.kernel.proc import holders
 from sockwatch.kernel.proc.processes import ProcessNames
 from sockwatch.kernel.sock_diag.inet_diag import SOCK_DIAG_BY_FAMILY, attributes
@@ -67,40 +70,50 @@ def _row(message: bytes) -> UnixRow:
     return UnixRow(type_, _STATES.get(state, "BOUND"), inode, name, file)
 
 
-def look_at_name(failure: Failure, name: UnixName, rows: Iterable[UnixRow]) -> UnixLook:
-    """The file at a failure's name, and which of the sockets have it."""
+def seen_path(failure: Failure) -> SeenPath | None:
+    """The path of a failure, as its process follows it; after its end, as we do.
+
+    None for an abstract name, and for a relative one where the process has gone.
+    """
+    name = failure.unix
+    if name is None or name.is_abstract:
+        return None
+    if failure.process is not None and failure.process.state != DEAD:
+        return SeenPath.of(failure.process.pid, name.raw)
+    return SeenPath.of(os.getpid(), name.raw) if name.raw.startswith(b"/") else None
+
+
+def look_at_name(
+    name: UnixName, status: PathStatus | None, rows: Iterable[UnixRow], *, is_known: bool
+) -> UnixLook:
+    """What is at a failure's name, and which of the sockets have it.
+
+    `status` is that of its path, None where nobody answered; `is_known`: whether there is a path
+    to ask for.
+    """
     if name.is_abstract:
         alike = [row for row in rows if row.name == name.raw and name.type in (None, row.type)]
         return UnixLook(True, None, _owners(alike))
-    path = _path(failure, name.raw)
-    if path is None:
+    if not is_known:
         return UnixLook(False, gaps=(_unseen("its working directory is gone with the process"),))
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
+    if status is None:
+        return UnixLook(False, gaps=(_unseen("the file system does not answer"),))
+    if status.errno == errno.ENOENT:
         return UnixLook(True)
-    except OSError as error:
-        return UnixLook(False, gaps=(_unseen(error.strerror or ""),))
-    kind = KINDS.get(stat.S_IFMT(status.st_mode), "other")
+    if status.errno:
+        return UnixLook(False, gaps=(_unseen(os.strerror(status.errno)),))
+    kind = KINDS.get(stat.S_IFMT(status.mode), "other")
     if kind != "socket":
         return UnixLook(True, kind)
     alike = [row for row in rows if _is_bound_to(row, status, name.raw)]
-    return UnixLook(True, kind, _owners(alike))
+    return UnixLook(True, kind, _owners(alike), is_alive=status.is_alive)
 
 
-def _path(failure: Failure, raw: bytes) -> bytes | None:
-    """The path as it is reached from here: through the root or directory of the process."""
-    absolute = raw.startswith(b"/")
-    if failure.process is not None and failure.process.state != "X":
-        return f"/proc/{failure.process.pid}/{'root' if absolute else 'cwd'}/".encode() + raw
-    return raw if absolute else None
-
-
-def _is_bound_to(row: UnixRow, status: os.stat_result, path: bytes) -> bool:
+def _is_bound_to(row: UnixRow, status: PathStatus, path: bytes) -> bool:
     """By the file; some file systems show another device number to stat() than the kernel has."""
-    if row.file is None or row.file[0] != status.st_ino & 0xFFFFFFFF:
+    if row.file is None or row.file[0] != status.inode & 0xFFFFFFFF:
         return False
-    device = os.major(status.st_dev) << 20 | os.minor(status.st_dev)  # include/linux/kdev_t.h
+    device = os.major(status.device) << 20 | os.minor(status.device)  # include/linux/kdev_t.h
     return row.file[1] == device or row.name.rstrip(b"\0") == path
 
 
