@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sockwatch.kernel import facts, routes
 from sockwatch.kernel.bpf import reader
-from sockwatch.kernel.bpf.btf_cache import _read_cache, kernel_build_id
+from sockwatch.kernel.bpf.btf_cache import _own_folder, _read_cache, kernel_build_id
 from sockwatch.kernel.bpf.groups import merge_groups
 from sockwatch.kernel.bpf.layout import FIELDS, FUNCTIONS
 from sockwatch.kernel.bpf.rows import KEY_STRUCT, ROW_STRUCT, TALLY_STRUCT, Records
@@ -254,6 +254,7 @@ def test_the_cached_layout(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "cache.json"
     path.write_bytes(data)
     path.chmod(0o600)
-    layout = _read_cache(path)
+    with _own_folder(tmp_path) as folder:
+        layout = _read_cache(folder, path.name)
     if layout is not None:
         assert all(isinstance(number, int) for number in layout.functions.values())

@@ -1,6 +1,7 @@
 """The layout cached by the kernel's build id: reading the BTF takes more than 0.1 s.
 
-It is kept in the user's cache directory. A cache that others could have written is not read.
+Root keeps it in a folder of root's own, and nobody else may load programs as a rule. A home is no
+place for it: under sudo it can be another user's, who would tell root what to read of the kernel.
 """
 
 from __future__ import annotations
@@ -9,35 +10,40 @@ import contextlib
 import os
 import stat
 import struct
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from sockwatch.kernel.bpf.btf import Field
 from sockwatch.kernel.bpf.layout import BTF_FILE, FIELDS, FUNCTIONS, Layout, read_layout
 
 NOTES_FILE = Path("/sys/kernel/notes")
+ROOTS_CACHE = Path("/var/cache/sockwatch")
 _CACHE_VERSION = 1
+_MOST_BYTES = 1 << 16  # ten times what it takes
 _NT_GNU_BUILD_ID = 3
+_ONLY_OWNER_WRITES = 0o022
 
 
 def load_layout(btf_file: Path = BTF_FILE, cache_directory: Path | None = None) -> Layout:
-    """The running kernel's layout, from the cache or else from its BTF.
+    """The running kernel's layout, from root's cache or else from its BTF.
 
     Raises BpfUnavailable: no-btf, bad-btf.
     """
+    if cache_directory is None and os.geteuid() == 0:
+        cache_directory = ROOTS_CACHE
     build_id = kernel_build_id()
-    cache = None
-    directory = cache_directory or _user_cache_directory()
-    # Without a home the path stays relative, and would litter the working directory.
-    if build_id is not None and directory.is_absolute():
-        cache = directory / f"btf-{build_id}.json"
-        cached = _read_cache(cache)
-        if cached is not None:
-            return cached
-    layout = read_layout(btf_file)
-    if cache is not None:
-        _write_cache(cache, layout)
-    return layout
+    # A cache is a convenience: a full disk, a read-only one or no permission is no error.
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        if build_id is not None and cache_directory is not None:
+            folder = stack.enter_context(_own_folder(cache_directory))
+            name = f"btf-{build_id}.json"
+            layout = _read_cache(folder, name)
+            if layout is None:
+                layout = read_layout(btf_file)
+                with contextlib.suppress(OSError):
+                    _write_cache(folder, name, layout)
+            return layout
+    return read_layout(btf_file)
 
 
 def kernel_build_id(notes_file: Path = NOTES_FILE) -> str | None:
@@ -57,22 +63,37 @@ def kernel_build_id(notes_file: Path = NOTES_FILE) -> str | None:
     return None
 
 
-def _user_cache_directory() -> Path:
-    import platformdirs  # noqa: PLC0415 - only a cold start or a cache look-up needs it
+@contextlib.contextmanager
+def _own_folder(path: Path) -> Iterator[int]:
+    """An fd of the folder, made if need be. Raises OSError if others could have written there."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not _is_ours(os.fstat(folder)):
+            raise PermissionError(f"{path} is not ours alone")
+        yield folder
+    finally:
+        os.close(folder)
 
-    return platformdirs.user_cache_path("sockwatch", appauthor=False)
+
+def _is_ours(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & _ONLY_OWNER_WRITES
 
 
-def _read_cache(path: Path) -> Layout | None:
+def _read_cache(folder: int, name: str) -> Layout | None:
+    """The layout; None where there is no file yet, or not one that only we can have written."""
     import json  # noqa: PLC0415 - keeps the import of this package light
 
     try:
-        with path.open("rb") as file:
-            # Under sudo the directory can be somebody else's: believe only what we wrote.
-            status = os.fstat(file.fileno())
-            if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
+        # A FIFO would make us wait, a link lead elsewhere.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(name, flags, dir_fd=folder)
+        with open(fd, "rb") as file:
+            status = os.fstat(fd)
+            if not (stat.S_ISREG(status.st_mode) and _is_ours(status)):
                 return None
-            document = json.load(file)
+            document = json.loads(file.read(_MOST_BYTES))
         if document["version"] != _CACHE_VERSION or document["asked"] != [*FUNCTIONS, *FIELDS]:
             return None
         return Layout(
@@ -86,7 +107,8 @@ def _read_cache(path: Path) -> Layout | None:
         return None  # missing or damaged: read the BTF again
 
 
-def _write_cache(path: Path, layout: Layout) -> None:
+def _write_cache(folder: int, name: str, layout: Layout) -> None:
+    """Raises OSError, and leaves nothing then."""
     import json  # noqa: PLC0415
 
     document = {
@@ -95,17 +117,13 @@ def _write_cache(path: Path, layout: Layout) -> None:
         "functions": layout.functions,
         "fields": layout.fields,
     }
-    # A cache is a convenience: a full disk or a read-only home is no error.
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.parent.stat().st_uid != os.geteuid():
-            return
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                json.dump(document, file)
-                file.flush()
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink()
-                raise
+    temporary = f".{name}.{os.getpid()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, mode=0o600, dir_fd=folder)
+    try:
+        with open(fd, "w") as file:
+            json.dump(document, file)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(temporary, dir_fd=folder)
+        raise

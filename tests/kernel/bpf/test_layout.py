@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,13 +81,60 @@ def test_nothing_is_written_into_the_directory_of_another(tmp_path: Path) -> Non
 
 
 @needs_btf
-def test_without_a_home_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import platformdirs
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_, **__: Path("~/.cache"))
+def test_nothing_is_made_in_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROOTS_CACHE", tmp_path / "roots")
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
     assert load_layout().functions
-    assert list(tmp_path.iterdir()) == []
+    assert list(home.iterdir()) == []
+    assert (tmp_path / "roots").exists() == (os.geteuid() == 0 and kernel_build_id() is not None)
+
+
+def plant_link(place: Path, name: str) -> None:
+    (place / name).symlink_to(place.parent / "layout.json")
+
+
+def plant_fifo(place: Path, name: str) -> None:
+    os.mkfifo(place / name, 0o600)
+
+
+def plant_huge_file(place: Path, name: str) -> None:
+    with (place / name).open("wb") as file:
+        file.truncate(1 << 40)
+    (place / name).chmod(0o600)
+
+
+def plant_folder(place: Path, name: str) -> None:
+    (place / name).mkdir()
+
+
+@needs_btf
+@needs_build_id
+@pytest.mark.parametrize("plant", [plant_link, plant_fifo, plant_huge_file, plant_folder])
+def test_only_a_small_file_of_our_own_is_read(
+    tmp_path: Path, plant: Callable[[Path, str], None]
+) -> None:
+    layout = load_layout(cache_directory=tmp_path / "first")
+    (file,) = (tmp_path / "first").iterdir()
+    lies = json.loads(file.read_text())
+    lies["functions"]["bpf_iter_tcp"] = 1
+    (tmp_path / "layout.json").write_text(json.dumps(lies))
+    place = tmp_path / "second"
+    place.mkdir(mode=0o700)
+    plant(place, file.name)
+    assert load_layout(cache_directory=place) == layout
+
+
+@needs_btf
+@needs_build_id
+def test_a_folder_behind_a_link_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("target")
+    assert load_layout(cache_directory=tmp_path / "link").functions
+    assert list((tmp_path / "target").iterdir()) == []
 
 
 @needs_btf
