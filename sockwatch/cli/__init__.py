@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - no traceback reaches a user who did not ask
         if "--debug" in arguments:
             traceback.print_exc()
-        narrate(f"this is a bug: {type(error).__name__}: {error}; --debug shows where")
+        narrate(f"this is a bug: {type(error).__name__}: {error}; --debug shows the traceback")
         return ExitCode.UNKNOWN
 
 

@@ -41,7 +41,9 @@ def _port(text: str, protocol: str) -> int:
     try:
         return socket.getservbyname(text, protocol)
     except OSError:
-        raise UsageError(f"{text!r} is no port and no {protocol} service; {EXAMPLES}") from None
+        raise UsageError(
+            f"{text!r} is neither a port nor a {protocol} service; {EXAMPLES}"
+        ) from None
 
 
 def _address(host: str) -> str:
@@ -52,5 +54,7 @@ def _address(host: str) -> str:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise UsageError(f"{host!r} is no address of a host that is known; {EXAMPLES}") from None
+        raise UsageError(
+            f"{host!r} is neither an address nor a host name that resolves; {EXAMPLES}"
+        ) from None
     return str(found[0][4][0])

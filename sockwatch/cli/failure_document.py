@@ -73,7 +73,7 @@ def _unix_blocker(owner: UnixOwner, failure: Failure) -> dict[str, Any]:
         "reuseport": None,
         "uid": None,
         "holders": [holder_entry(holder) for holder in owner.holders],
-        "rule": {"id": "name-taken", "text": "A unix socket's name can be bound once."},
+        "rule": {"id": "name-taken", "text": "The name of a unix socket can be bound only once."},
         "certain": True,
         "frees_in_s": None,
     }

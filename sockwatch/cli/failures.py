@@ -23,8 +23,8 @@ from sockwatch.watch.refusal import refusal
 
 LOOK_AROUND_S = 0.5  # between two looks at what no failure tells: losses, a reader that went away
 ATTACHED = (
-    "watching every bind() and listen() of this host;"
-    " each system call of it costs about 0.1 us more until this ends"
+    "watching every bind() and listen() on this host; each system call costs about "
+    "0.1 us more until this exits"
 )
 
 

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     """Open the screen; returns its exit code. Raises UsageError where there is no terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the screen needs a terminal; type sockwatch ports to print the table")
+        raise UsageError("the live screen needs a terminal; run sockwatch ports to print the table")
     if os.environ.get("TERM", "dumb") == "dumb":
-        raise UsageError("TERM is dumb, no screen; type sockwatch ports to print the table")
+        raise UsageError(
+            "TERM is dumb, so there is no live screen; run sockwatch ports to print the table"
+        )
     from sockwatch import tui
 
     return tui.run(

@@ -78,13 +78,13 @@ def test_version() -> None:
         (["ports", "flga:none"], "no term flga: - type port:, state:"),
         (["ports", "--jsn"], "unrecognized arguments: --jsn; type sockwatch --help"),
         (["prots"], "invalid choice: 'prots'"),
-        (["failures", "--for", "0"], "'0' is not a number of seconds above 0"),
-        (["failures", "--for", "inf"], "'inf' is not a number of seconds above 0"),
-        (["failures", "--count", "0"], "'0' is not a number above 0"),
-        (["failures", "--count", "1.5"], "'1.5' is not a number above 0"),
+        (["failures", "--for", "0"], "'0' is not a positive number of seconds"),
+        (["failures", "--for", "inf"], "'inf' is not a positive number of seconds"),
+        (["failures", "--count", "0"], "'0' is not a positive number"),
+        (["failures", "--count", "1.5"], "'1.5' is not a positive number"),
         (["--interval", "0"], "'0' is not a number of seconds from 0.1 to 3600"),
         (["--interval", "nan"], "'nan' is not a number of seconds"),
-        ([], "the screen needs a terminal; type sockwatch ports"),
+        ([], "the live screen needs a terminal; run sockwatch ports"),
     ],
 )
 def test_a_wrong_command_line_gets_one_line(arguments: list[str], message: str) -> None:
@@ -255,7 +255,8 @@ def test_a_dumb_terminal_is_pointed_to_the_table() -> None:
     assert done.returncode == ExitCode.USAGE
     assert (
         done.stderr
-        == "sockwatch: TERM is dumb, no screen; type sockwatch ports to print the table\n"
+        == "sockwatch: TERM is dumb, so there is no live screen; run sockwatch ports to "
+        "print the table\n"
     )
 
 

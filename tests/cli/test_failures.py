@@ -39,8 +39,8 @@ def watching(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     ) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
-        assert line.startswith("sockwatch: watching every bind() and listen() of this host;")
-        assert "each system call of it costs about 0.1 us more" in line
+        assert line.startswith("sockwatch: watching every bind() and listen() on this host;")
+        assert "each system call costs about 0.1 us more" in line
         try:
             yield process
         finally:

@@ -112,10 +112,10 @@ def test_json(listener: socket.socket) -> None:
     ("arguments", "message"),
     [
         (["70000"], "port 70000 is too large: type 0 to 65535"),
-        (["localhost:nosuchservice"], "is no port and no tcp service"),
+        (["localhost:nosuchservice"], "is neither a port nor a tcp service"),
         (["::1:80"], "needs brackets around its IPv6 address"),
         (["[::1]"], "has no port"),
-        (["8080", "--uid", "nosuchuser"], "'nosuchuser' is no user and no uid"),
+        (["8080", "--uid", "nosuchuser"], "'nosuchuser' is neither a user nor a uid"),
         ([], "the following arguments are required"),
     ],
 )
