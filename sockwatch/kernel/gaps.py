@@ -12,7 +12,7 @@ from sockwatch.model import Gap, Port
 from sockwatch.units import plural
 
 BOUND_VISIBLE_SINCE: Final = (6, 8)  # net/ipv4/inet_diag.c: TCPF_BOUND_INACTIVE
-HOLDERS_BY_ROOT: Final = "root would show them"
+HOLDERS_BY_ROOT: Final = "run as root"
 
 
 def holder_gaps(unreadable: int, unattributed: int) -> Iterator[Gap]:
@@ -22,17 +22,15 @@ def holder_gaps(unreadable: int, unattributed: int) -> Iterator[Gap]:
     if unreadable:
         yield Gap(
             "holders-not-permitted",
-            f"the fds of {plural(unreadable, 'process', 'processes')} may not be read: "
-            f"{sockets} without a known holder, and any may have more",
-            "the capabilities that those processes have would show them"
-            if root
-            else HOLDERS_BY_ROOT,
+            f"no permission to read the fds of {plural(unreadable, 'process', 'processes')}: "
+            f"{sockets} without a known holder, and any socket may have more",
+            "run with the capabilities of those processes" if root else HOLDERS_BY_ROOT,
         )
     elif unattributed and not (root and host.sees_every_process()):
         yield Gap(
             "holders-not-visible",
-            f"{sockets} held by no process that can be seen from here",
-            "root in the host's pid namespace would show the holders",
+            f"{sockets} held by no process that is visible from here",
+            "run as root in the host's pid namespace",
         )
 
 
@@ -50,7 +48,7 @@ def flag_gaps(ports: Iterable[Port], bpf_failure: str | None, bpf_remedy: str) -
         "flags-unknown",
         f"reuse flags of {plural(unknown + waiting, 'socket')} unknown{of_them}"
         + (f": {bpf_failure}" if bpf_failure else ""),
-        bpf_remedy or "look again: sockets that came during the look are known at the next",
+        bpf_remedy or "sample again: the flags of sockets that appeared meanwhile are known then",
     )
 
 
@@ -63,5 +61,5 @@ def bound_gaps(release: str, ports: Iterable[Port]) -> Iterator[Gap]:
         yield Gap(
             "bound-not-visible",
             f"sockets that are bound but do not listen: linux {release} does not list them",
-            "linux 6.8 or newer lists them",
+            "Linux 6.8 or newer",
         )

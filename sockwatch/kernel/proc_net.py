@@ -60,8 +60,8 @@ def table(protocol: Protocol, port: int | None, refusal: KernelError) -> tuple[O
         result.connections = connections
     return result, Gap(
         "sock-diag-refused",
-        f"{protocol} from /proc/net ({refusal}): no bound-only sockets, no accept queues, no "
-        "TIME_WAIT clock, no uid, no IPV6_V6ONLY, one holder a socket",
+        f"{protocol} from /proc/net ({refusal}): no bound-only sockets, no accept "
+        "queues, no TIME_WAIT clock, no uid, no IPV6_V6ONLY, one holder per socket",
         "run outside the sandbox, where AF_NETLINK is allowed",
     )
 

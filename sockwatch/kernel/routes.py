@@ -72,7 +72,7 @@ def _text(family: int, raw: bytes) -> str:
     try:
         return socket.inet_ntop(family, raw)
     except (OSError, ValueError) as error:
-        raise KernelError("rtnetlink sent an address that is none", 0) from error
+        raise KernelError("rtnetlink sent a malformed address", 0) from error
 
 
 def _device(index: int | None) -> str | None:

@@ -302,6 +302,6 @@ def _without_fd(groups: Iterable[SocketGroup]) -> tuple[int | None, int | None]:
 def _spilled(count: int) -> Gap:
     return Gap(
         "time-wait-groups",
-        f"{plural(count, 'TIME_WAIT')} found the kernel's map full and cost a row each",
-        "nothing is missing; the look took longer",
+        f"{plural(count, 'TIME_WAIT')} did not fit the kernel's map and were copied one by one",
+        "nothing is missing; the sample took longer",
     )

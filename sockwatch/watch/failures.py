@@ -112,7 +112,7 @@ class FailureWatch:
                 else:
                     explained = self._explain_port(inode, some)
             except KernelError as error:
-                gap = Gap("netns-unseen", str(error), "root on the host may enter every one")
+                gap = Gap("netns-unseen", str(error), "root on the host can enter all of them")
                 explained = [unexplained(failure, gap) for failure in some]
             found.update(zip(places, explained, strict=True))
         return [found[place] for place in range(len(failures))]

@@ -183,7 +183,7 @@ def _sections(data: bytes) -> tuple[array[int], bytes]:
         data
     )
     if magic != _MAGIC or version != 1:
-        raise BtfError(f"this is no BTF of version 1 for a {sys.byteorder}-endian machine")
+        raise BtfError(f"this is not BTF version 1 for a {sys.byteorder}-endian machine")
     types = data[header_bytes + type_off :][:type_len]
     strings = data[header_bytes + str_off :][:str_len]
     if len(types) != type_len or len(strings) != str_len or type_len % 4:

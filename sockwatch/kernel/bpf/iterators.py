@@ -68,7 +68,7 @@ class SocketIterators:
             self._task_file.fail(
                 BpfUnavailable(
                     "pid-namespace",
-                    "this kernel cannot name processes of a container to BPF",
+                    "BPF on this kernel cannot identify the processes of a container",
                     remedy="run on the host, or a kernel of 6.6 or later",
                 )
             )

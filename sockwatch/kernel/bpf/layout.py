@@ -97,7 +97,7 @@ def read_layout(btf_file: Path = BTF_FILE) -> Layout:
         raise BpfUnavailable(
             "no-btf",
             f"the kernel's type information cannot be read: {btf_file}: {error.strerror}",
-            remedy="a kernel built with CONFIG_DEBUG_INFO_BTF, and a /sys that shows it",
+            remedy="a kernel built with CONFIG_DEBUG_INFO_BTF, and /sys mounted",
             errno=error.errno,
         ) from error
     try:

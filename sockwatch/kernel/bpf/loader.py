@@ -132,7 +132,7 @@ def _explain_in_spite_of_capabilities(error: OSError) -> BpfUnavailable:
     if _in_user_namespace():
         return BpfUnavailable(
             "not-permitted",
-            "BPF needs capabilities of the initial user namespace; these are of another one",
+            "BPF needs capabilities in the initial user namespace; these are in another one",
             remedy="run as root on the host",
             missing=("CAP_BPF", "CAP_PERFMON"),
             errno=error.errno,
@@ -147,7 +147,7 @@ def _explain_in_spite_of_capabilities(error: OSError) -> BpfUnavailable:
     if _release() < (5, 11):
         return BpfUnavailable(
             "memory-limit",
-            "this kernel charges BPF to the locked-memory limit, and that is too small",
+            "this kernel charges BPF to RLIMIT_MEMLOCK, which is too small",
             remedy="ulimit -l unlimited",
             errno=error.errno,
         )

@@ -82,9 +82,7 @@ def _opened(inode: int, pids: Iterable[int]) -> Iterator[int]:
     """An fd of the namespace, open for the visit alone, since it keeps the namespace alive."""
     fd = _find(inode, pids)
     if fd is None:
-        raise KernelError(
-            f"no process that can be seen is in the network namespace {inode} any more", 0
-        )
+        raise KernelError(f"no visible process is left in the network namespace {inode}", 0)
     try:
         yield fd
     finally:

@@ -16,12 +16,12 @@ from sockwatch.text import NAME_LIMIT, clean
 DEAD: Final = "X"  # as in proc_pid_stat(5)
 GONE: Final = Gap(
     "process-gone",
-    "the process had ended before it could be looked at: what the kernel told is shown",
+    "the process exited before it could be inspected; only what the kernel reported is shown",
     "nothing would show more",
 )
 NO_PID: Final = Gap(
     "pid-unseen",
-    "the process has no number in this pid namespace",
+    "the process has no pid in this pid namespace",
     "run on the host",
 )
 _NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")

@@ -110,9 +110,9 @@ def decode(record: bytes) -> FailureRow:
     try:
         row = FailureRow._make(FAILURE_STRUCT.unpack(record))
     except struct.error as error:
-        raise RecordError(f"a record of {len(record)} bytes is no failure: {error}") from error
+        raise RecordError(f"a record of {len(record)} bytes is not a failure: {error}") from error
     if row.call not in (BIND, LISTEN) or not row.errno:
-        raise RecordError(f"call {row.call} with errno {row.errno} is no failure we watch")
+        raise RecordError(f"call {row.call} with errno {row.errno} is not a failure we watch")
     if row.sockaddr_bytes > SOCKADDR_BYTES or row.command_bytes > COMMAND_BYTES:
         raise RecordError("a record claims more bytes than it holds")
     return row

@@ -136,5 +136,5 @@ def _owners(rows: list[UnixRow]) -> tuple[UnixOwner, ...]:
 
 def _unseen(why: str) -> Gap:
     return Gap(
-        "unix-path-unseen", f"the socket's path could not be looked at: {why}", "run as root"
+        "unix-path-unseen", f"the socket's path could not be inspected: {why}", "run as root"
     )

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 BATCH: Final = 1000  # failures handed out at once
 SOCKET_UNSEEN: Final = Gap(
     "socket-unseen",
-    "the failing socket could not be looked at: its flags and protocol are unknown",
-    "a kernel built with CONFIG_DEBUG_INFO_BTF tells them at the moment of failure",
+    "the failing socket could not be inspected: its flags and protocol are unknown",
+    "a kernel built with CONFIG_DEBUG_INFO_BTF reports them at the moment of failure",
 )
 Answer = TypeVar("Answer")
 
