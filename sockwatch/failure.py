@@ -16,7 +16,8 @@ class Failure(NamedTuple):
     ``tcp``, ``udp``, ``unix`` or ``other``, `family` ``ipv4``, ``ipv6``, ``unix`` or the kernel's
     name of another one. `address` and `port` are what was asked for, for listen() what the socket
     is bound to; a unix socket's address is its path, or ``@`` and its abstract name. `uid` is the
-    caller's, `socket_uid` the one that the kernel's bind test looks at.
+    caller's, `socket_uid` the one that the kernel's bind test looks at. `repeats` is how many more
+    calls of the process failed in the same way, too fast to be told one by one.
     """
 
     time: float  # seconds since the epoch
@@ -42,6 +43,7 @@ class Failure(NamedTuple):
     net_bind_service: bool | None = None  # CAP_NET_BIND_SERVICE where it counts
     inode: int | None = None
     unix: UnixName | None = None
+    repeats: int = 0
     gaps: tuple[Gap, ...] = ()
 
 

@@ -42,6 +42,7 @@ def failure_document(explained: ExplainedFailure) -> str:
         "cause": explained.cause and explained.cause._asdict(),
         "fixes": [fix._asdict() for fix in explained.fixes],
         "explained": explained.explained,
+        "repeats": failure.repeats,
         "looked_after_s": explained.looked_after_s and round(explained.looked_after_s, 6),
         "gaps": [gap_entry(gap) for gap in explained.gaps],
     }

@@ -60,7 +60,8 @@ def failure_line(explained: ExplainedFailure, home_netns: int | None = None) -> 
     at = time_of_day(failure.time)
     what = f"{failure.call} {failure.protocol or UNKNOWN} {endpoint(failure)}{flags(failure)}"
     where = _where(explained, home_netns)
-    return f"{at} {who(failure)} {what} {failure.errno}{where}: {why(explained)}"
+    more = f" and {failure.repeats:,} times more" if failure.repeats else ""
+    return f"{at} {who(failure)} {what} {failure.errno}{more}{where}: {why(explained)}"
 
 
 def why(explained: ExplainedFailure) -> str:

@@ -63,12 +63,15 @@ def fold(
     found = {each.key: each for each in reversed(tuple(folds))}
     for explained in failures:
         key, at = key_of(explained), explained.failure.time
+        count = 1 + explained.failure.repeats
         before = found.pop(key, None)  # to the end, since it is the latest now
         if before is None:
-            found[key] = Fold(key, 1, at, explained)
+            found[key] = Fold(key, count, at, explained)
         else:
             first = min(before.first_time, at)
-            found[key] = replace(before, count=before.count + 1, first_time=first, last=explained)
+            found[key] = replace(
+                before, count=before.count + count, first_time=first, last=explained
+            )
     return tuple(reversed(found.values()))[:most]
 
 

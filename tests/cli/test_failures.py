@@ -80,7 +80,7 @@ def test_json(taken: socket.socket) -> None:
     assert set(document) == {
         "schema", "time", "pid", "tid", "comm", "process", "uid", "unit", "call", "fd", "protocol",
         "family", "address", "port", "device", "errno", "reuseaddr", "reuseport", "v6only",
-        "flags_source", "netns", "blockers", "cause", "fixes", "explained", "looked_after_s",
+        "flags_source", "netns", "blockers", "cause", "fixes", "explained", "looked_after_s", "repeats",
         "gaps",
     }  # fmt: skip
     expected = {

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from sockwatch.kernel.failures.rows import FAILURE_STRUCT
+from sockwatch.bind.failure import ExplainedFailure
+from sockwatch.kernel.failures.rows import FAILURE_STRUCT, WRITTEN_A_SECOND
 from sockwatch.kernel.failures.tap import FailureTap
 from sockwatch.watch import FailureWatch
 from tests.support.failing import PATIENCE_S, collect, compiled, needs_root, of_pid
@@ -38,45 +39,83 @@ for number in range(count):
 """
 
 
-@pytest.mark.parametrize("ports", [1, 50])
-def test_500_a_second(watch: FailureWatch, ports: int) -> None:
-    count = PER_SECOND * SECONDS
-    with contextlib.ExitStack() as stack:
+def test_500_a_second_on_100_ports(watch: FailureWatch) -> None:
+    found = storm(watch, 100, PER_SECOND * SECONDS)
+    assert [each.failure.port for each in found] == [
+        8000 + n % 100 for n in range(PER_SECOND * SECONDS)
+    ]
+
+
+def test_500_a_second_on_one_port_are_counted(watch: FailureWatch) -> None:
+    found = storm(watch, 1, PER_SECOND * SECONDS)
+    assert {each.failure.port for each in found} == {8000}
+    assert len(found) <= (WRITTEN_A_SECOND + 1) * (SECONDS + 2)
+
+
+def storm(watch: FailureWatch, ports: int, count: int) -> list[ExplainedFailure]:
+    """What is told of so many failures of one process, with the repeats all of them."""
+    with ExitStack() as stack:
         for number in range(ports):
             stack.enter_context(socket.create_server(("127.0.0.1", 8000 + number)))
         arguments = (str(ports), str(PER_SECOND), str(count))
-        storm = stack.enter_context(
+        process = stack.enter_context(
             subprocess.Popen(
                 [sys.executable, "-c", STORM, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )
         )
-        assert storm.stdin is not None
-        assert storm.stdout is not None
-        storm.stdout.readline()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
         begun = time.time()
-        storm.stdin.write(b"\n")
-        storm.stdin.flush()
-        found = collect(watch, of_pid(storm.pid), count)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        found: list[ExplainedFailure] = []
+        while sum(1 + each.failure.repeats for each in found) < count:
+            found += collect(watch, of_pid(process.pid), 1)
         ended = time.time()
-        assert storm.wait(PATIENCE_S) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert watch.lost == 0
-    assert [each.failure.port for each in found] == [8000 + n % ports for n in range(count)]
+    assert sum(1 + each.failure.repeats for each in found) == count
     assert all(each.explained for each in found)
     times = [each.failure.time for each in found]
     assert times == sorted(times)
     assert begun < times[0] < times[-1] < ended
     assert ended - times[-1] < 3  # it keeps up
+    return found
+
+
+@needs_root
+def test_a_loop_hides_nobody(watch: FailureWatch) -> None:
+    """One process fails as fast as it can; each failure of another one is told in full."""
+    with socket.create_server(("127.0.0.1", 8000)), socket.create_server(("127.0.0.1", 8080)):
+        loop = [sys.executable, "-c", STORM, "1", "1000000", "1000000"]
+        with subprocess.Popen(loop, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            collect(watch, of_pid(process.pid), 1)
+            for _ in range(5):
+                with socket.socket() as sock, pytest.raises(OSError, match="in use"):
+                    sock.bind(("127.0.0.1", 8080))
+                (explained,) = collect(watch, of_pid(os.getpid()))
+                assert (explained.failure.port, explained.failure.repeats) == (8080, 0)
+                assert explained.explained
+            process.kill()
+    assert watch.lost == 0
 
 
 @needs_root
 def test_what_finds_the_ring_full_is_counted(netns: None) -> None:
     """Nobody reads while 100 fail, and the ring has room for a few."""
-    with socket.create_server(("127.0.0.1", 8080)), FailureTap(ring_bytes=4096) as tap:
-        for _ in range(100):
+    with ExitStack() as stack:
+        for number in range(100):
+            stack.enter_context(socket.create_server(("127.0.0.1", 8000 + number)))
+        tap = stack.enter_context(FailureTap(ring_bytes=4096))
+        for number in range(100):
             with socket.socket() as sock, pytest.raises(OSError, match="in use"):
-                sock.bind(("127.0.0.1", 8080))
+                sock.bind(("127.0.0.1", 8000 + number))
         kept = [row for row in tap.take(1000) if row.pid == os.getpid()]
         assert len(kept) <= 4096 // FAILURE_STRUCT.size
         assert tap.lost >= 100 - len(kept) > 0
@@ -84,7 +123,7 @@ def test_what_finds_the_ring_full_is_counted(netns: None) -> None:
         # There is room again, through many turns of the ring.
         for number in range(100):
             with socket.socket() as sock, pytest.raises(OSError, match="in use"):
-                sock.bind(("127.0.0.1", 8080))
+                sock.bind(("127.0.0.1", 8000 + number))
             (row,) = [row for row in tap.take(1000) if row.pid == os.getpid()]
             assert row.time_ns > kept[-1].time_ns, number
         assert tap.lost == lost

@@ -21,7 +21,7 @@ _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 
 _PROG_LOAD, _MAP_LOOKUP_AND_DELETE_BATCH, _LINK_CREATE, _ITER_CREATE = 5, 25, 28, 33
 _RAW_TRACEPOINT_OPEN = 17  # the command; the program's type happens to have the same number
 
-HASH_MAP, ARRAY_MAP, RING_MAP = 1, 2, 27
+HASH_MAP, ARRAY_MAP, LRU_HASH_MAP, RING_MAP = 1, 2, 9, 27
 TRACEPOINT_PROGRAM, RAW_TRACEPOINT_PROGRAM, TRACING_PROGRAM = 5, 17, 26
 TRACE_ITER = 28  # the attach type; LINK_CREATE, the command, happens to have the same number
 

@@ -19,6 +19,19 @@ SEEN_TASK, SEEN_SOCKET, SEEN_ADDRESS, SEEN_COMMAND = 1, 2, 4, 8
 SOCKADDR_BYTES = 112  # sockaddr_un has 110
 COMMAND_BYTES = 232
 
+# What makes two failures alike: the process, and what it asked for. The kernel counts by these.
+_ALIKE = (
+    ("host_pid", "I"),
+    ("errno", "H"),
+    ("call", "B"),
+    ("flags", "B"),
+    ("family", "H"),
+    ("type", "H"),
+    ("protocol", "H"),
+    ("port", "H"),
+    ("address", "16s"),
+    ("sockaddr", f"{SOCKADDR_BYTES}s"),
+)
 # Every column is aligned to its width: the verifier insists.
 _FAILURE = (
     ("time_ns", "Q"),
@@ -26,7 +39,7 @@ _FAILURE = (
     ("inode", "Q"),
     ("started_ns", "Q"),
     ("capabilities", "Q"),
-    ("host_pid", "I"),
+    ("repeats", "Q"),
     ("host_tid", "I"),
     ("pid", "I"),
     ("parent_pid", "I"),
@@ -36,25 +49,25 @@ _FAILURE = (
     ("fd", "i"),
     ("device", "I"),
     ("sockaddr_bytes", "I"),
-    ("errno", "H"),
-    ("call", "B"),
+    *_ALIKE,
     ("seen", "B"),
-    ("family", "H"),
-    ("type", "H"),
-    ("protocol", "H"),
-    ("port", "H"),
-    ("flags", "B"),
     ("own_group", "B"),
     ("capable_here", "B"),
     ("cut", "B"),
-    ("address", "16s"),
     ("comm", "16s"),
-    ("sockaddr", f"{SOCKADDR_BYTES}s"),
     ("command_bytes", "Q"),
     ("command", f"{COMMAND_BYTES}s"),
 )
 FAILURE_STRUCT = struct.Struct("<" + "".join(code for _, code in _FAILURE))
 FAILURE_COLUMNS = columns(_FAILURE)
+ALIKE_AT = FAILURE_COLUMNS[_ALIKE[0][0]].offset
+ALIKE_BYTES = struct.calcsize("<" + "".join(code for _, code in _ALIKE))
+
+# Of failures that are alike, the kernel writes the first so many of a second, and counts the rest.
+WRITTEN_A_SECOND = 10
+_BURST = (("began_ns", "Q"), ("written", "Q"), ("repeats", "Q"))
+BURST_STRUCT = struct.Struct("<" + "".join(code for _, code in _BURST))
+BURST_COLUMNS = columns(_BURST)
 
 
 class RecordError(SockwatchError):
@@ -69,6 +82,7 @@ class FailureRow(NamedTuple):
     socket's namespace, or the thread's where the socket could not be read. `address`, `port` and
     `device` are what the socket is bound to, `sockaddr` what bind() was asked for. `capabilities`
     is the thread's effective set, and counts for the socket's network namespace if `capable_here`.
+    `repeats` counts the failures like this one that were not written, since the first of them.
     `own_group`: the socket has a SO_REUSEPORT group of its own, by SO_ATTACH_REUSEPORT_CBPF.
     """
 
@@ -77,7 +91,7 @@ class FailureRow(NamedTuple):
     inode: int
     started_ns: int
     capabilities: int
-    host_pid: int
+    repeats: int
     host_tid: int
     pid: int
     parent_pid: int
@@ -87,20 +101,21 @@ class FailureRow(NamedTuple):
     fd: int
     device: int
     sockaddr_bytes: int
+    host_pid: int
     errno: int
     call: int
-    seen: int
+    flags: int
     family: int
     type: int
     protocol: int
     port: int
-    flags: int
+    packed_address: bytes
+    sockaddr: bytes
+    seen: int
     own_group: int
     capable_here: int
     cut: int
-    packed_address: bytes
     comm: bytes
-    sockaddr: bytes
     command_bytes: int
     command: bytes
 

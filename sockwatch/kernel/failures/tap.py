@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from sockwatch.kernel.bpf import loader, syscall
 from sockwatch.kernel.bpf.btf_cache import load_layout
 from sockwatch.kernel.bpf.errors import BpfUnavailable
+from sockwatch.kernel.failures.bursts import Bursts
 from sockwatch.kernel.failures.machines import this_machine
 from sockwatch.kernel.failures.program import failure_program
 from sockwatch.kernel.failures.ring import RingBuffer
@@ -46,11 +47,14 @@ class FailureTap:
                 lambda: syscall.map_create(syscall.ARRAY_MAP, 4, 8, 1, "sockwatch_lost")
             )
             self._fds.append(self._lost_fd)
+            self._bursts = Bursts()
+            self._fds.append(self._bursts.fd)
             code = failure_program(
                 machine,
                 layout,
                 ring_fd=self._ring.fd,
                 lost_fd=self._lost_fd,
+                bursts_fd=self._bursts.fd,
                 pid_namespace=Path("/proc/self/ns/pid").stat().st_ino,
             )
             self._fds += loader.load_raw_tracepoint(code, PROGRAM_NAME, "sys_exit")
@@ -71,7 +75,8 @@ class FailureTap:
     def take(self, most: int) -> list[FailureRow]:
         """The failures since the last time, oldest first, at most so many.
 
-        A record that makes no sense is left out and counted in `odd_records`.
+        `repeats` of each counts those like it that were not written since the one before. A record
+        that makes no sense is left out and counted in `odd_records`.
         """
         rows: list[FailureRow] = []
         try:
@@ -81,10 +86,19 @@ class FailureTap:
             return rows
         for record in records:
             try:
-                rows.append(decode(record))
+                rows.append(self._bursts.since_the_last(decode(record)))
             except RecordError:
                 self.odd_records += 1
         return rows
+
+    def take_repeats(self) -> list[FailureRow]:
+        """The last failure of each kind that has failed again since, `repeats` times."""
+        return self._bursts.take()
+
+    @property
+    def has_bursts(self) -> bool:
+        """Whether repeats may have been counted that no row tells of yet."""
+        return self._bursts.are_recent
 
     def close(self) -> None:
         """Detach, and close every fd."""

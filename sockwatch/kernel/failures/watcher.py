@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sockwatch.kernel.bpf.layout import Layout
 
 BATCH: Final = 1000  # failures handed out at once
+REPEATS_EVERY_S: Final = 1.0
 SOCKET_UNSEEN: Final = Gap(
     "socket-unseen",
     "the failing socket could not be inspected: its flags and protocol are unknown",
@@ -43,6 +45,7 @@ class FailureWatcher:
         self._who = WhoFailed()
         self._clock = WallClock()
         self._tap = FailureTap(layout, ring_bytes)
+        self._took_repeats_at = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
         self._epoll.register(self._tap.fd, select.EPOLLIN)
@@ -55,15 +58,31 @@ class FailureWatcher:
 
     def wait(self, timeout_s: float | None = None) -> tuple[Failure, ...]:
         """The next failures, oldest first; none if the time is over or somebody called wake()."""
-        ready = self._epoll.poll(-1 if timeout_s is None else max(0.0, timeout_s))
-        if any(fd == self._wake_fd for fd, _ in ready):
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._wake_fd)
-        return self.take()
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            remaining_s = None if until is None else max(0.0, until - time.monotonic())
+            ready = self._epoll.poll(self._poll_s(remaining_s))
+            if any(fd == self._wake_fd for fd, _ in ready):
+                with suppress(BlockingIOError):
+                    os.eventfd_read(self._wake_fd)
+                return self.take()
+            failures = self.take()
+            if failures or (until is not None and time.monotonic() >= until):
+                return failures
+
+    def _poll_s(self, remaining_s: float | None) -> float:
+        """Repeats that the kernel counts wake nobody."""
+        if not self._tap.has_bursts:
+            return -1 if remaining_s is None else remaining_s
+        return REPEATS_EVERY_S if remaining_s is None else min(remaining_s, REPEATS_EVERY_S)
 
     def take(self) -> tuple[Failure, ...]:
-        """The failures that are there already."""
+        """The failures that are there already; those that the kernel counted come once a second."""
         rows = self._tap.take(BATCH)
+        if time.monotonic() - self._took_repeats_at >= REPEATS_EVERY_S:
+            # Such a row is one of the repeats itself.
+            rows += [row._replace(repeats=row.repeats - 1) for row in self._tap.take_repeats()]
+            self._took_repeats_at = time.monotonic()
         if not rows:
             return ()
         self._clock.follow()
@@ -121,6 +140,7 @@ class FailureWatcher:
             net_bind_service=sock.net_bind_service,
             inode=sock.inode,
             unix=asked.unix,
+            repeats=row.repeats,
             gaps=tuple(gaps),
         )
 

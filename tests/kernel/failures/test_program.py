@@ -11,6 +11,7 @@ import pytest
 from sockwatch.kernel.bpf import loader, syscall
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.layout import Layout, read_layout
+from sockwatch.kernel.failures.bursts import Bursts
 from sockwatch.kernel.failures.machines import MACHINES, this_machine
 from sockwatch.kernel.failures.program import failure_program
 from tests.kernel.bpf.namespaces import needs_btf, needs_root
@@ -47,7 +48,7 @@ def kernel_reads(code: bytes) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_registers_and_numbers(name: str) -> None:
     code = failure_program(
-        this_machine(name), NO_LAYOUT, ring_fd=3, lost_fd=4, pid_namespace=0xEFFFFFFC
+        this_machine(name), NO_LAYOUT, ring_fd=3, lost_fd=4, bursts_fd=5, pid_namespace=0xEFFFFFFC
     )
     expected = EXPECTED[name]
     assert kernel_reads(code) == [expected["number"], *expected["arguments"]]
@@ -72,7 +73,9 @@ def test_the_registers_of_this_machine_are_those_of_its_btf() -> None:
 
 
 def test_most_calls_pass_after_two_instructions_and_a_jump() -> None:
-    code = failure_program(this_machine("x86_64"), NO_LAYOUT, ring_fd=3, lost_fd=4, pid_namespace=1)
+    code = failure_program(
+        this_machine("x86_64"), NO_LAYOUT, ring_fd=3, lost_fd=4, bursts_fd=5, pid_namespace=1
+    )
     listed = instructions(code)
     assert [opcode for opcode, *_ in listed[:3]] == [0xBF, 0x79, 0x75]  # move, load, s>=
     assert 2 + 1 + listed[2][3] == len(listed) - 2  # to the end: r0 = 0, exit
@@ -86,12 +89,14 @@ def test_the_verifier_takes_it(name: str, with_layout: bool) -> None:
     """The one for the other machine too: to the verifier its registers are mere offsets."""
     ring = syscall.map_create(syscall.RING_MAP, 0, 0, 4096, "test")
     lost = syscall.map_create(syscall.ARRAY_MAP, 4, 8, 1, "test")
+    bursts = Bursts()
     try:
         code = failure_program(
             this_machine(name),
             read_layout() if with_layout else NO_LAYOUT,
             ring_fd=ring,
             lost_fd=lost,
+            bursts_fd=bursts.fd,
             pid_namespace=0xEFFFFFFC,
         )
         program = syscall.Program(syscall.RAW_TRACEPOINT_PROGRAM, code, "test")
@@ -99,6 +104,7 @@ def test_the_verifier_takes_it(name: str, with_layout: bool) -> None:
     finally:
         os.close(ring)
         os.close(lost)
+        os.close(bursts.fd)
 
 
 def test_another_machine() -> None:
