@@ -34,11 +34,11 @@ def row_signs(symbols: Symbols) -> Iterator[tuple[str, str]]:
 
 def lab_marks() -> Iterator[tuple[str, str]]:
     yield "Marks", ""
-    yield "-", "the scenario was not run yet"
+    yield "-", "the scenario has not been run yet"
     yield "3/8", "three of its eight steps are done"
     yield "runs", "it runs"
     yield "ok", "each prediction was right, and the kernel answered as expected"
-    yield "FAIL", "not so"
+    yield "FAIL", "a prediction or an expectation was wrong"
     yield "skip", "it cannot be run on this stage, or not to its end"
     yield "A- -P", "a process has a socket open with SO_REUSEADDR, with SO_REUSEPORT"
 

@@ -69,7 +69,7 @@ def parse_filter(text: str) -> Filter:
 def _term(term: str) -> Test:
     if term[0] in "-!":
         if len(term) == 1:
-            raise WrongTermError(f"{term} excludes what follows it: type {term}java")
+            raise WrongTermError(f"{term} excludes the word after it: type {term}java")
         inner = _term(term[1:])
         return lambda port: not inner(port)
     keyed = _KEYED.fullmatch(term)
@@ -77,7 +77,8 @@ def _term(term: str) -> Test:
         return _free_text(term.casefold())
     key, value = keyed.group(1).casefold(), keyed.group(2)
     if key not in TERMS:
-        raise WrongTermError(f"no term {key}: - type {_listed([f'{name}:' for name in TERMS])}")
+        terms = _listed([f"{name}:" for name in TERMS])
+        raise WrongTermError(f"{key}: is not a filter term: type {terms}")
     make, _, example = TERMS[key]
     if not value:
         raise WrongTermError(f"{key}: needs a value: type {example}")
@@ -128,7 +129,7 @@ def _port(value: str) -> Test:
 def _port_number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise WrongTermError(
-            f"{text or 'nothing'} is no port number: type port:8080 or port:8000-8100"
+            f"{text or 'an empty text'} is not a port number: type port:8080 or port:8000-8100"
         )
     # Python refuses to read a number of more than 4300 digits.
     if len(text.lstrip("0")) > len(str(_MAX_PORT)) or int(text) > _MAX_PORT:
@@ -141,8 +142,9 @@ def _state(value: str) -> Test:
     states = _STATE_ALIASES.get(value) or tuple(s for s in _STATE_NAMES if s.startswith(wanted))
     if not states:
         raise WrongTermError(
-            f"no state {value}: type listen, unconn, bound, established, time_wait, close_wait, "
-            "fin_wait1, fin_wait2, syn_sent, syn_recv, last_ack, closing, half_open or orphan"
+            f"{value} is not a state: type listen, unconn, bound, established, time_wait, "
+            "close_wait, fin_wait1, fin_wait2, syn_sent, syn_recv, last_ack, closing, half_open "
+            "or orphan"
         )
     return lambda port: any(_state_count(port, state) for state in states)
 
@@ -175,7 +177,7 @@ def _user(value: str) -> Test:
 
 def _proto(value: str) -> Test:
     if value not in ("tcp", "udp"):
-        raise WrongTermError(f"no protocol {value}: type proto:tcp or proto:udp")
+        raise WrongTermError(f"{value} is not a protocol: type proto:tcp or proto:udp")
     return lambda port: port.protocol == value
 
 
@@ -193,7 +195,7 @@ _FLAG_TESTS: dict[str, Test] = {
 
 def _flag(value: str) -> Test:
     if value not in _FLAG_TESTS:
-        raise WrongTermError(f"no flag {value}: type flag:{_listed(list(_FLAG_TESTS))}")
+        raise WrongTermError(f"{value} is not a flag: type flag:{_listed(list(_FLAG_TESTS))}")
     return _FLAG_TESTS[value]
 
 

@@ -15,7 +15,7 @@ FOLD_COLUMNS: tuple[Column[Fold], ...] = (
         cell=lambda fold, _: failures.time_of_day(fold.last.failure.time),
     ),
     Column(
-        "times", "TIMES", 5, "How often this program failed on this address", at=50,
+        "times", "TIMES", 5, "How many times this program failed on this address", at=50,
         align="right",
         cell=lambda fold, _: short_count(fold.count),
     ),

@@ -101,5 +101,5 @@ def holders_more(count: int) -> str:
 
 
 def holder_name(holder: Holder) -> str:
-    """``nginx(812)``; ``?(812)`` if the process may not be identified."""
+    """``nginx(812)``; ``?(812)`` if the process cannot be identified."""
     return process_name(holder.process.name if holder.process else None, holder.pid)

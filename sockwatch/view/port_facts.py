@@ -40,7 +40,7 @@ def fill(listener: Socket) -> tuple[float, int]:
 
 
 def first_process(port: Port) -> Process | None:
-    """The process of the first holder; None without a holder, or if it may not be identified."""
+    """The process of the first holder; None without a holder, or if it cannot be identified."""
     holder = holders.first(port) if port.holders else None
     return holder.process if holder else None
 

@@ -36,7 +36,7 @@ def parse_request(text: str, protocol: Protocol, port: int) -> BindRequest:
             device = value
         else:
             raise SockwatchError(
-                f"{word!r} is none of reuseaddr reuseport v6only uid=N device=NAME"
+                f"{word!r} is not one of reuseaddr reuseport v6only uid=N device=NAME"
             )
     return BindRequest(
         protocol,

@@ -74,8 +74,8 @@ def test_version() -> None:
     [
         (["ports", "port:70000"], "port 70000 is too large: type 0 to 65535"),
         (["ports", "70000"], "port 70000 is too large: type 0 to 65535"),
-        (["ports", "flag:x"], "no flag x: type flag:reuseaddr, reuseport, none or unknown"),
-        (["ports", "flga:none"], "no term flga: - type port:, state:"),
+        (["ports", "flag:x"], "x is not a flag: type flag:reuseaddr, reuseport, none or unknown"),
+        (["ports", "flga:none"], "flga: is not a filter term: type port:, state:"),
         (["ports", "--jsn"], "unrecognized arguments: --jsn; type sockwatch --help"),
         (["prots"], "invalid choice: 'prots'"),
         (["failures", "--for", "0"], "'0' is not a positive number of seconds"),

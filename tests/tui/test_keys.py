@@ -243,7 +243,7 @@ async def test_a_wrong_term_is_marked_where_it_stands() -> None:
     async with host.app().run_test(size=(80, 24)) as pilot:
         await shows(pilot, "1 of 100")
         await pilot.press("/", *"port:x 7")
-        await shows(pilot, "! x is no port number")
+        await shows(pilot, "! x is not a port number")
         strips = pilot.app.screen._compositor.render_strips()
         line = next(s for s in strips if "port:x 7" in "".join(p.text for p in s))
         wrong = "".join(p.text for p in line if p.style is not None and p.style.underline)

@@ -37,7 +37,7 @@ async def test_a_wrong_request_is_named_and_the_last_verdict_stays() -> None:
         await wait_for(pilot, lambda: isinstance(pilot.app.screen, DetailsScreen))
         await shows(pilot, "would get EADDRINUSE")
         await pilot.press("e", *" nonsense")
-        await shows(pilot, "! 'nonsense' is none of reuseaddr")
+        await shows(pilot, "! 'nonsense' is not one of reuseaddr")
         assert "would get EADDRINUSE" in "\n".join(screen_lines(pilot.app))
 
 

@@ -66,18 +66,22 @@ def test_matches(text: str, expected: set[int]) -> None:
 @pytest.mark.parametrize(
     ("text", "wrong", "message"),
     [
-        ("a colour:red", "colour:red", "no term colour: - type port:, state:"),
+        ("a colour:red", "colour:red", "colour: is not a filter term: type port:, state:"),
         ("port:", "port:", "port: needs a value: type port:8080"),
         ("port:,", "port:,", "port: needs a value"),
         ("port:70000", "port:70000", "port 70000 is too large: type 0 to 65535"),
-        ("port:http", "port:http", "http is no port number: type port:8080"),
-        ("port:1-", "port:1-", "nothing is no port number"),
+        ("port:http", "port:http", "http is not a port number: type port:8080"),
+        ("port:1-", "port:1-", "an empty text is not a port number"),
         ("port:9-1", "port:9-1", "the range 9-1 is empty: type port:1-9"),
-        ("ssh state:open", "state:open", "no state open: type listen"),
-        ("flag:both", "flag:both", "no flag both: type flag:reuseaddr, reuseport, none or unknown"),
-        ("proto:sctp x", "proto:sctp", "no protocol sctp: type proto:tcp or proto:udp"),
-        ("-", "-", "- excludes what follows it: type -java"),
-        ("-port:x", "-port:x", "x is no port number"),
+        ("ssh state:open", "state:open", "open is not a state: type listen"),
+        (
+            "flag:both",
+            "flag:both",
+            "both is not a flag: type flag:reuseaddr, reuseport, none or unknown",
+        ),
+        ("proto:sctp x", "proto:sctp", "sctp is not a protocol: type proto:tcp or proto:udp"),
+        ("-", "-", "- excludes the word after it: type -java"),
+        ("-port:x", "-port:x", "x is not a port number"),
     ],
 )
 def test_a_wrong_term_is_pointed_at(text: str, wrong: str, message: str) -> None:
