@@ -56,7 +56,27 @@ def explain_bind(
 
     Raises SockwatchError if the snapshot was taken of another port only.
     """
-    facts = facts or snapshot.facts
+    return with_causes(_judge(request, snapshot, facts or snapshot.facts), snapshot)
+
+
+def matrix(
+    request: BindRequest, snapshot: Snapshot, facts: HostFacts | None = None
+) -> dict[tuple[bool, bool], Verdict]:
+    """The verdict for each (reuseaddr, reuseport), in the order plain, first, second, both.
+
+    Causes and fixes are left out: they are those of one request, and explain_bind() has them.
+    """
+    return {
+        (reuseaddr, reuseport): _judge(
+            replace(request, reuseaddr=reuseaddr, reuseport=reuseport),
+            snapshot,
+            facts or snapshot.facts,
+        )
+        for reuseaddr, reuseport in FLAG_PAIRS
+    }
+
+
+def _judge(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdict:
     if snapshot.only_port is not None and snapshot.only_port != request.port:
         raise SockwatchError(
             f"The snapshot holds port {snapshot.only_port} only, not {request.port or 'all ports'}."
@@ -77,19 +97,7 @@ def explain_bind(
         # The owners stay: they are what listen() meets, and bind() once its error is gone.
         judged = replace(judged, bind=refusal.outcome, reason=refusal.rule)
     found = dict.fromkeys((*gaps, *unseen, *judged.gaps))
-    return with_causes(replace(judged, gaps=tuple(found)), snapshot)
-
-
-def matrix(
-    request: BindRequest, snapshot: Snapshot, facts: HostFacts | None = None
-) -> dict[tuple[bool, bool], Verdict]:
-    """The verdict for each (reuseaddr, reuseport), in the order plain, first, second, both."""
-    return {
-        (reuseaddr, reuseport): explain_bind(
-            replace(request, reuseaddr=reuseaddr, reuseport=reuseport), snapshot, facts
-        )
-        for reuseaddr, reuseport in FLAG_PAIRS
-    }
+    return replace(judged, gaps=tuple(found))
 
 
 def owners_of(port: Port | None) -> tuple[Owner, ...]:

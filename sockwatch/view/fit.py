@@ -45,4 +45,6 @@ def wrap(text: str, width: int, first: str, rest: str) -> list[str]:
     if len(first) + cell_width(text) <= width:
         return [first + text]
     room = max(width, len(rest) + 1)
-    return textwrap.wrap(text, room, initial_indent=first, subsequent_indent=rest)
+    return textwrap.wrap(
+        text, room, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from sockwatch.units import UNKNOWN
 from sockwatch.view import failures
 from sockwatch.view.folding import Fold
-from sockwatch.view.verdict import blockers_line
+from sockwatch.view.names import gap_text
+from sockwatch.view.verdict import blockers_line, fix_text
 
 
 def fold_lines(fold: Fold) -> Iterator[str]:
@@ -15,10 +16,10 @@ def fold_lines(fold: Fold) -> Iterator[str]:
     last, failure = fold.last, fold.last.failure
     yield fold.text
     yield failures.why(last)
+    if last.fixes:
+        yield fix_text(last.fixes[0])
     if last.blockers:
         yield blockers_line(last.blockers)
-    for fix in last.fixes[:1]:
-        yield f"{fix.text}: {fix.command}" if fix.command else fix.text
     yield (
         f"last at {failures.time_of_day(failure.time)}: {failures.who(failure)} {failure.call}"
         f" {failure.protocol or UNKNOWN} {failures.endpoint(failure)}"
@@ -30,4 +31,4 @@ def fold_lines(fold: Fold) -> Iterator[str]:
         unit = f", {process.unit}" if process.unit else ""
         yield f"{process.command or process.name} of user {process.user}{parent}{unit}"
     if last.explained:
-        yield from (f"{gap.text} ({gap.remedy})" for gap in last.gaps)
+        yield from map(gap_text, last.gaps)

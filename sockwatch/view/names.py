@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from sockwatch.units import UNKNOWN, endpoint, process_name, short_count
 
 if TYPE_CHECKING:
-    from sockwatch.model import Holder, ReuseFlags, Socket
+    from sockwatch.model import Gap, Holder, ReuseFlags, Socket
 
 
 QueueWriter: TypeAlias = Callable[[int | None, int | None], str]
@@ -103,3 +103,8 @@ def holders_more(count: int) -> str:
 def holder_name(holder: Holder) -> str:
     """``nginx(812)``; ``?(812)`` if the process cannot be identified."""
     return process_name(holder.process.name if holder.process else None, holder.pid)
+
+
+def gap_text(gap: Gap) -> str:
+    """What was not seen, and in parentheses what would show it, if anything would."""
+    return f"{gap.text} ({gap.remedy})" if gap.remedy else gap.text

@@ -7,12 +7,7 @@ from collections.abc import Iterator
 from sockwatch.model import Port, Snapshot
 from sockwatch.units import endpoint
 from sockwatch.view.summary import summary
-from sockwatch.view.verdict import (
-    Answer,
-    blockers_line,
-    matrix_line,
-    restart_request,
-)
+from sockwatch.view.verdict import Answer, matrix_line, restart_request, short_lines
 
 
 def panel(port: Port, snapshot: Snapshot) -> tuple[str, ...]:
@@ -27,10 +22,4 @@ def _verdict_lines(port: Port, snapshot: Snapshot) -> Iterator[str]:
     where = endpoint(request.address, request.port)
     yield f"{port.number}/{port.protocol}  {who} on {where} would get"
     yield matrix_line(answer)
-    verdict = answer.verdict
-    if verdict.blockers:
-        yield blockers_line(verdict.blockers)
-    if verdict.cause is not None:
-        yield verdict.cause.text
-    for fix in verdict.fixes[:1]:
-        yield f"{fix.text}: {fix.command}" if fix.command else fix.text
+    yield from map(str, short_lines(answer.verdict))

@@ -1,43 +1,55 @@
-"""A verdict in lines: what each choice of flags would get, what is in the way, and why."""
+"""A verdict in words: what each choice of flags would get, why, what to do, what blocks it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from sockwatch.bind import BindRequest, Blocker, Verdict, explain_bind, matrix
+from sockwatch.bind import BindRequest, Blocker, Condition, Fix, Verdict, matrix
+from sockwatch.bind.causes import with_causes
 from sockwatch.bind.generations import eldest_first
 from sockwatch.model import Port, Snapshot, Socket
-from sockwatch.units import spoken_clock
+from sockwatch.units import endpoint, spoken_clock
 from sockwatch.view import names
+from sockwatch.view.lines import Line
 
-PAIR_NAMES = {
+FLAG_PAIRS: Final = {
     (False, False): "plain",
     (True, False): "reuseaddr",
     (False, True): "reuseport",
     (True, True): "both",
 }
-WILDCARD = "0.0.0.0"  # noqa: S104 - the address in question, nothing is bound
+WILDCARD: Final = "0.0.0.0"  # noqa: S104 - the address in question, nothing is bound
+SHOWN_BLOCKERS: Final = 6
+SHOWN_IN_ONE_LINE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The verdict for a request, and for its other choices of flags."""
+    """The verdict for a request, and for each choice of its flags.
+
+    The key of `matrix` is (reuseaddr, reuseport); its verdicts have neither causes nor fixes.
+    """
 
     verdict: Verdict
     matrix: dict[tuple[bool, bool], Verdict]
 
     @classmethod
     def to(cls, request: BindRequest, snapshot: Snapshot) -> Answer:
-        return cls(explain_bind(request, snapshot), matrix(request, snapshot))
+        """Raises SockwatchError if the snapshot was taken of another port only."""
+        verdicts = matrix(request, snapshot)
+        verdict = verdicts[request.reuseaddr, request.reuseport]
+        return cls(with_causes(verdict, snapshot), verdicts)
 
     @property
     def same_for_all(self) -> bool:
+        """Whether the flags make no difference."""
         return len({verdict.outcome for verdict in self.matrix.values()}) == 1
 
 
 def restart_request(port: Port) -> BindRequest:
-    """What the port's present server would ask for again, without flags; else the wildcard."""
+    """What the port's server would ask for again, without flags; the wildcard if there is none."""
     server = next(iter((*port.listeners, *port.bound)), None)
     if server is None:
         return BindRequest(port.protocol, WILDCARD, port.number)
@@ -54,11 +66,94 @@ def restart_request(port: Port) -> BindRequest:
     )
 
 
+def verdict_lines(answer: Answer, *, most: int = SHOWN_BLOCKERS) -> Iterator[Line]:
+    """All of the answer: a title, then sections; at most so many blockers."""
+    verdict = answer.verdict
+    yield Line("title", headline(verdict))
+    yield Line("text", matrix_line(answer), 2)
+    if verdict.reason is not None:
+        yield Line("section", "reason")
+        yield Line("text", verdict.reason.text, 2)
+    if verdict.cause is not None:
+        yield Line("section", "cause")
+        yield Line("text", verdict.cause.text, 2)
+    if verdict.fixes:
+        yield Line("section", "what to do")
+    for fix in verdict.fixes:
+        yield Line("text", fix.text, 2)
+        if fix.command:
+            yield Line("command", fix.command, 6)
+    if verdict.blockers:
+        yield Line("section", "blocked by")
+    for rule, blockers in by_rule(verdict.blockers, most):
+        yield Line("text", rule, 2)
+        yield from (Line("warning", blocker, 4) for blocker in blockers)
+    if verdict.conditions:
+        yield Line("section", "it depends")
+    for condition in verdict.conditions:
+        yield Line("warning", condition_text(condition), 2)
+    if verdict.gaps:
+        yield Line("section", "not seen")
+    for gap in verdict.gaps:
+        yield Line("warning", gap.text, 2)
+        if gap.remedy:
+            yield Line("text", gap.remedy, 4)
+
+
+def short_lines(verdict: Verdict, *, with_rules: bool = False) -> Iterator[Line]:
+    """Why, and what to do first, in as few lines as possible; the most important comes first."""
+    if verdict.reason is not None:
+        yield Line("text", verdict.reason.text)
+    if verdict.cause is not None:
+        yield Line("text", verdict.cause.text)
+    if verdict.fixes:
+        yield Line("text", fix_text(verdict.fixes[0]))
+    if with_rules:
+        for rule, blockers in by_rule(verdict.blockers, SHOWN_IN_ONE_LINE):
+            yield Line("warning", f"blocked by {', '.join(blockers)}")
+            yield Line("text", rule)
+    elif verdict.blockers:
+        yield Line("warning", blockers_line(verdict.blockers))
+    for condition in verdict.conditions:
+        yield Line("text", condition_text(condition))
+
+
+def headline(verdict: Verdict) -> str:
+    """``tcp 0.0.0.0:80 (reuseaddr): bind() would fail with EADDRINUSE (Linux 6.18.44)``."""
+    request = verdict.request
+    options = [name for name in ("reuseaddr", "reuseport", "v6only") if getattr(request, name)]
+    options += [f"uid {request.uid}"] if request.uid is not None else []
+    options += [f"device {request.device}"] if request.device is not None else []
+    what = f"{request.protocol} {endpoint(request.address, request.port)}"
+    if options:
+        what += f" ({', '.join(options)})"
+    if verdict.outcome == "ok":
+        calls = "bind() and listen()" if request.protocol == "tcp" else "bind()"
+        text = f"{calls} would succeed"
+    elif verdict.bind == "ok":
+        text = f"bind() would succeed, listen() would fail with {verdict.listen}"
+    elif verdict.bind == "depends":
+        text = "it depends on what could not be seen"
+    else:
+        text = f"bind() would fail with {verdict.bind}"
+    return f"{what}: {text} (Linux {verdict.kernel})"
+
+
 def matrix_line(answer: Answer) -> str:
     """``plain EADDRINUSE   reuseaddr EADDRINUSE   reuseport ok   both ok``."""
     if answer.same_for_all:
-        return f"{answer.verdict.outcome}, whatever its reuse flags"
-    return "   ".join(f"{PAIR_NAMES[pair]} {v.outcome}" for pair, v in answer.matrix.items())
+        return f"{answer.verdict.outcome} with any reuse flags"
+    return "   ".join(f"{FLAG_PAIRS[pair]} {v.outcome}" for pair, v in answer.matrix.items())
+
+
+def condition_text(condition: Condition) -> str:
+    """``Does the owner have SO_REUSEADDR? yes: ok, no: EADDRINUSE``."""
+    return f"{condition.question} yes: {condition.yes}, no: {condition.no}"
+
+
+def fix_text(fix: Fix) -> str:
+    """``stop web.service: systemctl stop web.service``."""
+    return f"{fix.text}: {fix.command}" if fix.command else fix.text
 
 
 def blocker_line(blocker: Blocker, *, peers: bool = False) -> str:
@@ -83,25 +178,25 @@ def blocker_line(blocker: Blocker, *, peers: bool = False) -> str:
 
 
 def merged(blockers: Sequence[Blocker]) -> list[Blocker]:
-    """Listeners and bound sockets that differ in their holders alone, as one blocker each."""
-    found: dict[object, Blocker] = {}
-    for place, blocker in enumerate(blockers):
+    """The blockers, with listeners and bound sockets that differ in their holders alone as one."""
+    by_key: dict[object, Blocker] = {}
+    for index, blocker in enumerate(blockers):
         owner = blocker.owner
-        key: object = place
+        key: object = index
         if isinstance(owner, Socket) and owner.peer_address is None:
             key = (owner.state, names.local_endpoint(owner), blocker.rule, blocker.certain)
-        if (alike := found.get(key)) is None:
-            found[key] = blocker
+        if (alike := by_key.get(key)) is None:
+            by_key[key] = blocker
         else:
-            found[key] = replace(
+            by_key[key] = replace(
                 alike,
                 count=alike.count + blocker.count,
                 holders=(*alike.holders, *blocker.holders),
             )
-    return list(found.values())
+    return list(by_key.values())
 
 
-def blockers_line(blockers: Sequence[Blocker], most: int = 3) -> str:
+def blockers_line(blockers: Sequence[Blocker], most: int = SHOWN_IN_ONE_LINE) -> str:
     """``blocked by`` and the first few."""
     alike = merged(blockers)
     shown = ", ".join(blocker_line(blocker) for blocker in alike[:most])

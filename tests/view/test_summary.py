@@ -98,10 +98,10 @@ def test_details_draw_every_holder_as_a_tree() -> None:
     lines = details(found, build.snapshot([found]), 200, ASCII_TREE)
     drawn = [line.text.split("  fd")[0] for line in lines if line.kind == "process"]
     assert drawn == [
-        "    master(10)",
-        "    |- worker(11)",
-        "    |  `- helper(12)",
-        "    `- worker(13)",
+        "master(10)",
+        "|- worker(11)",
+        "|  `- helper(12)",
+        "`- worker(13)",
     ]
 
 
@@ -116,5 +116,5 @@ def test_parents_in_a_loop_are_all_drawn() -> None:
 
 def test_details_name_every_gap() -> None:
     found = build.hidden()
-    lines = [line.text for line in details(found, build.snapshot([found], gaps=(HOLDER_GAP,)), 39)]
+    lines = [str(line) for line in details(found, build.snapshot([found], gaps=(HOLDER_GAP,)), 39)]
     assert lines[-3:] == ["  the fds of 9 processes may not be", "    read", "    root shows it"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Panel(LineWidget):
-    """The first line is the title; long lines are wrapped."""
+    """The first line is the title; long lines are wrapped. One cut by the end has an ellipsis."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id)
@@ -24,12 +24,15 @@ class Panel(LineWidget):
 
     def line(self, y: int) -> Line:
         width = self.size.width
-        wrapped = [
-            (piece, "" if place else "-title")
-            for place, line in enumerate(self._lines)
-            for piece in wrap(line, width, "   " if place else " ", "     ")
+        pieces = [
+            (piece, number)
+            for number, line in enumerate(self._lines)
+            for piece in wrap(line, width, "   " if number else " ", "     ")
         ]
-        if y >= len(wrapped):
+        if y >= len(pieces):
             return ()
-        text, style = wrapped[y]
-        return ((fit(text, width, ellipsis=self.symbols.ellipsis), style),)
+        text, number = pieces[y]
+        ellipsis = self.symbols.ellipsis
+        if y == self.size.height - 1 and pieces[y + 1 : y + 2] and pieces[y + 1][1] == number:
+            text = f"{text} {ellipsis}"
+        return ((fit(text, width, ellipsis=ellipsis), "" if number else "-title"),)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
-from sockwatch.view.details import DetailLine, details, verdict_lines
+from sockwatch.view.details import details, free_port_details
 from sockwatch.view.fit import fit
+from sockwatch.view.lines import Line as TextLine
 from sockwatch.view.socket_columns import socket_columns_for
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sockwatch.tui.widgets.lines import Line
     from sockwatch.view.column import Column
 
-_STYLES = {"title": "-title", "section": "-head", "gap": "-warn", "process": "", "text": ""}
+_STYLES = {"title": "-title", "section": "-head", "warning": "-warn"}
 
 
 class SocketList(ScrollLines):
@@ -25,7 +26,7 @@ class SocketList(ScrollLines):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id)
-        self._above: list[DetailLine] = []
+        self._above: list[TextLine] = []
         self._sockets: Sequence[Socket] = ()
         self._now = 0.0
 
@@ -33,7 +34,7 @@ class SocketList(ScrollLines):
         above = details(port, snapshot, self._text_width(), self.symbols.tree, request)
         sockets = port.connections or ()
         if sockets:
-            above += [DetailLine("text", ""), DetailLine("section", "")]
+            above += [TextLine("text", ""), TextLine("section", "")]
         self._replace(above, sockets, snapshot.time)
 
     def _text_width(self) -> int:
@@ -42,10 +43,10 @@ class SocketList(ScrollLines):
 
     def show_free(self, title: str, request: BindRequest, snapshot: Snapshot) -> None:
         """A port on which no socket is any more."""
-        verdict = verdict_lines(request, snapshot, self._text_width())
-        self._replace([DetailLine("title", title), *verdict], (), snapshot.time)
+        above = free_port_details(title, request, snapshot, self._text_width())
+        self._replace(above, (), snapshot.time)
 
-    def _replace(self, above: list[DetailLine], sockets: Sequence[Socket], now: float) -> None:
+    def _replace(self, above: list[TextLine], sockets: Sequence[Socket], now: float) -> None:
         if self._sockets and sockets and self.cursor >= len(self._above):
             shift = len(above) - len(self._above)
             self.cursor += shift
@@ -81,11 +82,11 @@ class SocketList(ScrollLines):
                 *self._socket(self._sockets[index - len(self._above)], base),
             )
         line = self._above[index]
-        text = line.text
+        text = str(line)
         if self._sockets and index == len(self._above) - 1:
             text = " ".join(fit(c.title, c.width, c.align, "") for c in self.columns)
         cut = fit(text, self.size.width - 1, ellipsis=self.symbols.ellipsis)
-        return ((sign, base), (cut, base or _STYLES[line.kind]))
+        return ((sign, base), (cut, base or _STYLES.get(line.kind, "")))
 
     def _socket(self, socket: Socket, base: str) -> Line:
         pieces: list[tuple[str, str]] = []
