@@ -80,8 +80,8 @@ def test_json(taken: socket.socket) -> None:
     assert set(document) == {
         "schema", "time", "pid", "tid", "comm", "process", "uid", "unit", "call", "fd", "protocol",
         "family", "address", "port", "device", "errno", "reuseaddr", "reuseport", "v6only",
-        "flags_source", "netns", "blockers", "cause", "fixes", "explained", "looked_after_s", "repeats",
-        "gaps",
+        "flags_source", "netns", "blockers", "cause", "fixes", "explained", "looked_after_s",
+        "repeats", "gaps",
     }  # fmt: skip
     expected = {
         "schema": 1,
