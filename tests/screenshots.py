@@ -126,7 +126,7 @@ async def lab_picture(name: str, *scene: tuple[str, str]) -> None:
         app = SockwatchApp(Options(interval_s=0.5), reader.take)
         async with app.run_test(size=(80, 24)) as pilot:
             await shows(pilot, "l lab")
-            for keys, text in (("l", "on stage: free play, waits"), *scene):
+            for keys, text in (("l", "sandbox: free play, waiting"), *scene):
                 await pilot.press(*keys.split())
                 await shows(pilot, text)
             save(app, name)

@@ -14,9 +14,9 @@ from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.output import narrate, write_data
 from sockwatch.lab import narration
 from sockwatch.lab.model import LabError
-from sockwatch.lab.rehearsal import Play, Rehearsal
+from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario, all_scenarios, scenario
-from sockwatch.lab.stage import Stage
+from sockwatch.lab.session import Run, Session
 
 ON_HOST = "on the host's own loopback: some ports from 10000 up are really in use meanwhile"
 
@@ -37,14 +37,14 @@ def run(options: argparse.Namespace) -> ExitCode:
         raise UsageError(str(error)) from error
     if options.on_host:
         narrate(ON_HOST)
-    plays = []
+    runs = []
     for one in chosen:
-        plays.append(_play(one, options))
+        runs.append(_play(one, options))
         if not options.json:
-            write_data(f"{narration.conclusion(plays[-1])}\n\n")
+            write_data(f"{narration.conclusion(runs[-1])}\n\n")
     if options.json:
-        write_data(_document(plays, several=options.all))
-    return _exit_code(plays)
+        write_data(_document(runs, several=options.all))
+    return _exit_code(runs)
 
 
 def _list(*, as_json: bool) -> ExitCode:
@@ -58,23 +58,23 @@ def _list(*, as_json: bool) -> ExitCode:
     return ExitCode.YES
 
 
-def _play(one: Scenario, options: argparse.Namespace) -> Play:
-    """The scenario on a stage of its own, told as it goes."""
-    with Stage("host" if options.on_host else "own") as stage:
-        play = Play(one, Rehearsal(stage))
+def _play(one: Scenario, options: argparse.Namespace) -> Run:
+    """The scenario in a sandbox of its own, told as it goes."""
+    with Sandbox("host" if options.on_host else "own") as sandbox:
+        run = Run(one, Session(sandbox))
         if not options.json:
-            lines = [*narration.introduction(one), f"  stage: {narration.place_text(stage)}"]
-            lines += [f"  port {a} is played by port {b}" for a, b in play.played_by.items()]
+            lines = [*narration.introduction(one), f"  sandbox: {narration.network_text(sandbox)}"]
+            lines += [f"  port {a} is played by port {b}" for a, b in run.host_ports.items()]
             lines.append("")
             write_data("".join(f"{line}\n" for line in lines))
-        while not play.done:
-            if options.step and not _go_on(one, len(play.reports)):
-                play.skipped = f"from step {len(play.reports) + 1} on: you stopped"
+        while not run.done:
+            if options.step and not _go_on(one, len(run.reports)):
+                run.skipped = f"from step {len(run.reports) + 1} on: you stopped"
                 break
-            report = play.next()
+            report = run.next()
             if not options.json:
                 write_data("".join(f"{line}\n" for line in (*narration.step_lines(report), "")))
-    return play
+    return run
 
 
 def _go_on(one: Scenario, number: int) -> bool:
@@ -84,18 +84,18 @@ def _go_on(one: Scenario, number: int) -> bool:
     return bool(answer) and answer.strip().lower() != "q"
 
 
-def _exit_code(plays: list[Play]) -> ExitCode:
-    if not all(play.passed for play in plays):
+def _exit_code(runs: list[Run]) -> ExitCode:
+    if not all(run.passed for run in runs):
         return ExitCode.NO
-    return ExitCode.YES if any(play.reports for play in plays) else ExitCode.UNKNOWN
+    return ExitCode.YES if any(run.reports for run in runs) else ExitCode.UNKNOWN
 
 
-def _document(plays: list[Play], *, several: bool) -> str:
+def _document(runs: list[Run], *, several: bool) -> str:
     head: dict[str, Any] = {"schema": SCHEMA, "kernel": os.uname().release}
-    values = [narration.play_values(play) for play in plays]
+    values = [narration.run_values(run) for run in runs]
     if not several:
         return _dump(head | values[0])
-    passed = all(play.passed for play in plays)
+    passed = all(run.passed for run in runs)
     return _dump(head | {"scenarios": values, "passed": passed})
 
 

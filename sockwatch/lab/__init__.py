@@ -1,1 +1,1 @@
-"""The lab: real servers on a stage of their own that rehearse every conflict of bind()."""
+"""The lab: real servers in a sandbox of their own that rehearse every conflict of bind()."""

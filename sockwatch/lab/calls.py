@@ -18,14 +18,14 @@ Address = tuple[Any, ...]
 FLAGS: Final = {"SO_REUSEADDR": socket.SO_REUSEADDR, "SO_REUSEPORT": socket.SO_REUSEPORT}
 
 
-class Calls:
+class SystemCalls:
     """Makes the calls of one process and tells each, with the kernel's answer, to the channel."""
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
 
-    def tell(self, **content: Any) -> None:
-        # Nobody listens any more: what follows is the end of the stage.
+    def report(self, **content: Any) -> None:
+        # Nobody listens any more: what follows is the end of the sandbox.
         with suppress(OSError):
             wire.send(self.channel, content)
 
@@ -36,9 +36,9 @@ class Calls:
         try:
             result = call()
         except OSError as error:
-            self.tell(call=f"{text} = -1 {name_of(error)}")
+            self.report(call=f"{text} = -1 {name_of(error)}")
             raise
-        self.tell(call=f"{text} = {shown(result)}")
+        self.report(call=f"{text} = {shown(result)}")
         return result
 
     def new_socket(self, protocol: str, address: str) -> socket.socket:

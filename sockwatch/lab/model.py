@@ -8,14 +8,14 @@ from typing import Final, Literal, NamedTuple
 from sockwatch.model import Protocol, SockwatchError
 
 DAYTIME_PORT: Final = 10013
-EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - all addresses of the stage, which is cut off
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - all addresses of the sandbox, which is cut off
 LONGEST_NAME: Final = 15  # TASK_COMM_LEN of include/linux/sched.h, less its NUL
 
 Closes = Literal["server", "client", "nobody"]
 
 
 class LabError(SockwatchError):
-    """The stage could not be set up, or something on it did not answer."""
+    """The sandbox could not be set up, or something on it did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ServerSpec:
     False leaves connections in the queue. `closes` is who closes a connection first.
     `forks` handles each connection in a child; that child then runs another program if `execs`,
     which keeps the listening fd unless `cloexec`. `group` is a multicast group to join (UDP).
-    `uid` None: the user of the stage.
+    `uid` None: the user of the sandbox.
     """
 
     protocol: Protocol = "tcp"
@@ -69,8 +69,8 @@ class ClientSpec:
         return self.address is not None or self.port != 0
 
 
-class Call(NamedTuple):
-    """A system call of a process on the stage, as it was answered."""
+class SystemCall(NamedTuple):
+    """A system call of a process in the sandbox, as it was answered."""
 
     who: str
     text: str  # ``bind(3, 127.0.0.1:10013) = -1 EADDRINUSE``

@@ -1,4 +1,7 @@
-"""Namespaces of the stage, for its keeper and observer; light, since both start anew each time."""
+"""Namespaces of the sandbox, for its supervisor and its observer.
+
+Light, since both are started for each sandbox.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rehearsal in lines for people, and in values for JSON."""
+"""A session in lines for people, and in values for JSON."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sockwatch.lab.stage import Stage
+from sockwatch.lab.sandbox import Sandbox
 from sockwatch.view.verdict import blockers_line
 
 if TYPE_CHECKING:
-    from sockwatch.lab.rehearsal import Play, StepReport
     from sockwatch.lab.scenario import Scenario
+    from sockwatch.lab.session import Run, StepReport
 
 WIDTH = 80
 
 
-def place_text(stage: Stage) -> str:
+def network_text(sandbox: Sandbox) -> str:
     """Where the servers run, in a few words."""
-    if stage.place == "host":
+    if sandbox.network == "host":
         return "the host's loopback: its ports are real"
-    return "a network namespace of its own" + (", as an ordinary user" if stage.own_users else "")
+    return "a network namespace of its own" + (", as an ordinary user" if sandbox.own_users else "")
 
 
 def introduction(scenario: Scenario) -> Iterator[str]:
@@ -62,29 +62,29 @@ def answer_line(report: StepReport) -> str:
     return text
 
 
-def conclusion(play: Play) -> str:
+def conclusion(run: Run) -> str:
     """``passed: 8 steps, 3 of 3 predictions right``."""
-    done = [report for report in play.reports if report.skipped is None]
+    done = [report for report in run.reports if report.skipped is None]
     predicted = [report for report in done if report.agreed is not None]
     right = sum(report.agreed is True for report in predicted)
     unmet = sum(report.met is False for report in done)
     text = f"{len(done)} steps, {right} of {len(predicted)} predictions right"
     if unmet:
         text += f", {unmet} not as expected"
-    if play.skipped is not None:
-        text += f"; skipped {play.skipped}" if done else f"; {play.skipped}"
+    if run.skipped is not None:
+        text += f"; skipped {run.skipped}" if done else f"; {run.skipped}"
     if not done:
-        return f"skipped: {play.skipped}"
-    return f"{'passed' if play.passed else 'FAILED'}: {text}"
+        return f"skipped: {run.skipped}"
+    return f"{'passed' if run.passed else 'FAILED'}: {text}"
 
 
-def play_values(play: Play) -> dict[str, Any]:
-    """The play as JSON values. README.md describes them."""
+def run_values(run: Run) -> dict[str, Any]:
+    """The run as JSON values. README.md describes them."""
     return {
-        "scenario": play.scenario.name,
-        "steps": [_step_values(report) for report in play.reports],
-        "passed": play.passed,
-        "skipped": play.skipped,
+        "scenario": run.scenario.name,
+        "steps": [_step_values(report) for report in run.reports],
+        "passed": run.passed,
+        "skipped": run.skipped,
     }
 
 

@@ -1,6 +1,6 @@
-"""A process in the stage's network namespace that looks at it, and changes what belongs to it.
+"""A process in the sandbox's network namespace that looks at it, and changes what belongs to it.
 
-It is a process of its own since an ordinary user's stage has a user namespace, which only a
+It is a process of its own since an ordinary user's sandbox has a user namespace, which only a
 process with a single thread may enter.
 """
 
@@ -35,7 +35,7 @@ def main() -> None:
     name_process("sockwatch-look")
     with socket.socket(fileno=os.dup(fd)) as handles:
         word, fds, _, _ = socket.recv_fds(handles, 1, 2)
-    if not word:  # no stage came about
+    if not word:  # no sandbox came about
         return
     connection = Connection(fd)
     try:
@@ -75,7 +75,7 @@ class Observer:
     def __init__(self, reader: SnapshotReader) -> None:
         self._reader = reader
 
-    def do_look(self, port: int | None) -> Snapshot:
+    def do_take_snapshot(self, port: int | None) -> Snapshot:
         snapshot = self._reader.take(port)
         # Packed rows stay where they are; what goes to another process are values.
         ports = (

@@ -1,4 +1,4 @@
-"""What sockwatch says a server on the stage will get, before it is started."""
+"""What sockwatch says a server in the sandbox will get, before it is started."""
 
 from __future__ import annotations
 

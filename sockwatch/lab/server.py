@@ -1,6 +1,6 @@
-"""A process on the stage: a test server or client that does what it is told over its channel.
+"""A process in the sandbox: a test server or client that does what it is told over its channel.
 
-It is made by fork() from the keeper, so that another user's server needs no interpreter of its
+It is made by fork() from the supervisor, so that another user's server needs no interpreter of its
 own, and it tells every system call on sockets with the kernel's answer.
 """
 
@@ -18,15 +18,15 @@ from typing import Any, Final, NoReturn
 
 from sockwatch.lab import calls as socket_calls
 from sockwatch.lab import wire
-from sockwatch.lab.calls import Calls, name_of
+from sockwatch.lab.calls import SystemCalls, name_of
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.namespaces import name_process
 
 CHANNEL_FD: Final = 100  # out of the way, so that the first socket is 3 as in a textbook
-LIFELINE_FD: Final = 101
+SHUTDOWN_FD: Final = 101
 WAKE_FD: Final = 102
 FIRST_PIPE_FD: Final = 200
-CHILD_PROGRAM: Final = "cat"  # copies the lifeline, on which nothing comes, and ends with it
+CHILD_PROGRAM: Final = "cat"  # copies the shutdown pipe, on which nothing comes, and ends with it
 
 
 class _CloseNow(Exception):  # noqa: N818 - it is no error
@@ -37,25 +37,25 @@ def _close_now(*_: object) -> None:
     raise _CloseNow
 
 
-def run(channel_fd: int, lifeline_fd: int, name: str) -> NoReturn:
+def run(channel_fd: int, shutdown_fd: int, name: str) -> NoReturn:
     """Serve the channel until it ends; never returns.
 
-    The lifeline is the reading end of a pipe that ends with the keeper.
+    The shutdown pipe is the reading end of a pipe that ends with the supervisor.
     """
     name_process(name)
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(channel_fd, CHANNEL_FD, inheritable=False)
-    os.dup2(lifeline_fd, LIFELINE_FD, inheritable=False)
+    os.dup2(shutdown_fd, SHUTDOWN_FD, inheritable=False)
     for fd in range(3):
         os.dup2(nowhere, fd)
     os.closerange(3, CHANNEL_FD)
-    os.closerange(LIFELINE_FD + 1, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(SHUTDOWN_FD + 1, os.sysconf("SC_OPEN_MAX"))
     _wake_for_children()
     channel = socket.socket(fileno=CHANNEL_FD)
     try:
         Server(channel).serve()
     except BaseException as error:  # noqa: BLE001 - the parent's code must not run on here
-        Calls(channel).tell(broken=f"{type(error).__name__}: {error}")
+        SystemCalls(channel).report(broken=f"{type(error).__name__}: {error}")
     finally:
         os._exit(0)
 
@@ -81,7 +81,7 @@ class Server:
     """
 
     def __init__(self, channel: socket.socket) -> None:
-        self.calls = Calls(channel)
+        self.calls = SystemCalls(channel)
         self.sockets: dict[socket.socket, ServerSpec] = {}
         self.connections: list[socket.socket] = []
         self.held: list[socket.socket] = []
@@ -89,7 +89,7 @@ class Server:
 
     def serve(self) -> None:
         channel = self.calls.channel
-        self.calls.tell(hello=True)
+        self.calls.report(hello=True)
         while True:
             accepting = [
                 sock
@@ -111,15 +111,15 @@ class Server:
                 command, _, _ = wire.receive(channel)
                 if command is None:
                     return
-                self._obey(command)
+                self._execute(command)
 
-    def _obey(self, command: dict[str, Any]) -> None:
+    def _execute(self, command: dict[str, Any]) -> None:
         verb = command.pop("do")
         try:
             result = getattr(self, f"do_{verb}")(**command)
         except OSError as error:
             result = {"outcome": name_of(error)}
-        self.calls.tell(done=True, **(result or {"outcome": "ok"}))
+        self.calls.report(done=True, **(result or {"outcome": "ok"}))
 
     def do_open(self, spec: dict[str, Any]) -> dict[str, Any]:
         """socket(), setsockopt(), bind() and listen(), in the order of the spec."""
@@ -286,15 +286,15 @@ class Server:
         if pid:
             os.close(writer)
             self.children[pid] = reader
-            self.calls.tell(call="fork()", child=pid)
+            self.calls.report(call="fork()", child=pid)
             self.calls.close(connection)
             return
         try:
             self._be_child(listener, connection, spec)
             os.close(writer)
             if spec.execs:
-                self.calls.tell(call=f"execlp({CHILD_PROGRAM!r}, {CHILD_PROGRAM!r}, NULL)")
-                os.dup2(LIFELINE_FD, 0)
+                self.calls.report(call=f"execlp({CHILD_PROGRAM!r}, {CHILD_PROGRAM!r}, NULL)")
+                os.dup2(SHUTDOWN_FD, 0)
                 os.execlp(CHILD_PROGRAM, CHILD_PROGRAM)  # noqa: S606 - that is what it shows
         finally:
             os._exit(0)
@@ -311,8 +311,8 @@ class Server:
         try:
             self._greet(connection, spec)
             while connection in self.connections:
-                ready: list[Any] = [connection, LIFELINE_FD]
-                if LIFELINE_FD in select.select(ready, [], [])[0]:
+                ready: list[Any] = [connection, SHUTDOWN_FD]
+                if SHUTDOWN_FD in select.select(ready, [], [])[0]:
                     return
                 self._read_end(connection)
         except _CloseNow:
@@ -331,7 +331,7 @@ class Server:
             self.calls.close(connection)
         else:
             self.connections.append(connection)
-        self.calls.tell(served=True)
+        self.calls.report(served=True)
 
     def _read_end(self, connection: socket.socket) -> None:
         try:
@@ -339,10 +339,10 @@ class Server:
         except OSError:
             more = b""
         if not more:
-            self.calls.tell(call=f"read({connection.fileno()}) = b''")
+            self.calls.report(call=f"read({connection.fileno()}) = b''")
             self.calls.close(connection)
             self.connections.remove(connection)
-            self.calls.tell(closed=True)
+            self.calls.report(closed=True)
 
 
 def _is_itself(sock: socket.socket) -> bool:

@@ -9,11 +9,11 @@ from sockwatch.lab.model import LabError
 from sockwatch.lab.prediction import Prediction
 
 if TYPE_CHECKING:
-    from sockwatch.lab.rehearsal import Rehearsal
+    from sockwatch.lab.session import Session
 
 
 class Skipped(LabError):  # noqa: N818 - nothing went wrong
-    """A step cannot be done on this stage; `rest` goes with it if what follows builds on it."""
+    """A step cannot be done in this sandbox; `rest` goes with it if what follows builds on it."""
 
     def __init__(self, reason: str, *, rest: bool = False) -> None:
         super().__init__(reason)
@@ -21,7 +21,7 @@ class Skipped(LabError):  # noqa: N818 - nothing went wrong
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepResult:
     """What the kernel answered or shows, and what had been predicted where it was a bind."""
 
     kernel: str | None = None
@@ -42,7 +42,7 @@ class Step(Protocol):
     def explanation(self) -> str: ...
     @property
     def expect(self) -> str | None: ...
-    def run(self, rehearsal: Rehearsal) -> Outcome:
+    def run(self, session: Session) -> StepResult:
         """Raises LabError, Skipped."""
         ...
 

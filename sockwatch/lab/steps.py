@@ -12,10 +12,10 @@ from sockwatch.lab.prediction import (
     predict_listen,
     predict_server,
 )
-from sockwatch.lab.step import BaseStep, Outcome, Skipped
+from sockwatch.lab.step import BaseStep, Skipped, StepResult
 
 if TYPE_CHECKING:
-    from sockwatch.lab.rehearsal import Rehearsal
+    from sockwatch.lab.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +30,19 @@ class Start(BaseStep):
     who: str
     spec: ServerSpec = ServerSpec()  # noqa: RUF009 - frozen
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        spec = rehearsal.placed(self.spec)
-        if spec.uid is not None and not rehearsal.stage.many_uids:
+    def run(self, session: Session) -> StepResult:
+        spec = session.server_here(self.spec)
+        if spec.uid is not None and not session.sandbox.many_uids:
             raise Skipped("a second user needs root")
-        prediction = predict_server(spec, rehearsal.stage.look(spec.port or None))
-        rehearsal.foretell(prediction)
-        actor = rehearsal.get_or_start(self.who, spec.uid)
-        answer = actor.open(spec)
+        prediction = predict_server(spec, session.sandbox.take_snapshot(spec.port or None))
+        session.on_prediction(prediction)
+        process = session.get_or_start(self.who, spec.uid)
+        answer = process.open(spec)
         if answer["outcome"] == "ok":
-            rehearsal.inodes[self.who] = answer["inode"]
-        elif not actor.opened:
-            rehearsal.leave(self.who)  # as a server does that cannot have its port
-        return Outcome(answer["outcome"], prediction)
+            session.inodes[self.who] = answer["inode"]
+        elif not process.opened:
+            session.end(self.who)  # as a server does that cannot have its port
+        return StepResult(answer["outcome"], prediction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class Listen(BaseStep):
     who: str
     backlog: int = 5
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        actor = rehearsal.actor(self.who)
-        spec = actor.opened[-1]
-        snapshot = rehearsal.stage.look(spec.port)
-        prediction = predict_listen(spec, snapshot, rehearsal.inodes[self.who])
-        rehearsal.foretell(prediction)
-        return Outcome(actor.ask("listen", backlog=self.backlog)["outcome"], prediction)
+    def run(self, session: Session) -> StepResult:
+        process = session.process(self.who)
+        spec = process.opened[-1]
+        snapshot = session.sandbox.take_snapshot(spec.port)
+        prediction = predict_listen(spec, snapshot, session.inodes[self.who])
+        session.on_prediction(prediction)
+        return StepResult(process.request("listen", backlog=self.backlog)["outcome"], prediction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +76,25 @@ class Connect(BaseStep):
     spec: ClientSpec = ClientSpec()  # noqa: RUF009 - frozen
     servers: tuple[str, ...] = ()
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        spec = rehearsal.placed_client(self.spec)
+    def run(self, session: Session) -> StepResult:
+        spec = session.client_here(self.spec)
         prediction = None
         if spec.binds:
-            prediction = predict_client(spec, rehearsal.stage.look(spec.port or None))
-            rehearsal.foretell(prediction)
-        servers = [rehearsal.actor(name) for name in self.servers]
+            prediction = predict_client(spec, session.sandbox.take_snapshot(spec.port or None))
+            session.on_prediction(prediction)
+        servers = [session.process(name) for name in self.servers]
         for server in servers:
-            server.ask("change", closes=spec.closes)
-        answer = rehearsal.get_or_start(self.who).connect(spec, servers)
-        served = rehearsal.wait_for_all(servers, "served", answer["made"])
+            server.request("change", closes=spec.closes)
+        answer = session.get_or_start(self.who).connect(spec, servers)
+        served = session.wait_for_all(servers, "served", answer["made"])
         if spec.closes == "client":
-            rehearsal.wait_for_all(servers, "closed", answer["made"])
+            session.wait_for_all(servers, "closed", answer["made"])
         kernel = answer["outcome"]
         if answer.get("waiting"):
             kernel = f"{answer['made']} connected, {answer['waiting']} waiting"
         elif len(servers) > 1 and kernel == "ok":
             kernel = f"{sum(count > 0 for count in served)} of {len(servers)} serve"
-        return Outcome(kernel, prediction)
+        return StepResult(kernel, prediction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +109,10 @@ class ServerCloses(BaseStep):
     who: str
     client: str
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        rehearsal.actor(self.who).ask("close_connections")
-        rehearsal.actor(self.client).ask("finish")
-        return Outcome()
+    def run(self, session: Session) -> StepResult:
+        session.process(self.who).request("close_connections")
+        session.process(self.client).request("finish")
+        return StepResult()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +127,12 @@ class ClientCloses(BaseStep):
     who: str
     server: str | None = None
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        client = rehearsal.actor(self.who)
-        count = client.ask("finish", first=True)["count"]
+    def run(self, session: Session) -> StepResult:
+        client = session.process(self.who)
+        count = client.request("finish", first=True)["count"]
         if self.server is not None:
-            rehearsal.actor(self.server).wait_for("closed", count)
-        return Outcome()
+            session.process(self.server).wait_for("closed", count)
+        return StepResult()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,9 @@ class Signal(BaseStep):
     who: str
     name: Literal["KILL", "STOP", "CONT", "TERM"] = "KILL"
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        rehearsal.stage.signal(rehearsal.actor(self.who), signal.Signals[f"SIG{self.name}"])
-        return Outcome()
+    def run(self, session: Session) -> StepResult:
+        session.sandbox.signal(session.process(self.who), signal.Signals[f"SIG{self.name}"])
+        return StepResult()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,8 @@ class EndChildren(BaseStep):
 
     who: str
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        return Outcome(f"{rehearsal.stage.end_orphans(rehearsal.actor(self.who))} ended")
+    def run(self, session: Session) -> StepResult:
+        return StepResult(f"{session.sandbox.end_orphans(session.process(self.who))} ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +173,11 @@ class CloseSockets(BaseStep):
 
     who: str
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        actor = rehearsal.actor(self.who)
-        actor.ask("close")
-        actor.opened.clear()
-        return Outcome()
+    def run(self, session: Session) -> StepResult:
+        process = session.process(self.who)
+        process.request("close")
+        process.opened.clear()
+        return StepResult()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,22 +193,24 @@ class SetFlag(BaseStep):
     name: Literal["SO_REUSEADDR", "SO_REUSEPORT"]
     on: Literal["listener", "connection"]
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        return Outcome(rehearsal.actor(self.who).ask("set", name=self.name, on=self.on)["outcome"])
+    def run(self, session: Session) -> StepResult:
+        return StepResult(
+            session.process(self.who).request("set", name=self.name, on=self.on)["outcome"]
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Sysctl(BaseStep):
-    """A setting net.ipv4.NAME of the rehearsal."""
+    """A setting net.ipv4.NAME of the session."""
 
     WHY = "A setting of this network namespace; the host keeps its own."
 
     name: str
     value: str
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        rehearsal.stage.set_sysctl(self.name, self.value)
-        return Outcome()
+    def run(self, session: Session) -> StepResult:
+        session.sandbox.set_sysctl(self.name, self.value)
+        return StepResult()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ class EndTimeWaits(BaseStep):
 
     port: int = DAYTIME_PORT
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        if rehearsal.stage.place == "host":
+    def run(self, session: Session) -> StepResult:
+        if session.sandbox.network == "host":
             raise Skipped("TIME_WAITs of the host are left alone", rest=True)
-        return Outcome(f"{rehearsal.stage.end_time_waits(rehearsal.port(self.port))} ended")
+        return StepResult(f"{session.sandbox.end_time_waits(session.port(self.port))} ended")

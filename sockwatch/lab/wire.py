@@ -1,4 +1,4 @@
-"""Messages between sockwatch and the processes on the stage: one JSON object a packet."""
+"""Messages between sockwatch and the processes in the sandbox: one JSON object a packet."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ STEP = Command(
 STOP = Command(
     "stop", ("x",), "screen.stop", "Stop", "Stop the run after the step under way", "stop"
 )
-RESET = Command("reset", ("0",), "screen.reset", "Reset", "Start over on a fresh stage", "reset")
+RESET = Command("reset", ("0",), "screen.reset", "Reset", "Start over on a fresh sandbox", "reset")
 NEXT_LIST = Command(
     "next_list", ("tab",), "screen.next_list(1)", "Next list",
     "Go to the next list: scenarios, processes, steps, ports", "list",
@@ -190,7 +190,7 @@ CONNECT = Command(
 )  # fmt: skip
 KILL = Command(
     "kill", ("K", "f9"), "screen.kill", "Kill the process",
-    "Free play: kill -9 the process of the stage under the cursor", "kill",
+    "Free play: kill -9 the process under the cursor", "kill",
 )  # fmt: skip
 FREEZE = Command(
     "freeze", ("S",), "screen.freeze", "Stop or continue the process",
@@ -210,7 +210,7 @@ END_TIME_WAITS = Command(
 )  # fmt: skip
 ON_HOST = Command(
     "on_host", ("o",), "screen.on_host", "Use the host's loopback",
-    "Where the stage is refused: use real loopback ports of the host", "host's loopback",
+    "Where the sandbox is refused: use real loopback ports of the host", "host's loopback",
 )  # fmt: skip
 LAB_COMMANDS = (
     RUN,

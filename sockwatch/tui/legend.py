@@ -39,7 +39,7 @@ def lab_marks() -> Iterator[tuple[str, str]]:
     yield "runs", "it runs"
     yield "ok", "each prediction was right, and the kernel answered as expected"
     yield "FAIL", "a prediction or an expectation was wrong"
-    yield "skip", "it cannot be run on this stage, or not to its end"
+    yield "skip", "it cannot be run in this sandbox, or not to its end"
     yield "A- -P", "a process has a socket open with SO_REUSEADDR, with SO_REUSEPORT"
 
 

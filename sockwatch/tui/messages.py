@@ -11,7 +11,7 @@ from sockwatch.tui.watched import Watched
 from sockwatch.view.folding import Fold
 
 if TYPE_CHECKING:  # the lab is loaded when it is opened first
-    from sockwatch.tui.lab.news import News
+    from sockwatch.tui.lab.events import LabEvent
 
 
 class Polled(Message):
@@ -38,12 +38,12 @@ class PollFailed(Message):
         return isinstance(message, PollFailed) and message.watched == self.watched
 
 
-class LabTold(Message):
-    """What happened on the stage, from the lab's thread."""
+class LabReported(Message):
+    """What happened in the sandbox, from the lab's thread."""
 
-    def __init__(self, news: News) -> None:
+    def __init__(self, event: LabEvent) -> None:
         super().__init__()
-        self.news = news
+        self.event = event
 
 
 class FailuresSeen(Message):

@@ -1,4 +1,4 @@
-"""What is polled: the host or the stage of the lab, all of it or one port."""
+"""What is polled: the host or the sandbox of the lab, all of it or one port."""
 
 from __future__ import annotations
 

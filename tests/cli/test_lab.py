@@ -108,7 +108,7 @@ def test_without_namespaces_it_says_what_to_type() -> None:
     )  # fmt: skip
     assert done.returncode == ExitCode.UNKNOWN
     assert done.stderr == (
-        "sockwatch: no namespace for the stage: Operation not permitted; "
+        "sockwatch: no namespace for the sandbox: Operation not permitted; "
         "sockwatch lab run --on-host uses the host's loopback\n"
     )
 

@@ -1,4 +1,4 @@
-"""A stage for each test that wants one."""
+"""A sandbox for each test that wants one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from sockwatch.lab.model import LabError
-from sockwatch.lab.stage import Stage
+from sockwatch.lab.sandbox import Sandbox
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def sandbox() -> Iterator[Sandbox]:
     try:
-        made = Stage()
+        made = Sandbox()
     except LabError as error:
         pytest.skip(str(error))
     with made:

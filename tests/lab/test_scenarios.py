@@ -11,9 +11,9 @@ from ipaddress import ip_address
 import pytest
 
 from sockwatch.lab.model import EVERYWHERE, ClientSpec, ServerSpec
-from sockwatch.lab.rehearsal import Play, Rehearsal
+from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario, all_scenarios
-from sockwatch.lab.stage import Stage
+from sockwatch.lab.session import Run, Session
 from sockwatch.lab.steps import Connect, EndTimeWaits, Start, Sysctl
 from tests.support.user import run_as_user
 
@@ -23,13 +23,13 @@ by_name = pytest.mark.parametrize("scenario", SCENARIOS, ids=[one.name for one i
 
 
 @by_name
-def test_it_passes_on_a_stage_of_its_own(scenario: Scenario, stage: Stage) -> None:
-    play = Play(scenario, Rehearsal(stage))
-    while not play.done:
-        report = play.next()
+def test_it_passes_on_a_sandbox_of_its_own(scenario: Scenario, sandbox: Sandbox) -> None:
+    run = Run(scenario, Session(sandbox))
+    while not run.done:
+        report = run.next()
         assert report.good, (report.step.text, report.predicted, report.kernel, report.calls)
-    assert play.skipped is None
-    assert any(report.agreed for report in play.reports)
+    assert run.skipped is None
+    assert any(report.agreed for report in run.reports)
 
 
 def failures(document: str) -> dict[str, list[object]]:
@@ -59,7 +59,7 @@ def test_all_pass_as_an_ordinary_user() -> None:
 
 
 def test_what_the_host_allows_passes_on_the_host(netns: None) -> None:
-    """The network namespace of the test plays the host."""
+    """The network namespace of the test stands for the host."""
     done = subprocess.run(
         [*RUN_ALL, "--on-host"], capture_output=True, text=True, check=False, timeout=120
     )
@@ -123,30 +123,30 @@ def test_names_and_numbers_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("expect", ["ok", "EADDRINUSE"])
-def test_an_expectation_that_is_not_met_fails_the_play(stage: Stage, expect: str) -> None:
+def test_an_expectation_that_is_not_met_fails_the_run(sandbox: Sandbox, expect: str) -> None:
     scenario = Scenario(
         1, "x", "", "", "", (Start("start", "a", expect="ok"), Start("again", "b", expect=expect)),
         (10013,),
     )  # fmt: skip
-    play = Play(scenario, Rehearsal(stage))
-    while not play.done:
-        play.next()
-    assert [report.agreed for report in play.reports] == [True, True]
-    assert play.passed is (expect == "EADDRINUSE")
+    run = Run(scenario, Session(sandbox))
+    while not run.done:
+        run.next()
+    assert [report.agreed for report in run.reports] == [True, True]
+    assert run.passed is (expect == "EADDRINUSE")
 
 
-def test_a_prediction_that_is_wrong_fails_the_play(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+def test_a_prediction_that_is_wrong_fails_the_run(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sockwatch looks at a port on which something is, and is made blind to it."""
-    rehearsal = Rehearsal(stage)
-    rehearsal.run(Start("start", "a"))
-    empty = stage.look(9)
-    monkeypatch.setattr(stage, "look", lambda *_: empty)
-    report = rehearsal.run(Connect("bind", "b", ClientSpec(address="127.0.0.1", port=9, to_port=8)))
+    session = Session(sandbox)
+    session.run(Start("start", "a"))
+    empty = sandbox.take_snapshot(9)
+    monkeypatch.setattr(sandbox, "take_snapshot", lambda *_: empty)
+    report = session.run(Connect("bind", "b", ClientSpec(address="127.0.0.1", port=9, to_port=8)))
     assert (report.predicted, report.kernel, report.agreed) == ("ok", "connect ECONNREFUSED", True)
     object.__setattr__(empty, "only_port", 10013)
-    report = rehearsal.run(Start("again", "b"))
+    report = session.run(Start("again", "b"))
     assert (report.predicted, report.kernel, report.agreed) == ("ok", "EADDRINUSE", False)
     assert not report.good
 

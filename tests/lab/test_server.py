@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sockwatch.lab.model import Call, ClientSpec, LabError, ServerSpec
-from sockwatch.lab.rehearsal import Rehearsal, StepReport
-from sockwatch.lab.sights import See, Send
-from sockwatch.lab.stage import Stage
+from sockwatch.lab.model import ClientSpec, LabError, ServerSpec, SystemCall
+from sockwatch.lab.observations import See, Send
+from sockwatch.lab.sandbox import Sandbox
+from sockwatch.lab.session import Session, StepReport
 from sockwatch.lab.steps import (
     ClientCloses,
     Connect,
@@ -33,44 +33,44 @@ def calls(report: StepReport, who: str | None = None) -> list[str]:
     return [call.text for call in report.calls if who in (None, call.who)]
 
 
-def port_of(stage: Stage, protocol: str = "tcp") -> Port:
-    found = stage.look(PORT).port("udp" if protocol == "udp" else "tcp", PORT)
+def port_of(sandbox: Sandbox, protocol: str = "tcp") -> Port:
+    found = sandbox.take_snapshot(PORT).port("udp" if protocol == "udp" else "tcp", PORT)
     assert found is not None
     return found
 
 
-def only_socket(stage: Stage, protocol: str = "tcp") -> Socket:
-    port = port_of(stage, protocol)
+def only_socket(sandbox: Sandbox, protocol: str = "tcp") -> Socket:
+    port = port_of(sandbox, protocol)
     (socket,) = (*port.listeners, *port.bound)
     return socket
 
 
-def test_the_default_is_the_daytime_server_of_the_article(stage: Stage) -> None:
-    rehearsal = Rehearsal(stage)
-    assert calls(rehearsal.run(Start("", "daytime"))) == [
+def test_the_default_is_the_daytime_server_of_the_article(sandbox: Sandbox) -> None:
+    session = Session(sandbox)
+    assert calls(session.run(Start("", "daytime"))) == [
         "socket(AF_INET, SOCK_STREAM, 0) = 3",
         "bind(3, 0.0.0.0:10013) = 0",
         "listen(3, 5) = 0",
     ]
-    report = rehearsal.run(Connect("", "client", servers=("daytime",)))
+    report = session.run(Connect("", "client", servers=("daytime",)))
     told = calls(report)
     assert "fork()" in told
     (line,) = (text for text in told if text.startswith("write("))
     assert "\\r\\n" in line
     assert {call.who for call in report.calls} == {"daytime", "daytime's child", "client"}
-    assert port_of(stage).states == {"LISTEN": 1, "TIME_WAIT": 1}
+    assert port_of(sandbox).states == {"LISTEN": 1, "TIME_WAIT": 1}
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_flags_are_set_before_or_after_bind(stage: Stage, late: bool) -> None:
+def test_flags_are_set_before_or_after_bind(sandbox: Sandbox, late: bool) -> None:
     spec = ServerSpec(reuseaddr=True, reuseport=True, late=late)
-    told = calls(Rehearsal(stage).run(Start("", "daytime", spec)))
+    told = calls(Session(sandbox).run(Start("", "daytime", spec)))
     places = [
         told.index(f"setsockopt(3, SOL_SOCKET, SO_REUSE{w}, 1) = 0") for w in ("ADDR", "PORT")
     ]
     bound = told.index("bind(3, 0.0.0.0:10013) = 0")
     assert all((place > bound) is late for place in places)
-    assert only_socket(stage).flags[:2] == (True, True)
+    assert only_socket(sandbox).flags[:2] == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -85,69 +85,69 @@ def test_flags_are_set_before_or_after_bind(stage: Stage, late: bool) -> None:
     ],
 )
 def test_addresses_backlog_and_protocol(
-    stage: Stage, spec: ServerSpec, state: str, address: str, v6only: bool
+    sandbox: Sandbox, spec: ServerSpec, state: str, address: str, v6only: bool
 ) -> None:
-    Rehearsal(stage).run(Start("", "one", spec))
-    socket = only_socket(stage, spec.protocol)
+    Session(sandbox).run(Start("", "one", spec))
+    socket = only_socket(sandbox, spec.protocol)
     assert (socket.state, socket.address, socket.v6only) == (state, address, v6only)
     if spec.backlog == 77:
         assert socket.backlog == 77
     assert [h.process.name for h in socket.holders if h.process] == ["one"]
 
 
-def test_another_user(stage: Stage) -> None:
-    if not stage.many_uids:
+def test_another_user(sandbox: Sandbox) -> None:
+    if not sandbox.many_uids:
         pytest.skip("a second user needs root")
-    Rehearsal(stage).run(Start("", "one", ServerSpec(uid=65534)))
-    assert only_socket(stage).uid == 65534
+    Session(sandbox).run(Start("", "one", ServerSpec(uid=65534)))
+    assert only_socket(sandbox).uid == 65534
 
 
 @pytest.mark.parametrize("port", [80, 1023])
-def test_another_user_gets_no_low_port_and_is_told_so(stage: Stage, port: int) -> None:
-    if not stage.many_uids:
+def test_another_user_gets_no_low_port_and_is_told_so(sandbox: Sandbox, port: int) -> None:
+    if not sandbox.many_uids:
         pytest.skip("a second user needs root")
-    report = Rehearsal(stage).run(Start("", "one", ServerSpec(uid=65534, port=port)))
+    report = Session(sandbox).run(Start("", "one", ServerSpec(uid=65534, port=port)))
     assert (report.predicted, report.kernel) == ("EACCES", "EACCES")
 
 
-def test_a_second_user_where_there_is_none_is_refused(stage: Stage) -> None:
-    stage.many_uids = False
-    report = Rehearsal(stage).run(Start("", "one", ServerSpec(uid=65534)))
+def test_a_second_user_where_there_is_none_is_refused(sandbox: Sandbox) -> None:
+    sandbox.many_uids = False
+    report = Session(sandbox).run(Start("", "one", ServerSpec(uid=65534)))
     assert report.skipped == "a second user needs root"
     with pytest.raises(LabError, match="a second user needs root"):
-        stage.start("one", 65534)
+        sandbox.start("one", 65534)
 
 
 @pytest.mark.parametrize("forks", [True, False])
-def test_who_closes_first_keeps_the_time_wait(stage: Stage, forks: bool) -> None:
-    rehearsal = Rehearsal(stage)
-    rehearsal.run(Start("", "one", ServerSpec(forks=forks)))
+def test_who_closes_first_keeps_the_time_wait(sandbox: Sandbox, forks: bool) -> None:
+    session = Session(sandbox)
+    session.run(Start("", "one", ServerSpec(forks=forks)))
     for closes, waiting in (("server", 2), ("client", 2), ("nobody", 2)):
         spec = ClientSpec(count=2, closes=closes)  # type: ignore[arg-type] # the three of them
-        rehearsal.run(Connect("", "client", spec, servers=("one",)))
-        assert port_of(stage).states.get("TIME_WAIT", 0) == waiting
-    assert port_of(stage).states["ESTABLISHED"] == 2
-    rehearsal.run(ServerCloses("", "one", "client"))
-    assert port_of(stage).states == {"LISTEN": 1, "TIME_WAIT": 4}
-    rehearsal.run(Connect("", "client", ClientSpec(closes="nobody"), servers=("one",)))
-    rehearsal.run(ClientCloses("", "client", "one"))
-    assert port_of(stage).states == {"LISTEN": 1, "TIME_WAIT": 4}
-    assert rehearsal.run(EndTimeWaits("")).kernel == "4 ended"
-    assert port_of(stage).states == {"LISTEN": 1}
+        session.run(Connect("", "client", spec, servers=("one",)))
+        assert port_of(sandbox).states.get("TIME_WAIT", 0) == waiting
+    assert port_of(sandbox).states["ESTABLISHED"] == 2
+    session.run(ServerCloses("", "one", "client"))
+    assert port_of(sandbox).states == {"LISTEN": 1, "TIME_WAIT": 4}
+    session.run(Connect("", "client", ClientSpec(closes="nobody"), servers=("one",)))
+    session.run(ClientCloses("", "client", "one"))
+    assert port_of(sandbox).states == {"LISTEN": 1, "TIME_WAIT": 4}
+    assert session.run(EndTimeWaits("")).kernel == "4 ended"
+    assert port_of(sandbox).states == {"LISTEN": 1}
 
 
-def test_a_server_that_never_accepts_fills_its_queue(stage: Stage) -> None:
-    rehearsal = Rehearsal(stage)
-    rehearsal.run(Start("", "busy", ServerSpec(backlog=2, accepts=False)))
-    rehearsal.run(Connect("", "client", ClientSpec(count=3, closes="nobody")))
-    assert rehearsal.run(See("", "queue")).kernel == "3/2"
+def test_a_server_that_never_accepts_fills_its_queue(sandbox: Sandbox) -> None:
+    session = Session(sandbox)
+    session.run(Start("", "busy", ServerSpec(backlog=2, accepts=False)))
+    session.run(Connect("", "client", ClientSpec(count=3, closes="nobody")))
+    assert session.run(See("", "queue")).kernel == "3/2"
 
 
-def test_a_client_uses_the_port_it_is_given(stage: Stage) -> None:
-    rehearsal = Rehearsal(stage)
-    rehearsal.run(Start("", "one"))
+def test_a_client_uses_the_port_it_is_given(sandbox: Sandbox) -> None:
+    session = Session(sandbox)
+    session.run(Start("", "one"))
     spec = ClientSpec(address="127.0.0.9", port=5555, reuseaddr=True, closes="nobody")
-    report = rehearsal.run(Connect("", "client", spec, servers=("one",)))
+    report = session.run(Connect("", "client", spec, servers=("one",)))
     assert (report.predicted, report.kernel) == ("ok", "ok")
     assert calls(report, "client")[1:4] == [
         "setsockopt(3, SOL_SOCKET, SO_REUSEADDR, 1) = 0",
@@ -156,56 +156,56 @@ def test_a_client_uses_the_port_it_is_given(stage: Stage) -> None:
     ]
 
 
-def test_a_refused_connection_is_an_answer(stage: Stage) -> None:
-    report = Rehearsal(stage).run(Connect("", "client"))
+def test_a_refused_connection_is_an_answer(sandbox: Sandbox) -> None:
+    report = Session(sandbox).run(Connect("", "client"))
     assert (report.predicted, report.kernel) == (None, "connect ECONNREFUSED")
 
 
-def test_a_server_that_cannot_have_its_port_ends_as_real_ones_do(stage: Stage) -> None:
-    rehearsal = Rehearsal(stage)
-    rehearsal.run(Start("", "one"))
-    rehearsal.run(Start("", "two"))
-    assert [actor.name for actor in rehearsal.cast] == ["one"]
+def test_a_server_that_cannot_have_its_port_ends_as_real_ones_do(sandbox: Sandbox) -> None:
+    session = Session(sandbox)
+    session.run(Start("", "one"))
+    session.run(Start("", "two"))
+    assert [process.name for process in session.processes] == ["one"]
 
 
-def test_stop_and_continue(stage: Stage) -> None:
-    rehearsal = Rehearsal(stage)
-    rehearsal.run(Start("", "one"))
-    rehearsal.run(Signal("", "one", "STOP"))
-    assert rehearsal.run(See("", "doing")).kernel == "one is stopped"
-    assert rehearsal.cast[0].stopped
-    rehearsal.run(Signal("", "one", "CONT"))
-    assert not rehearsal.cast[0].stopped
-    assert rehearsal.run(Connect("", "client", servers=("one",))).kernel == "ok"
-    rehearsal.run(Signal("", "one", "KILL"))
-    assert [actor.name for actor in rehearsal.cast] == ["client"]
+def test_stop_and_continue(sandbox: Sandbox) -> None:
+    session = Session(sandbox)
+    session.run(Start("", "one"))
+    session.run(Signal("", "one", "STOP"))
+    assert session.run(See("", "doing")).kernel == "one is stopped"
+    assert session.processes[0].stopped
+    session.run(Signal("", "one", "CONT"))
+    assert not session.processes[0].stopped
+    assert session.run(Connect("", "client", servers=("one",))).kernel == "ok"
+    session.run(Signal("", "one", "KILL"))
+    assert [process.name for process in session.processes] == ["client"]
 
 
-def test_who_is_killed_from_outside_is_gone(stage: Stage) -> None:
-    rehearsal = Rehearsal(stage)
-    rehearsal.run(Start("", "one"))
-    os.kill(rehearsal.cast[0].pid, signal.SIGKILL)
+def test_who_is_killed_from_outside_is_gone(sandbox: Sandbox) -> None:
+    session = Session(sandbox)
+    session.run(Start("", "one"))
+    os.kill(session.processes[0].pid, signal.SIGKILL)
     with pytest.raises(LabError, match="one is gone"):
-        rehearsal.run(Listen("", "one"))
+        session.run(Listen("", "one"))
 
 
-def test_datagrams_are_told_by_who_receives_them(stage: Stage) -> None:
-    rehearsal = Rehearsal(stage)
+def test_datagrams_are_told_by_who_receives_them(sandbox: Sandbox) -> None:
+    session = Session(sandbox)
     for name, address in (("a", "127.0.0.1"), ("b", "127.0.0.2")):
-        rehearsal.run(Start("", name, ServerSpec(protocol="udp", address=address)))
+        session.run(Start("", name, ServerSpec(protocol="udp", address=address)))
     sent = [
-        rehearsal.run(Send("", "sender", to, ("a", "b"), expect=wanted)).kernel
+        session.run(Send("", "sender", to, ("a", "b"), expect=wanted)).kernel
         for to, wanted in (("127.0.0.1", "a"), ("127.0.0.2", "b"))
     ]
     assert sent == ["a", "b"]
 
 
-def test_predictions_are_told_before_the_call_is_made(stage: Stage) -> None:
+def test_predictions_are_told_before_the_call_is_made(sandbox: Sandbox) -> None:
     told: list[object] = []
-    rehearsal = Rehearsal(stage, told.append, told.append)
-    report = rehearsal.run(Start("", "one"))
+    session = Session(sandbox, told.append, told.append)
+    report = session.run(Start("", "one"))
     assert told[0] is report.prediction
-    assert all(isinstance(call, Call) for call in told[1:])
+    assert all(isinstance(call, SystemCall) for call in told[1:])
 
 
 specs = st.builds(
@@ -224,9 +224,9 @@ specs = st.builds(
 )
 
 
-def test_free_play_is_predicted(stage: Stage) -> None:
-    """Whatever servers are started after one another on one stage."""
-    rehearsal = Rehearsal(stage)
+def test_free_play_is_predicted(sandbox: Sandbox) -> None:
+    """Whatever servers are started after one another in one sandbox."""
+    session = Session(sandbox)
     seen = set()
 
     @settings(
@@ -239,12 +239,12 @@ def test_free_play_is_predicted(stage: Stage) -> None:
         for number, spec in enumerate(wanted):
             # A v4-mapped address needs a socket that takes IPv4.
             fixed = replace(spec, v6only=False) if "ffff" in spec.address else spec
-            report = rehearsal.run(Start("", f"server-{number}", fixed))
+            report = session.run(Start("", f"server-{number}", fixed))
             told = (fixed, report.predicted, report.kernel)
             assert report.agreed or report.predicted == "depends", told
             seen.add(report.kernel)
-        for actor in rehearsal.cast:
-            rehearsal.run(Signal("", actor.name, "KILL"))
+        for process in session.processes:
+            session.run(Signal("", process.name, "KILL"))
 
     play()
     assert {"ok", "EADDRINUSE"} <= seen

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from sockwatch.lab.model import ClientSpec, LabError, ServerSpec
-from sockwatch.lab.rehearsal import Rehearsal
-from sockwatch.lab.stage import Place, Stage
+from sockwatch.lab.sandbox import Network, Sandbox
+from sockwatch.lab.session import Session
 from sockwatch.lab.steps import Connect, ServerCloses, Signal, Start
 from tests.support.child import in_child
 from tests.support.marked import Mark
@@ -30,8 +30,8 @@ KILLS = 8
 LONGEST_RUN_S = 3.0
 ENDED = 3
 
-# A whole cast: children with connections, a leaked listener, a stopped server, an orphan.
-CAST = (
+# A whole processes: children with connections, a leaked listener, a stopped server, an orphan.
+STEPS = (
     Start("", "leaking", ServerSpec(port=10013, execs=True, cloexec=False)),
     Connect("", "client", ClientSpec(to_port=10013, closes="nobody"), servers=("leaking",)),
     ServerCloses("", "leaking", "client"),
@@ -98,7 +98,7 @@ def test_sigkill_at_random_moments_leaves_nothing(mark: Mark, tmp_path: Path) ->
         run.kill()
         run.wait()
         mark.wait_until_gone()
-    assert interrupted, "no run was killed while its stage was up"
+    assert interrupted, "no run was killed while its sandbox was up"
     assert mounted_namespaces() == before
     assert list(folder.rglob("*")) == []
 
@@ -134,36 +134,36 @@ def test_a_dropped_connection_leaves_nothing(mark: Mark) -> None:
     mark.wait_until_gone()
 
 
-def test_closing_the_stage_takes_the_whole_cast_along(mark: Mark) -> None:
+def test_closing_the_sandbox_ends_every_process(mark: Mark) -> None:
     with marked_environment(mark):
-        with Stage() as stage:
-            play(stage)
+        with Sandbox() as sandbox:
+            play(sandbox)
             names = set(mark.processes().values())
             assert {"cat", "stopped", "client", "forking", "sockwatch-lab"} <= names
         assert mark.processes() == {}
 
 
-def play(stage: Stage) -> None:
-    rehearsal = Rehearsal(stage)
-    for step in CAST:
-        rehearsal.run(step)
+def play(sandbox: Sandbox) -> None:
+    session = Session(sandbox)
+    for step in STEPS:
+        session.run(step)
 
 
-def crash(stage: Stage) -> None:
-    play(stage)
+def crash(sandbox: Sandbox) -> None:
+    play(sandbox)
     os._exit(ENDED)
 
 
-def kill_the_keeper(stage: Stage) -> None:
-    play(stage)
+def kill_the_supervisor(sandbox: Sandbox) -> None:
+    play(sandbox)
     kill_all(name_is=lambda name: name == "sockwatch-lab")
     with pytest.raises(LabError):
-        play(stage)
+        play(sandbox)
 
 
-def kill_all_ours(stage: Stage) -> None:
+def kill_all_ours(sandbox: Sandbox) -> None:
     """What `pkill -9 python` does: only what sockwatch has started of other programs is left."""
-    play(stage)
+    play(sandbox)
     kill_all(name_is=lambda name: name not in ("cat", "forking", "stopped"))
     os._exit(ENDED)
 
@@ -182,22 +182,24 @@ def the_mark() -> Mark:
     return _marks[-1]
 
 
-@pytest.mark.parametrize("end", [crash, kill_the_keeper, kill_all_ours])
+@pytest.mark.parametrize("end", [crash, kill_the_supervisor, kill_all_ours])
 @pytest.mark.parametrize("namespaces", [True, False], ids=["namespaces", "none"])
-def test_no_end_leaves_anything(mark: Mark, end: Callable[[Stage], None], namespaces: bool) -> None:
+def test_no_end_leaves_anything(
+    mark: Mark, end: Callable[[Sandbox], None], namespaces: bool
+) -> None:
     """With the kernel's help, and where a sandbox refuses every namespace."""
     _marks.append(mark)
     pid = os.fork()
     if pid == 0:
         os.environ.update(mark.environment)
         try:
-            place: Place = "own"
+            network: Network = "own"
             if not namespaces:
-                unshare(CLONE_NEWNET)  # the test's own network plays the host
+                unshare(CLONE_NEWNET)  # the test's own network stands for the host
                 link_up("lo")
                 refuse("unshare")
-                place = "host"
-            end(Stage(place))
+                network = "host"
+            end(Sandbox(network))
         except BaseException:  # noqa: BLE001 - printed, and told by the exit code
             traceback.print_exc()
             os._exit(1)
@@ -211,22 +213,22 @@ def test_where_namespaces_are_refused_it_says_so_and_what_to_do() -> None:
     def answer() -> str:
         refuse("unshare")
         try:
-            Stage().close()
+            Sandbox().close()
         except LabError as error:
             return str(error)
         return "no error"
 
     text = in_child(answer)
     assert text == (
-        "no namespace for the stage: Operation not permitted; "
+        "no namespace for the sandbox: Operation not permitted; "
         "sockwatch lab run --on-host uses the host's loopback"
     )
 
 
-def test_a_stage_that_is_killed_is_an_error_and_no_hang(mark: Mark) -> None:
-    with marked_environment(mark), Stage() as stage:
+def test_a_sandbox_that_is_killed_is_an_error_and_no_hang(mark: Mark) -> None:
+    with marked_environment(mark), Sandbox() as sandbox:
         for pid, name in mark.processes().items():
             if name == "sockwatch-look":
                 os.kill(pid, signal.SIGKILL)
-        with pytest.raises(LabError, match="the stage is gone"):
-            stage.look()
+        with pytest.raises(LabError, match="the sandbox is gone"):
+            sandbox.take_snapshot()

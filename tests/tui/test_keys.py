@@ -29,7 +29,7 @@ from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.widgets.input_bar import InputBar
 from sockwatch.tui.widgets.port_table import PortTable
 from tests.tui.host import Host, screen_lines, shows, wait_for
-from tests.tui.lab_stage import Stages
+from tests.tui.lab_sandbox import Sandboxes
 from tests.view.build import port, socket
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ async def test_every_key_that_does_something(
     found: dict[str, str] = {}
     for key, wanted in expected.items():
         host = Host(PORTS)
-        async with Stages().app(host).run_test(size=(80, 24)) as pilot:
+        async with Sandboxes().app(host).run_test(size=(80, 24)) as pilot:
             await opened(pilot, host, screen)
             assert observed(pilot, host, host.looks, screen) == home
             looks = host.looks
@@ -153,7 +153,7 @@ async def test_every_other_key_does_nothing(
     screen: str, expected: dict[str, str], home: str
 ) -> None:
     host = Host(PORTS)
-    async with Stages().app(host).run_test(size=(80, 24)) as pilot:
+    async with Sandboxes().app(host).run_test(size=(80, 24)) as pilot:
         await opened(pilot, host, screen)
         before = screen_lines(pilot.app)
         for key in KEYS:

@@ -11,19 +11,19 @@ from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.commands import APP_COMMANDS, LAB_COMMANDS, MOVE_COMMANDS
 from sockwatch.tui.lab.form import Form
 from sockwatch.tui.lab.screen import LabScreen
-from sockwatch.tui.lab.thread import Command, LabThread
+from sockwatch.tui.lab.thread import LabCommand, LabThread
 from sockwatch.tui.options import Options
 from sockwatch.tui.screens.help import HelpScreen, help_lines
 from sockwatch.tui.screens.main import MainScreen
 from tests.tui.host import Host, screen_lines, shows, wait_for
-from tests.tui.lab_stage import Stages
+from tests.tui.lab_sandbox import Sandboxes
 from tests.tui.test_keys import EVERYWHERE, KEYS
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
 
-REFUSED = "no namespace for the stage: Operation not permitted"
-NO_PROCESS = "no process is on the stage"
+REFUSED = "no namespace for the sandbox: Operation not permitted"
+NO_PROCESS = "no process is in the sandbox"
 
 MOVES = {
     **dict.fromkeys(["j", "down"], "row 2"),
@@ -40,30 +40,30 @@ ANYWAY = {
     **dict.fromkeys(["y", "c"], "copied"),
     "escape": "main",
 }
-# From the first of three scenarios; nothing was done on the stage yet.
+# From the first of three scenarios; nothing was done in the sandbox yet.
 LAB = {
     **ANYWAY,
     **dict.fromkeys(["r", "ctrl+l"], "look"),
-    **dict.fromkeys(["R", "enter"], "Rehearse whole"),
-    **dict.fromkeys(["n", "."], "Rehearse one step"),
+    **dict.fromkeys(["R", "enter"], "RunScenario whole"),
+    **dict.fromkeys(["n", "."], "RunScenario one step"),
     "0": "Reset",
     "a": "form: Start a server",
     "C": "form: Connect clients",
     **dict.fromkeys(["K", "f9", "S", "e", "d"], NO_PROCESS),
-    "T": "no port is in use on the stage",
-    "o": "the stage is there: own network namespace",
+    "T": "no port is in use in the sandbox",
+    "o": "the sandbox is there: own network namespace",
 }
-WITHOUT_STAGE = {
+WITHOUT_SANDBOX = {
     **ANYWAY,
     **dict.fromkeys(
         ["R", "enter", "n", ".", "0", "a", "C", "K", "f9", "S", "e", "d", "T"],
-        "there is no stage",
+        "there is no sandbox",
     ),
-    "o": "Open host",
+    "o": "OpenSandbox host",
 }
-NOTICES = {text for table in (LAB, WITHOUT_STAGE) for text in table.values() if " " in text}
-STAGES = pytest.mark.parametrize(
-    ("refused", "expected"), [("", LAB), (REFUSED, WITHOUT_STAGE)], ids=["stage", "refused"]
+NOTICES = {text for table in (LAB, WITHOUT_SANDBOX) for text in table.values() if " " in text}
+SANDBOXES = pytest.mark.parametrize(
+    ("refused", "expected"), [("", LAB), (REFUSED, WITHOUT_SANDBOX)], ids=["sandbox", "refused"]
 )
 
 
@@ -71,65 +71,65 @@ STAGES = pytest.mark.parametrize(
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was asked of the lab's thread."""
     found: list[str] = []
-    ask = LabThread.ask
+    submit = LabThread.submit
 
-    def ask_and_keep(thread: LabThread, command: Command) -> None:
+    def submit_and_keep(thread: LabThread, command: LabCommand) -> None:
         words = [type(command).__name__]
         if (whole := getattr(command, "whole", None)) is not None:
             words.append("whole" if whole else "one step")
-        words.append(getattr(command, "place", ""))
+        words.append(getattr(command, "network", ""))
         found.append(" ".join(words).strip())
-        ask(thread, command)
+        submit(thread, command)
 
-    monkeypatch.setattr(LabThread, "ask", ask_and_keep)
+    monkeypatch.setattr(LabThread, "submit", submit_and_keep)
     return found
 
 
 async def opened(pilot: Pilot[int], refused: str) -> None:
     await shows(pilot, "1 of 6")
     await pilot.press("l")
-    await shows(pilot, "There is no stage" if refused else "no port is in use on the stage")
-    await shows(pilot, "no stage" if refused else "on stage: free play, waits")
+    await shows(pilot, "There is no sandbox" if refused else "no port is in use in the sandbox")
+    await shows(pilot, "no sandbox" if refused else "sandbox: free play, waiting")
 
 
-@STAGES
+@SANDBOXES
 async def test_every_key_that_does_something(
     refused: str, expected: dict[str, str], asked: list[str]
 ) -> None:
     found: dict[str, str] = {}
     for key, wanted in expected.items():
-        stages = Stages(refused)
-        async with stages.app().run_test(size=(80, 24)) as pilot:
+        sandboxes = Sandboxes(refused)
+        async with sandboxes.app().run_test(size=(80, 24)) as pilot:
             await opened(pilot, refused)
             asked.clear()
-            looks = looked(stages)
-            assert observed(pilot, asked, looked(stages) - looks) == "row 1"
+            looks = looked(sandboxes)
+            assert observed(pilot, asked, looked(sandboxes) - looks) == "row 1"
             await pilot.press(key)
             if wanted == "look":
-                await wait_for(pilot, lambda s=stages, n=looks: looked(s) > n)  # type: ignore[misc]
+                await wait_for(pilot, lambda s=sandboxes, n=looks: looked(s) > n)  # type: ignore[misc]
             await pilot.pause()
-            found[key] = observed(pilot, asked, looked(stages) - looks)
+            found[key] = observed(pilot, asked, looked(sandboxes) - looks)
     assert found == expected
 
 
-@STAGES
+@SANDBOXES
 async def test_every_other_key_does_nothing(
     refused: str, expected: dict[str, str], asked: list[str]
 ) -> None:
-    async with Stages(refused).app().run_test(size=(80, 24)) as pilot:
+    async with Sandboxes(refused).app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, refused)
         asked.clear()
         before = screen_lines(pilot.app)
         for key in KEYS:
-            # Nothing is watched where there is no stage: a look is one at nothing.
+            # Nothing is watched where there is no sandbox: a look is one at nothing.
             if key not in expected and key not in ("r", "ctrl+l"):
                 await pilot.press(key)
                 assert observed(pilot, asked, 0) == "row 1", key
                 assert screen_lines(pilot.app) == before, key
 
 
-def looked(stages: Stages) -> int:
-    return sum(len(stage.looks) for stage in stages.made)
+def looked(sandboxes: Sandboxes) -> int:
+    return sum(len(sandbox.polled_ports) for sandbox in sandboxes.made)
 
 
 def observed(pilot: Pilot[int], asked: list[str], looks: int) -> str:
@@ -166,18 +166,18 @@ def observed(pilot: Pilot[int], asked: list[str], looks: int) -> str:
 
 
 async def test_readonly_switches_the_lab_off() -> None:
-    stages = Stages()
-    app = stages.app(Host(), Options(interval_s=3600.0, readonly=True))
+    sandboxes = Sandboxes()
+    app = sandboxes.app(Host(), Options(interval_s=3600.0, readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "1 of 6")
         await pilot.press("l")
         await shows(pilot, "--readonly switches the lab off")
         assert isinstance(app.screen, MainScreen)
-        assert stages.made == []
+        assert sandboxes.made == []
 
 
 async def test_tab_goes_round_and_the_movement_keys_go_along() -> None:
-    async with Stages().app().run_test(size=(80, 24)) as pilot:
+    async with Sandboxes().app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, "")
         await pilot.press("R")
         await shows(pilot, "passed: 7 steps")
@@ -195,7 +195,7 @@ async def test_tab_goes_round_and_the_movement_keys_go_along() -> None:
 
 
 async def test_enter_explains_a_step_and_escape_closes_it() -> None:
-    async with Stages().app().run_test(size=(80, 24)) as pilot:
+    async with Sandboxes().app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, "")
         await pilot.press("tab", "tab", "enter")
         await shows(pilot, "no step is done yet")
@@ -215,7 +215,7 @@ async def test_enter_explains_a_step_and_escape_closes_it() -> None:
 
 
 async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
-    async with Stages().app().run_test(size=(80, 24)) as pilot:
+    async with Sandboxes().app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, "")
         screen = pilot.app.screen
         assert isinstance(screen, LabScreen)
@@ -231,7 +231,7 @@ async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
 
 
 async def test_a_click_takes_the_keys_along() -> None:
-    async with Stages().app().run_test(size=(80, 24)) as pilot:
+    async with Sandboxes().app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, "")
         await pilot.click(offset=(5, 4))
         await shows(pilot, "STEPS  2 two-listeners")

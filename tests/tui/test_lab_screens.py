@@ -1,4 +1,4 @@
-"""The lab on the screen, with a stage that is the same every time."""
+"""The lab on the screen, with a sandbox that is the same every time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sockwatch.tui.lab.screen import LabScreen
 from sockwatch.tui.options import Options
 from sockwatch.tui.screens.details import DetailsScreen
 from tests.tui.host import Host, check_golden, line_with, screen_lines, shows, wait_for
-from tests.tui.lab_stage import FakeStage, Stages
+from tests.tui.lab_sandbox import FakeSandbox, Sandboxes
 from tests.view import build
 
 if TYPE_CHECKING:
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 SIZES = [(80, 24), (120, 40)]
 BY_SIZE = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-REFUSED = "no namespace for the stage: [/x] Operation not permitted"
+REFUSED = "no namespace for the sandbox: [/x] Operation not permitted"
 
 
 async def opened(pilot: Pilot[int]) -> None:
     await shows(pilot, "1 of 6")
     await pilot.press("l")
-    await shows(pilot, "on stage: free play, waits")
+    await shows(pilot, "sandbox: free play, waiting")
 
 
-async def passed(pilot: Pilot[int], stages: Stages) -> None:
+async def passed(pilot: Pilot[int], sandboxes: Sandboxes) -> None:
     """Run the first scenario to its end; the looks have caught up."""
     await pilot.press("R")
     await shows(pilot, "passed: 7 steps")
-    await shows(pilot, "no port is in use on the stage")
+    await shows(pilot, "no port is in use in the sandbox")
 
 
 def lab(pilot: Pilot[int]) -> LabScreen:
@@ -41,24 +41,24 @@ def lab(pilot: Pilot[int]) -> LabScreen:
 
 @BY_SIZE
 async def test_golden_lab_before(size: tuple[int, int]) -> None:
-    async with Stages().app().run_test(size=size) as pilot:
+    async with Sandboxes().app().run_test(size=size) as pilot:
         await opened(pilot)
         check_golden(pilot.app, f"lab-before-{size[0]}x{size[1]}")
 
 
 @BY_SIZE
 async def test_golden_lab_passed(size: tuple[int, int]) -> None:
-    stages = Stages()
-    async with stages.app().run_test(size=size) as pilot:
+    sandboxes = Sandboxes()
+    async with sandboxes.app().run_test(size=size) as pilot:
         await opened(pilot)
-        await passed(pilot, stages)
+        await passed(pilot, sandboxes)
         check_golden(pilot.app, f"lab-passed-{size[0]}x{size[1]}")
 
 
 @BY_SIZE
 async def test_golden_lab_explained(size: tuple[int, int]) -> None:
-    stages = Stages()
-    async with stages.app().run_test(size=size) as pilot:
+    sandboxes = Sandboxes()
+    async with sandboxes.app().run_test(size=size) as pilot:
         await opened(pilot)
         for number in range(6):
             await pilot.press("n")
@@ -70,7 +70,7 @@ async def test_golden_lab_explained(size: tuple[int, int]) -> None:
 
 @BY_SIZE
 async def test_golden_form(size: tuple[int, int]) -> None:
-    async with Stages().app().run_test(size=size) as pilot:
+    async with Sandboxes().app().run_test(size=size) as pilot:
         await opened(pilot)
         await pilot.press("a")
         await shows(pilot, "SO_REUSEADDR")
@@ -80,15 +80,15 @@ async def test_golden_form(size: tuple[int, int]) -> None:
 
 
 async def test_golden_refused() -> None:
-    async with Stages(REFUSED).app().run_test(size=(80, 24)) as pilot:
+    async with Sandboxes(REFUSED).app().run_test(size=(80, 24)) as pilot:
         await shows(pilot, "1 of 6")
         await pilot.press("l")
-        await shows(pilot, "There is no stage")
+        await shows(pilot, "There is no sandbox")
         check_golden(pilot.app, "lab-refused-80x24")
 
 
 async def test_the_pending_step_does_not_give_its_answer_away() -> None:
-    async with Stages().app().run_test(size=(80, 24)) as pilot:
+    async with Sandboxes().app().run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press(*"nnnnn")
         await shows(pilot, "5/7")
@@ -99,28 +99,28 @@ async def test_the_pending_step_does_not_give_its_answer_away() -> None:
 
 
 async def test_a_wrong_prediction_is_told_in_words() -> None:
-    async with Stages(answer="EACCES").app().run_test(size=(80, 24)) as pilot:
+    async with Sandboxes(answer="EACCES").app().run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("n")
         await shows(pilot, "predicted ok  kernel EACCES  NOT AS PREDICTED")
         await shows(pilot, "NOT AS EXPECTED: ok")
 
 
-async def test_a_failure_of_the_stage_is_a_sentence() -> None:
-    stages = Stages()
-    async with stages.app().run_test(size=(80, 24)) as pilot:
+async def test_a_failure_of_the_sandbox_is_a_sentence() -> None:
+    sandboxes = Sandboxes()
+    async with sandboxes.app().run_test(size=(80, 24)) as pilot:
         await opened(pilot)
-        stages.made[-1].closed = True
+        sandboxes.made[-1].closed = True
         await pilot.press("n")
-        await shows(pilot, "! the stage is gone")
+        await shows(pilot, "! the sandbox is gone")
         await pilot.press("0", "n")
         await shows(pilot, "predicted ok  kernel ok  agreed")
-        assert len(stages.made) == 2
+        assert len(sandboxes.made) == 2
 
 
 async def test_a_bug_in_the_lab_ends_the_app() -> None:
-    stages = Stages()
-    app = stages.app()
+    sandboxes = Sandboxes()
+    app = sandboxes.app()
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the app raises it as it closes
         async with app.run_test(size=(80, 24)) as pilot:
             await opened(pilot)
@@ -128,28 +128,28 @@ async def test_a_bug_in_the_lab_ends_the_app() -> None:
             def broken(port: int | None = None) -> None:
                 raise ZeroDivisionError(port)
 
-            stages.made[-1].look = broken  # type: ignore[method-assign, assignment]
+            sandboxes.made[-1].take_snapshot = broken  # type: ignore[method-assign, assignment]
             await pilot.press("n")
             await wait_for(pilot, lambda: app.return_code is not None)
     assert app.return_code == 1
 
 
-async def test_what_does_not_fit_the_stage_is_skipped_with_a_reason() -> None:
-    async with Stages(REFUSED).app().run_test(size=(80, 24)) as pilot:
+async def test_what_does_not_fit_the_sandbox_is_skipped_with_a_reason() -> None:
+    async with Sandboxes(REFUSED).app().run_test(size=(80, 24)) as pilot:
         await shows(pilot, "1 of 6")
         await pilot.press("l")
-        await shows(pilot, "There is no stage")
+        await shows(pilot, "There is no sandbox")
         await pilot.press("o")
         await shows(pilot, "host's loopback")
-        await shows(pilot, "waits")
+        await shows(pilot, "waiting")
         await pilot.press("G", "R")
         await shows(pilot, "skip")
         assert line_with(pilot.app, "it needs a network of its own")
 
 
-async def test_the_stage_and_the_host_are_never_mixed() -> None:
-    host, stages = Host(), Stages()
-    app = stages.app(host)
+async def test_the_sandbox_and_the_host_are_never_mixed() -> None:
+    host, sandboxes = Host(), Sandboxes()
+    app = sandboxes.app(host)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("n")
@@ -157,21 +157,21 @@ async def test_the_stage_and_the_host_are_never_mixed() -> None:
         looks = host.looks
         assert not any("gunicorn" in line for line in screen_lines(app))
         await pilot.press("?", "escape", "r")
-        await wait_for(pilot, lambda: len(stages.made[0].looks) > 4)
+        await wait_for(pilot, lambda: len(sandboxes.made[0].polled_ports) > 4)
         assert host.looks == looks
         await pilot.press("shift+tab", "enter")
         await wait_for(pilot, lambda: isinstance(app.screen, DetailsScreen))
-        await wait_for(pilot, lambda: 10013 in stages.made[0].looks)
+        await wait_for(pilot, lambda: 10013 in sandboxes.made[0].polled_ports)
         await shows(pilot, "LISTEN  0.0.0.0:10013")
         await pilot.press("escape", "escape")
         await wait_for(pilot, lambda: host.looks > looks)
         await shows(pilot, "gunicorn")
         assert not any("10013" in line for line in screen_lines(app))
-        await wait_for(pilot, lambda: stages.made[0].closed)
+        await wait_for(pilot, lambda: sandboxes.made[0].closed)
 
 
-async def test_a_pause_freezes_the_ports_of_the_stage() -> None:
-    app = Stages().app()
+async def test_a_pause_freezes_the_ports_of_the_sandbox() -> None:
+    app = Sandboxes().app()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await shows(pilot, "no port is in use")
@@ -184,27 +184,27 @@ async def test_a_pause_freezes_the_ports_of_the_stage() -> None:
         await shows(pilot, "10013 0/5")
 
 
-async def test_the_stage_is_closed_as_the_app_ends() -> None:
-    stages = Stages()
-    app = stages.app()
+async def test_the_sandbox_is_closed_as_the_app_ends() -> None:
+    sandboxes = Sandboxes()
+    app = sandboxes.app()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("q")
     app.labs.join()
-    assert [stage.closed for stage in stages.made] == [True]
+    assert [sandbox.closed for sandbox in sandboxes.made] == [True]
 
 
 async def test_a_command_ends_a_run_after_the_step_under_way() -> None:
-    stages = Stages()
-    app = stages.app()
+    sandboxes = Sandboxes()
+    app = sandboxes.app()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         screen = lab(pilot)
-        made = stages.made[0]
+        made = sandboxes.made[0]
         start = made.start
 
         def start_and_stop(name: str, uid: int | None = None) -> object:
-            screen.thread.ask(stop)
+            screen.thread.submit(stop)
             return start(name, uid)
 
         from sockwatch.tui.lab.thread import Stop
@@ -213,21 +213,21 @@ async def test_a_command_ends_a_run_after_the_step_under_way() -> None:
         made.start = start_and_stop  # type: ignore[method-assign, assignment]
         await pilot.press("R")
         await shows(pilot, "1/7")
-        await shows(pilot, "waits")
+        await shows(pilot, "waiting")
         assert line_with(app, " 2 two clients connect")
 
 
 async def test_ascii_and_hostile_text() -> None:
     name = "[@click=app.quit]x[/]é"
-    stages = Stages()
-    app = stages.app(Host(), Options(interval_s=3600.0, ascii=True))
+    sandboxes = Sandboxes()
+    app = sandboxes.app(Host(), Options(interval_s=3600.0, ascii=True))
     async with app.run_test(size=(160, 40)) as pilot:
         await opened(pilot)
-        made = stages.made[0]
+        made = sandboxes.made[0]
         held = (build.holder(build.process(7, name, user=name)),)
         listener = build.socket("LISTEN", "0.0.0.0", 80, holders=held)
         with_name = build.snapshot([build.port(80, listeners=(listener,))])
-        made.look = lambda _port=None: with_name  # type: ignore[method-assign, assignment]
+        made.snapshot = with_name
         await pilot.press("r")
         await shows(pilot, "[@click=app.quit]x[/]?")
         keys = "n tab tab enter escape a escape C escape question_mark escape"
@@ -238,12 +238,12 @@ async def test_ascii_and_hostile_text() -> None:
 
 
 async def test_nothing_is_drawn_without_a_change() -> None:
-    app = Stages().app()
+    app = Sandboxes().app()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("n")
         await shows(pilot, "10013 0/5")
-        await shows(pilot, "waits")
+        await shows(pilot, "waiting")
         drawn: list[object] = []
         screen = lab(pilot)
         for widget in screen._drawn_on:
@@ -254,15 +254,15 @@ async def test_nothing_is_drawn_without_a_change() -> None:
         assert drawn == []
 
 
-def test_the_fake_stage_is_one() -> None:
-    assert FakeStage().everywhere == "0.0.0.0"
+def test_the_fake_sandbox_is_one() -> None:
+    assert FakeSandbox().everywhere == "0.0.0.0"
 
 
 async def test_a_low_screen_shows_what_is_wrong_and_scrolls_to_the_field() -> None:
-    async with Stages().app().run_test(size=(80, 10)) as pilot:
+    async with Sandboxes().app().run_test(size=(80, 10)) as pilot:
         await shows(pilot, "1 of 6")
         await pilot.press("l")
-        await shows(pilot, "waits")
+        await shows(pilot, "waiting")
         await pilot.press("a")
         await shows(pilot, "[server-1 ")
         await pilot.press("shift+tab", *"nobody-here")
@@ -272,12 +272,12 @@ async def test_a_low_screen_shows_what_is_wrong_and_scrolls_to_the_field() -> No
 
 @pytest.mark.parametrize("size", [(80, 16), (60, 20), (40, 12), (20, 5)])
 async def test_small_and_back(size: tuple[int, int]) -> None:
-    app = Stages().app()
+    app = Sandboxes().app()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("n")
         await shows(pilot, "10013 0/5")
-        await shows(pilot, "waits")
+        await shows(pilot, "waiting")
         before = screen_lines(app)
         await pilot.resize_terminal(*size)
         await wait_for(pilot, lambda: len(screen_lines(app)) == size[1])
@@ -290,15 +290,15 @@ async def test_small_and_back(size: tuple[int, int]) -> None:
 
 
 async def test_on_the_host_only_the_ports_of_the_lab_are_shown() -> None:
-    stages = Stages(REFUSED)
-    app = stages.app()
+    sandboxes = Sandboxes(REFUSED)
+    app = sandboxes.app()
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "1 of 6")
         await pilot.press("l")
-        await shows(pilot, "There is no stage")
+        await shows(pilot, "There is no sandbox")
         await pilot.press("o")
-        await shows(pilot, "waits")
-        stages.made[0].waiting[22] = 3
+        await shows(pilot, "waiting")
+        sandboxes.made[0].waiting[22] = 3
         await pilot.press("n")
         await shows(pilot, "10000 0/5")
         assert not any("TIME_WAIT" in line for line in screen_lines(app))

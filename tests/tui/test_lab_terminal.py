@@ -1,4 +1,4 @@
-"""The lab as it is used: a real stage, real servers, a real terminal."""
+"""The lab as it is used: a real sandbox, real servers, a real terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not tmux_is_there(), reason="tmux is not installed"),
     pytest.mark.skipif(not CAN_MAKE_NETNS, reason="this user may not make network namespaces"),
 ]
-ON_STAGE = {"sockwatch-lab", "sockwatch-look"}
+IN_SANDBOX = {"sockwatch-lab", "sockwatch-look"}
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def terminal(tmp_path: Path) -> Iterator[Tmux]:
     with Tmux(tmp_path) as started:
         started.wait_for("? help", "l lab")
         started.press("l")
-        started.wait_for("on stage: free play, waits", "no port is in use on the stage")
+        started.wait_for("sandbox: free play, waiting", "no port is in use in the sandbox")
         yield started
 
 
 def servers(terminal: Tmux) -> list[psutil.Process]:
-    """Every process of the stage, with its start time, so that a pid used again is another one."""
+    """Every process of the sandbox; psutil compares start times, so a reused pid differs."""
     found = terminal.descendants()
-    assert {process.name() for process in found} >= ON_STAGE
+    assert {process.name() for process in found} >= IN_SANDBOX
     return found
 
 

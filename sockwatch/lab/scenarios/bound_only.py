@@ -1,6 +1,6 @@
 from sockwatch.lab.model import ServerSpec
+from sockwatch.lab.observations import See, Ss
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.sights import See, Ss
 from sockwatch.lab.steps import CloseSockets, Start
 
 SCENARIO = Scenario(

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 from sockwatch.lab.model import ServerSpec
+from sockwatch.lab.observations import Send
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.sights import Send
 from sockwatch.lab.step import Step
 from sockwatch.lab.steps import Signal, Start
 

@@ -1,6 +1,6 @@
 from sockwatch.lab.model import ClientSpec, ServerSpec
+from sockwatch.lab.observations import See
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.sights import See
 from sockwatch.lab.steps import Connect, Signal, Start
 
 SCENARIO = Scenario(

@@ -1,6 +1,6 @@
 from sockwatch.lab.model import ServerSpec
+from sockwatch.lab.observations import Send
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.sights import Send
 from sockwatch.lab.steps import Signal, Start
 
 _PLAIN = ServerSpec(protocol="udp", address="127.0.0.1")

@@ -1,1 +1,1 @@
-"""The lab behind its screen: the thread that owns the stage, and what is known of it."""
+"""The lab behind its screen: the thread that owns the sandbox, and what is known of it."""

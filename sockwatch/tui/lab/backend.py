@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sockwatch.lab.sandbox import Network, Sandbox
 from sockwatch.lab.scenario import Scenario, all_scenarios
-from sockwatch.lab.stage import Place, Stage
 
 
 @dataclass(frozen=True, slots=True)
 class LabBackend:
     """`pause_s` is how long a run waits before each test and each step, for human eyes."""
 
-    stage: Callable[[Place], Stage] = Stage
+    sandbox: Callable[[Network], Sandbox] = Sandbox
     scenarios: Callable[[], tuple[Scenario, ...]] = all_scenarios
     pause_s: float = 0.5

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 from sockwatch.lab.model import EVERYWHERE, LONGEST_NAME
-from sockwatch.lab.rehearsal import HOST_PORTS
-from sockwatch.lab.stage import Place
+from sockwatch.lab.sandbox import Network
+from sockwatch.lab.session import HOST_PORTS
 from sockwatch.model import SockwatchError
 
 LARGEST_UID: Final = 2**32 - 2  # setresuid(2) takes the one above to mean "unchanged"
@@ -31,7 +31,7 @@ class InputError(SockwatchError):
 class Limits:
     """What the sandbox allows. `running` and `stopped` are the names of its processes."""
 
-    place: Place = "own"
+    network: Network = "own"
     many_uids: bool = True
     running: frozenset[str] = frozenset()
     stopped: frozenset[str] = frozenset()
@@ -56,7 +56,7 @@ def name(text: str, form: FormInput) -> str:
 def port(text: str, form: FormInput) -> int:
     """A port to bind to; 0 means any."""
     number = _number(text, 0, LARGEST_PORT, "a port")
-    if form.limits.place == "host" and 0 < number < HOST_PORTS.start:
+    if form.limits.network == "host" and 0 < number < HOST_PORTS.start:
         raise InputError(f"on the host the lab uses ports from {HOST_PORTS.start} up only")
     return number
 
@@ -75,7 +75,7 @@ def address(text: str, form: FormInput) -> str:
         raise InputError(
             f"{text!r} is not an IP address: type one, such as 127.0.0.1, 0.0.0.0 or ::"
         ) from None
-    if form.limits.place == "host" and text != EVERYWHERE and not parsed.is_loopback:
+    if form.limits.network == "host" and text != EVERYWHERE and not parsed.is_loopback:
         raise InputError("on the host the lab uses loopback only: type 127.0.0.1 or ::1")
     return text
 

@@ -1,4 +1,4 @@
-"""Free play: what is asked for as steps, run by the same rehearsal as those of a scenario."""
+"""Free play: what is asked for as steps, run by the same session as those of a scenario."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from sockwatch.lab.model import ClientSpec, ServerSpec
-from sockwatch.lab.rehearsal import Rehearsal
-from sockwatch.lab.step import Outcome, Step
+from sockwatch.lab.session import Session
+from sockwatch.lab.step import Step, StepResult
 from sockwatch.lab.steps import ClientCloses, Connect, EndTimeWaits, ServerCloses, Signal, Start
-from sockwatch.tui.lab.news import Member
+from sockwatch.tui.lab.events import ProcessView
 from sockwatch.units import endpoint, plural
 
-WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - addresses of the stage
+WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - addresses of the sandbox
 
 _KILL = (
     "SIGKILL ends the process at once, and the kernel closes its sockets. Children that it has"
@@ -40,12 +40,12 @@ class ServersClose:
     def explanation(self) -> str:
         return self.why
 
-    def run(self, stage: Rehearsal) -> Outcome:
+    def run(self, sandbox: Session) -> StepResult:
         for name in self.servers:
-            stage.actor(name).ask("close_connections")
+            sandbox.process(name).request("close_connections")
         for name in self.clients:
-            stage.actor(name).ask("finish")
-        return Outcome()
+            sandbox.process(name).request("finish")
+        return StepResult()
 
 
 def start(name: str, spec: ServerSpec) -> Start:
@@ -58,15 +58,15 @@ def kill(name: str) -> Signal:
     return Signal(f"kill -9 {name}", name, "KILL", why=_KILL)
 
 
-def stop_or_continue(member: Member) -> Signal:
-    if member.stopped:
-        return Signal(f"continue {member.name} (SIGCONT)", member.name, "CONT", why=_CONTINUE)
-    return Signal(f"stop {member.name} (SIGSTOP)", member.name, "STOP", why=_STOP)
+def stop_or_continue(process: ProcessView) -> Signal:
+    if process.stopped:
+        return Signal(f"continue {process.name} (SIGCONT)", process.name, "CONT", why=_CONTINUE)
+    return Signal(f"stop {process.name} (SIGSTOP)", process.name, "STOP", why=_STOP)
 
 
-def connect(name: str, spec: ClientSpec, cast: Sequence[Member]) -> Connect:
+def connect(name: str, spec: ClientSpec, processes: Sequence[ProcessView]) -> Connect:
     """Connect clients, and wait until every server that accepts has served its connections."""
-    servers = tuple(member.name for member in cast if _serves(member, spec))
+    servers = tuple(process.name for process in processes if _serves(process, spec))
     closes = "nobody closes" if spec.closes == "nobody" else f"the {spec.closes} closes first"
     text = f"{name}: {plural(spec.count, 'connection')} to {endpoint(spec.to, spec.to_port)}"
     if spec.binds:
@@ -74,28 +74,30 @@ def connect(name: str, spec: ClientSpec, cast: Sequence[Member]) -> Connect:
     return Connect(f"{text}, {closes}", name, spec, servers=servers)
 
 
-def close_connections(member: Member, cast: Sequence[Member], done: Sequence[Step]) -> Step | str:
+def close_connections(
+    process: ProcessView, processes: Sequence[ProcessView], done: Sequence[Step]
+) -> Step | str:
     """The process closes its open connections first; or why there are none to close."""
-    open_to = _open_connections(cast, done)
-    if member.opened:
+    open_to = _open_connections(processes, done)
+    if process.opened:
         clients = tuple(
-            name for name, spec in open_to if any(_takes(spec, one) for one in member.opened)
+            name for name, spec in open_to if any(_takes(spec, one) for one in process.opened)
         )
         if not clients:
-            return f"no client has an open connection to {member.name}: C makes some"
+            return f"no client has an open connection to {process.name}: C makes some"
         specs = [spec for name, spec in open_to if name in clients]
         # A client hears the end of its connections only when all servers of the port close.
         servers = tuple(
-            one.name for one in cast
-            if one.name == member.name or any(_serves(one, spec) for spec in specs)
+            one.name for one in processes
+            if one.name == process.name or any(_serves(one, spec) for spec in specs)
         )  # fmt: skip
         return ServersClose(f"{' and '.join(servers)}: close first", servers, clients)
-    specs = [spec for name, spec in open_to if name == member.name]
+    specs = [spec for name, spec in open_to if name == process.name]
     if not specs:
-        return f"{member.name} has no open connection"
-    servers = tuple(one.name for one in cast if any(_serves(one, spec) for spec in specs))
+        return f"{process.name} has no open connection"
+    servers = tuple(one.name for one in processes if any(_serves(one, spec) for spec in specs))
     waited = servers[0] if len(servers) == 1 else None
-    return ClientCloses(f"{member.name}: close first", member.name, waited)
+    return ClientCloses(f"{process.name}: close first", process.name, waited)
 
 
 def end_time_waits(port: int) -> EndTimeWaits:
@@ -145,13 +147,15 @@ def _takes(client: ClientSpec, spec: ServerSpec) -> bool:
     return spec.address == client.to or spec.address in WILDCARDS
 
 
-def _serves(member: Member, client: ClientSpec) -> bool:
-    if member.stopped:
+def _serves(process: ProcessView, client: ClientSpec) -> bool:
+    if process.stopped:
         return False
-    return any(_takes(client, spec) and spec.accepts for spec in member.opened)
+    return any(_takes(client, spec) and spec.accepts for spec in process.opened)
 
 
-def _open_connections(cast: Sequence[Member], done: Sequence[Step]) -> list[tuple[str, ClientSpec]]:
+def _open_connections(
+    processes: Sequence[ProcessView], done: Sequence[Step]
+) -> list[tuple[str, ClientSpec]]:
     """The clients that have open connections, as far as the steps tell."""
     found: list[tuple[str, ClientSpec]] = []
     for step in done:
@@ -164,5 +168,5 @@ def _open_connections(cast: Sequence[Member], done: Sequence[Step]) -> list[tupl
                 found = [one for one in found if one[0] != name]
             case _:
                 pass
-    able = {member.name for member in cast if not member.stopped}
+    able = {process.name for process in processes if not process.stopped}
     return [one for one in found if one[0] in able]

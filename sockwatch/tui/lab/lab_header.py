@@ -10,11 +10,11 @@ class LabHeader(HeaderBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._place = ""
-        self._place_style = ""
+        self._network = ""
+        self._network_style = ""
 
-    def show_place(self, text: str, style: str = "") -> None:
-        self._place, self._place_style = text, style
+    def show_network(self, text: str, style: str = "") -> None:
+        self._network, self._network_style = text, style
         self.redraw()
 
     def _sparkline(self) -> str:
@@ -24,6 +24,6 @@ class LabHeader(HeaderBar):
         return [
             HeaderPiece("sockwatch", "-title", 3),
             HeaderPiece("lab", "-title", 0),
-            HeaderPiece(self._place, self._place_style, 2),
+            HeaderPiece(self._network, self._network_style, 2),
             *self._gaps(),
         ]

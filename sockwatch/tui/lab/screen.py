@@ -1,4 +1,4 @@
-"""The lab: scenarios and processes, the steps as they happen, and the ports of the stage."""
+"""The lab: scenarios and processes, the steps as they happen, and the ports of the sandbox."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from textual.containers import Horizontal, Vertical
 from sockwatch.lab.scenario import Scenario
 from sockwatch.model import Port, Snapshot
 from sockwatch.tui.commands import LAB_COMMANDS, LAB_FOOTERS, MOVE_COMMANDS, bindings
-from sockwatch.tui.lab.cast_list import CastList, member_words
+from sockwatch.tui.lab.events import (
+    ProcessView,
+    RunStarted,
+    SandboxReady,
+    SandboxStarting,
+    StepFinished,
+)
 from sockwatch.tui.lab.explanation import explanation
 from sockwatch.tui.lab.lab_header import LabHeader
-from sockwatch.tui.lab.news import Member, PlayBegins, StageComing, StageReady, StepDone
 from sockwatch.tui.lab.pane_title import PaneTitle
+from sockwatch.tui.lab.process_list import ProcessList, process_text
+from sockwatch.tui.lab.sandbox_screen import SandboxScreen
 from sockwatch.tui.lab.scenario_list import ScenarioList
 from sockwatch.tui.lab.shown_lines import ShownLines
-from sockwatch.tui.lab.stage_screen import StageScreen
-from sockwatch.tui.lab.state import PLACES, PlayView
-from sockwatch.tui.lab.step_lines import PlayLines, no_stage
-from sockwatch.tui.lab.thread import LabThread, Open
+from sockwatch.tui.lab.state import NETWORKS, RunView
+from sockwatch.tui.lab.step_lines import RunLines, no_sandbox
+from sockwatch.tui.lab.thread import LabThread, OpenSandbox
 from sockwatch.tui.legend import lab_marks, port_columns, row_signs
-from sockwatch.tui.messages import DetailsWanted, LabTold, WatchChanged
+from sockwatch.tui.messages import DetailsWanted, LabReported, WatchChanged
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.panel import Panel
@@ -39,7 +45,7 @@ _HEIGHTS: Final = ((0, "-tiny"), (16, "-low"), (22, "-usual"), (36, "-tall"))
 _WIDTHS: Final = ((0, "-slim"), (100, "-wide"))
 
 
-class LabScreen(StageScreen):
+class LabScreen(SandboxScreen):
     """The keys go to one of its lists; what it knows of the lab is in its LabState."""
 
     BINDINGS: ClassVar = bindings((*LAB_COMMANDS, *MOVE_COMMANDS))
@@ -53,7 +59,7 @@ class LabScreen(StageScreen):
         self._snapshot: Snapshot | None = None
         self._marks = Marks()
         self._focus_name = "scenarios"
-        self._play_lines = PlayLines()
+        self._run_lines = RunLines()
         self._with_calls = True
         self._explaining = False
         self._look_error = ""
@@ -65,7 +71,7 @@ class LabScreen(StageScreen):
                 yield PaneTitle("SCENARIOS", id="scenarios-title")
                 yield ScenarioList()
                 yield PaneTitle("PROCESSES", id="processes-title")
-                yield CastList()
+                yield ProcessList()
             with Vertical(id="lab-right"):
                 yield PaneTitle("STEPS", id="steps-title")
                 yield ShownLines(id="steps")
@@ -78,14 +84,14 @@ class LabScreen(StageScreen):
     def ready(self) -> None:
         self._lists: dict[str, ScrollLines] = {
             "scenarios": self.query_one(ScenarioList),
-            "processes": self.query_one(CastList),
+            "processes": self.query_one(ProcessList),
             "steps": self.query_one("#steps", ShownLines),
             "ports": self.query_one(PortTable),
             "explanation": self.query_one("#explanation", ShownLines),
         }
         self._lists["scenarios"].cursor = min(1, len(self.state.scenarios) - 1)
         self.thread.start(self.post_message, self.app.post_message)
-        self.ask(Open("own"))
+        self.submit(OpenSandbox("own"))
         self._go_to("scenarios")
 
     def legend(self) -> Iterator[tuple[str, str]]:
@@ -102,8 +108,8 @@ class LabScreen(StageScreen):
         return self._lists[self._focus_name]
 
     @property
-    def cast_list(self) -> CastList:
-        return self.query_one(CastList)
+    def process_list(self) -> ProcessList:
+        return self.query_one(ProcessList)
 
     @property
     def table(self) -> PortTable:
@@ -114,8 +120,8 @@ class LabScreen(StageScreen):
         return self.query_one("#steps", ShownLines)
 
     @property
-    def member(self) -> Member | None:
-        return self.cast_list.member
+    def process(self) -> ProcessView | None:
+        return self.process_list.process
 
     @property
     def port(self) -> Port | None:
@@ -126,28 +132,28 @@ class LabScreen(StageScreen):
         return self.state.scenarios[self._lists["scenarios"].cursor]
 
     @property
-    def _play(self) -> PlayView:
-        return self.state.play_of(self.scenario)
+    def _run(self) -> RunView:
+        return self.state.run_of(self.scenario)
 
-    def on_lab_told(self, message: LabTold) -> None:
-        news = message.news
-        self.state.hear(news)
+    def on_lab_reported(self, message: LabReported) -> None:
+        event = message.event
+        self.state.apply(event)
         if not self.drawable:
             return
-        match news:
-            case StageComing():
+        match event:
+            case SandboxStarting():
                 self._snapshot = None
                 self.query_one(LabHeader).forget()
                 self.table.show((), Order(), 0.0)
                 self._draw_panel()
                 self.post_message(WatchChanged())
-            case StageReady():
+            case SandboxReady():
                 self._marks = Marks()
                 self.fresh = True
                 self.post_message(WatchChanged())
-            case PlayBegins() if self.state.is_on_stage(self.scenario):
+            case RunStarted() if self.state.is_current(self.scenario):
                 self.follow()
-            case StepDone():
+            case StepFinished():
                 self.call_later(self.run_action, "app.poll_now")
         self.draw()
 
@@ -168,9 +174,9 @@ class LabScreen(StageScreen):
     def follow(self) -> None:
         self.steps.following = True
 
-    def show_on_stage(self) -> None:
+    def show_current(self) -> None:
         scenarios = self._lists["scenarios"]
-        scenarios.cursor = self.state.row_on_stage
+        scenarios.cursor = self.state.current_row
         scenarios.show_cursor()
 
     def draw(self) -> None:
@@ -179,11 +185,11 @@ class LabScreen(StageScreen):
             return
         state = self.state
         refused = bool(state.refused)
-        place = "no stage" if refused else PLACES[state.place]
-        warn = refused or state.place == "host"
-        self.query_one(LabHeader).show_place(place, "-warn" if warn else "")
+        place = "no sandbox" if refused else NETWORKS[state.network]
+        warn = refused or state.network == "host"
+        self.query_one(LabHeader).show_network(place, "-warn" if warn else "")
         self.query_one(ScenarioList).show(state)
-        self.cast_list.show(state.cast)
+        self.process_list.show(state.processes)
         self._draw_steps()
         self._draw_explanation()
         self._draw_titles()
@@ -191,15 +197,15 @@ class LabScreen(StageScreen):
     def _draw_steps(self) -> None:
         width = self.steps.text_width
         if self.state.watched is None:
-            self.steps.show(list(no_stage(self.state.refused, width)))
+            self.steps.show(list(no_sandbox(self.state.refused, width)))
         else:
-            lines = self._play_lines.of(self._play, width, calls=self._with_calls)
+            lines = self._run_lines.of(self._run, width, calls=self._with_calls)
             self.steps.show(lines)
 
     def _draw_explanation(self) -> None:
         box = self.query_one("#explanation", ShownLines)
-        play = self._play
-        self._explaining = self._explaining and bool(play.steps)
+        run = self._run
+        self._explaining = self._explaining and bool(run.steps)
         if box.display != self._explaining:
             box.display = self._explaining
             self.table.display = self.query_one(Panel).display = not self._explaining
@@ -208,14 +214,14 @@ class LabScreen(StageScreen):
         if self._explaining:
             line = self.steps.shown
             place = line.step if line is not None and line.step is not None else -1
-            box.show(list(explanation(play.steps[place], self.size.width - 1)))
+            box.show(list(explanation(run.steps[place], self.size.width - 1)))
 
     def _draw_panel(self) -> None:
         port, snapshot = self.table.row, self._snapshot
         if port is not None and snapshot is not None:
             self.query_one(Panel).show(panel(port, snapshot))
         elif snapshot is not None:
-            self.query_one(Panel).show(("no port is in use on the stage",))
+            self.query_one(Panel).show(("no port is in use in the sandbox",))
         else:
             self.query_one(Panel).show(())
 
@@ -232,13 +238,13 @@ class LabScreen(StageScreen):
         self.query_one(FooterBar).show_commands(LAB_FOOTERS["refused" if refused else focus])
         status = self.query_one(StatusLine)
         status.show_error(self.state.problem or self._look_error)
-        status.show(self._focus_text(), self.state.stage_words)
+        status.show(self._focus_text(), self.state.sandbox_text)
 
     def _focus_text(self) -> str:
         lines = self.lines
-        member = self.cast_list.member
-        if self._focus_name == "processes" and member is not None:
-            return member_words(member)
+        process = self.process_list.process
+        if self._focus_name == "processes" and process is not None:
+            return process_text(process)
         return f"{self._focus_name}: {lines.cursor + 1 if lines.total else 0} of {lines.total}"
 
     def on_resize(self) -> None:
@@ -263,7 +269,7 @@ class LabScreen(StageScreen):
         name = next(key for key, lines in self._lists.items() if lines is event.lines)
         if name == "scenarios":
             self.steps.cursor = self.steps.top = 0
-            self.steps.following = bool(self._play.steps) and self.state.is_on_stage(self.scenario)
+            self.steps.following = bool(self._run.steps) and self.state.is_current(self.scenario)
         elif name == "ports":
             self._draw_panel()
         self._go_to(name)
@@ -289,7 +295,7 @@ class LabScreen(StageScreen):
                 self._explain()
 
     def _explain(self) -> None:
-        if not self._play.steps:
+        if not self._run.steps:
             self.notice("no step is done yet")
             return
         self._explaining = not self._explaining
@@ -301,7 +307,7 @@ class LabScreen(StageScreen):
             self.post_message(DetailsWanted(port, snapshot, watched.only(port.number)))
 
     async def action_back(self) -> None:
-        """Close the explanation, else leave the lab: nothing on the stage outlives that."""
+        """Close the explanation, else leave the lab: nothing in the sandbox outlives that."""
         if self._explaining:
             self._explaining = False
             self.draw()

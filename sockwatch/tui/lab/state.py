@@ -1,4 +1,4 @@
-"""What the screen knows of the lab: it follows the news, and has no widget."""
+"""What the screen knows of the lab: it follows the events, and has no widget."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from sockwatch.lab.model import Call
-from sockwatch.lab.rehearsal import StepReport
+from sockwatch.lab.model import SystemCall
+from sockwatch.lab.sandbox import Network
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.stage import Place
+from sockwatch.lab.session import StepReport
 from sockwatch.lab.step import Step
 from sockwatch.model import Port, Snapshot
-from sockwatch.tui.lab import news
-from sockwatch.tui.lab.news import Member
+from sockwatch.tui.lab import events
+from sockwatch.tui.lab.events import ProcessView
 from sockwatch.tui.watched import Watched
 
-PLACES: Final[dict[Place, str]] = {"own": "own network namespace", "host": "host's loopback"}
+NETWORKS: Final[dict[Network, str]] = {"own": "own network namespace", "host": "host's loopback"}
 Result = Literal["", "passed", "failed", "skipped"]
 
 
@@ -27,14 +27,14 @@ class StepView:
     number: int
     step: Step
     free: bool = False
-    calls: tuple[Call, ...] = ()
+    calls: tuple[SystemCall, ...] = ()
     predicted: str | None = None
     report: StepReport | None = None
 
 
 @dataclass(slots=True)
-class PlayView:
-    """What was done on one stage: the steps of a scenario and what free play added to them."""
+class RunView:
+    """What was done in one sandbox: the steps of a scenario and what free play added to them."""
 
     scenario: Scenario | None
     steps: list[StepView] = field(default_factory=list)
@@ -56,104 +56,105 @@ class PlayView:
 
 
 class LabState:
-    """`plays` are the last ones of each scenario by its name, and of free play by ``""``.
+    """`runs` are the last ones of each scenario by its name, and of free play by ``""``.
 
-    `ports` are the numbers that the servers of this stage have, or had, open.
+    `ports` are the numbers that the servers of this sandbox have, or had, open.
     """
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
         self.scenarios: tuple[Scenario | None, ...] = (None, *scenarios)
-        self.place: Place = "own"
+        self.network: Network = "own"
         self.watched: Watched | None = None
         self.many_uids = False
         self.refused = ""
         self.problem = ""
         self.busy = True
-        self.cast: tuple[Member, ...] = ()
+        self.processes: tuple[ProcessView, ...] = ()
         self.ports: set[int] = set()
-        self.plays = {_key(one): PlayView(one) for one in self.scenarios}
-        self.on_stage = ""
+        self.runs = {_key(one): RunView(one) for one in self.scenarios}
+        self.current = ""
 
     @property
-    def play(self) -> PlayView:
-        """The one on the stage."""
-        return self.plays[self.on_stage]
+    def run(self) -> RunView:
+        """The run in the sandbox."""
+        return self.runs[self.current]
 
-    def play_of(self, scenario: Scenario | None) -> PlayView:
-        return self.plays[_key(scenario)]
+    def run_of(self, scenario: Scenario | None) -> RunView:
+        return self.runs[_key(scenario)]
 
-    def is_on_stage(self, scenario: Scenario | None) -> bool:
-        return self.on_stage == _key(scenario)
-
-    @property
-    def row_on_stage(self) -> int:
-        return next(n for n, one in enumerate(self.scenarios) if self.is_on_stage(one))
+    def is_current(self, scenario: Scenario | None) -> bool:
+        return self.current == _key(scenario)
 
     @property
-    def stage_words(self) -> str:
-        """What is on the stage, and whether it goes on by itself."""
+    def current_row(self) -> int:
+        return next(n for n, one in enumerate(self.scenarios) if self.is_current(one))
+
+    @property
+    def sandbox_text(self) -> str:
+        """What is in the sandbox, and whether it goes on by itself."""
         if self.watched is None:
-            return "no stage"
-        name = "free play" if self.play.scenario is None else self.play.scenario.name
-        return f"on stage: {name}, {'runs' if self.busy else 'waits'}"
+            return "no sandbox"
+        name = "free play" if self.run.scenario is None else self.run.scenario.name
+        return f"sandbox: {name}, {'running' if self.busy else 'waiting'}"
 
     def mark(self, scenario: Scenario | None) -> str:
         """``ok``, ``FAIL``, ``skip``, ``runs``, how far it has come, or ``-`` for not run."""
-        play = self.play_of(scenario)
-        if play.result:
-            return {"passed": "ok", "failed": "FAIL", "skipped": "skip"}[play.result]
-        if self.busy and self.is_on_stage(scenario) and play.steps:
+        run = self.run_of(scenario)
+        if run.result:
+            return {"passed": "ok", "failed": "FAIL", "skipped": "skip"}[run.result]
+        if self.busy and self.is_current(scenario) and run.steps:
             return "runs"
         if scenario is None:
-            return str(len(play.steps)) if play.steps else ""
-        return f"{len(play.steps)}/{len(scenario.steps)}" if play.steps else "-"
+            return str(len(run.steps)) if run.steps else ""
+        return f"{len(run.steps)}/{len(scenario.steps)}" if run.steps else "-"
 
     def shown_ports(self, snapshot: Snapshot) -> tuple[Port, ...]:
-        """All ports of a stage of its own; on the host those that the lab has used."""
-        if self.place == "own":
+        """All ports of a sandbox of its own; on the host those that the lab has used."""
+        if self.network == "own":
             return snapshot.ports
         return tuple(port for port in snapshot.ports if port.number in self.ports)
 
-    def hear(self, one: news.News) -> None:
-        match one:
-            case news.StageComing(place):
-                self.place, self.watched, self.refused, self.problem = place, None, "", ""
+    def apply(self, event: events.LabEvent) -> None:
+        """Take in what the thread reports."""
+        match event:
+            case events.SandboxStarting(network):
+                self.network, self.watched, self.refused, self.problem = network, None, "", ""
                 self.ports = set()
-            case news.StageReady(place, watched, many_uids):
-                self.place, self.watched, self.many_uids = place, watched, many_uids
-            case news.StageRefused(_, text):
+            case events.SandboxReady(network, watched, many_uids):
+                self.network, self.watched, self.many_uids = network, watched, many_uids
+            case events.SandboxRefused(_, text):
                 self.refused = text
-            case news.PlayBegins(scenario):
-                self.on_stage = _key(scenario)
-                self.plays[self.on_stage] = PlayView(scenario)
-            case news.CastChanged(members):
-                self.cast = members
-                self.ports |= {spec.port for member in members for spec in member.opened}
-            case news.PlayEnded(passed, skipped, text):
-                self.play.result = "failed" if not passed else "skipped" if skipped else "passed"
-                self.play.note = text
-            case news.Failed(text):
+            case events.RunStarted(scenario):
+                self.current = _key(scenario)
+                self.runs[self.current] = RunView(scenario)
+            case events.ProcessesChanged(processes):
+                self.processes = processes
+                self.ports |= {spec.port for process in processes for spec in process.opened}
+            case events.RunFinished(passed, skipped, text):
+                self.run.result = "failed" if not passed else "skipped" if skipped else "passed"
+                self.run.note = text
+            case events.Failed(text):
                 self.problem = text
-                if self.play.steps and self.play.steps[-1].report is None:
-                    self.play.steps.pop()
-                if not self.play.result and not self.play.left and self.play.scenario is not None:
-                    self.play.result, self.play.note = "failed", f"FAILED: {text}"
-            case news.Idle():
+                if self.run.steps and self.run.steps[-1].report is None:
+                    self.run.steps.pop()
+                if not self.run.result and not self.run.left and self.run.scenario is not None:
+                    self.run.result, self.run.note = "failed", f"FAILED: {text}"
+            case events.Idle():
                 self.busy = False
             case _:
-                self._hear_of_step(one)
+                self._apply_to_step(event)
 
-    def _hear_of_step(self, one: news.News) -> None:
-        steps = self.play.steps
-        match one:
-            case news.StepBegins(step, free):
+    def _apply_to_step(self, event: events.LabEvent) -> None:
+        steps = self.run.steps
+        match event:
+            case events.StepStarted(step, free):
                 self.problem = ""
                 steps.append(StepView(len(steps) + 1, step, free))
-            case news.Foretold(outcome):
+            case events.Predicted(outcome):
                 steps[-1] = replace(steps[-1], predicted=outcome)
-            case news.Called(call):
+            case events.CallMade(call):
                 steps[-1] = replace(steps[-1], calls=(*steps[-1].calls, call))
-            case news.StepDone(report):
+            case events.StepFinished(report):
                 steps[-1] = replace(
                     steps[-1], calls=report.calls, predicted=report.predicted, report=report
                 )

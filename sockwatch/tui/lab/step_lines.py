@@ -1,4 +1,4 @@
-"""The steps of a play as lines: what is done, the system calls, prediction beside answer."""
+"""The steps of a run as lines: what is done, the system calls, prediction beside answer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import errno
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from sockwatch.lab.rehearsal import HOST_PORTS, StepReport
 from sockwatch.lab.scenario import Scenario
+from sockwatch.lab.session import HOST_PORTS, StepReport
 from sockwatch.tui.commands import (
     CONNECT,
     DISCONNECT,
@@ -20,7 +20,7 @@ from sockwatch.tui.commands import (
     STEP,
     Command,
 )
-from sockwatch.tui.lab.state import PlayView, StepView
+from sockwatch.tui.lab.state import RunView, StepView
 from sockwatch.tui.lab.thread import MOST_CALLS
 from sockwatch.units import plural
 from sockwatch.view.fit import cell_width, wrap
@@ -37,24 +37,24 @@ class ShownLine(NamedTuple):
     step: int | None = None
 
 
-class PlayLines:
-    """Everything about a play, in lines. Those of a step are kept until it changes."""
+class RunLines:
+    """Everything about a run, in lines. Those of a step are kept until it changes."""
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[StepView, int, bool, list[ShownLine]]] = {}
 
-    def of(self, play: PlayView, width: int, *, calls: bool) -> list[ShownLine]:
+    def of(self, run: RunView, width: int, *, calls: bool) -> list[ShownLine]:
         """`calls` shows the system calls, too."""
-        if not play.steps:
-            return [*introduction(play.scenario, width), *_ending(play, width)]
+        if not run.steps:
+            return [*introduction(run.scenario, width), *_ending(run, width)]
         lines: list[ShownLine] = []
-        for place, view in enumerate(play.steps):
+        for place, view in enumerate(run.steps):
             kept = self._kept.get(place)
             if kept is None or kept[0] is not view or kept[1:3] != (width, calls):
                 made = [line._replace(step=place) for line in step_lines(view, width, calls=calls)]
                 kept = self._kept[place] = (view, width, calls, made)
             lines += kept[3]
-        return [*lines, *_ending(play, width)]
+        return [*lines, *_ending(run, width)]
 
 
 def introduction(scenario: Scenario | None, width: int) -> Iterator[ShownLine]:
@@ -78,12 +78,12 @@ def introduction(scenario: Scenario | None, width: int) -> Iterator[ShownLine]:
     )
 
 
-def no_stage(refused: str, width: int) -> Iterator[ShownLine]:
-    """The stage is not there: not yet, or it was refused with this sentence."""
+def no_sandbox(refused: str, width: int) -> Iterator[ShownLine]:
+    """The sandbox is not there: not yet, or it was refused with this sentence."""
     if not refused:
-        yield from _paragraph("the stage is being set up", width, "-title")
+        yield from _paragraph("the sandbox is being set up", width, "-title")
         return
-    yield from _paragraph("There is no stage", width, "-title")
+    yield from _paragraph("There is no sandbox", width, "-title")
     yield from _paragraph(refused, width, "-bad")
     yield from _paragraph(
         f"{_key(ON_HOST)} uses the host's loopback in its place: its ports are then real ports of"
@@ -139,20 +139,20 @@ def _is_errno(kernel: str) -> bool:
     return kernel == "ok" or kernel.rsplit(maxsplit=1)[-1] in errno.errorcode.values()
 
 
-def _ending(play: PlayView, width: int) -> Iterator[ShownLine]:
+def _ending(run: RunView, width: int) -> Iterator[ShownLine]:
     """What comes next, or how it ended."""
-    step = play.pending
-    if step is not None and play.steps and play.steps[-1].report is not None:
-        title = f"{len(play.steps) + 1:2} {step.text}"
+    step = run.pending
+    if step is not None and run.steps and run.steps[-1].report is not None:
+        title = f"{len(run.steps) + 1:2} {step.text}"
         yield from (ShownLine(line) for line in wrap(title, width, "", INDENT))
         question = "what will the kernel answer?" if step.expect else "comes next"
         yield ShownLine(f"{INDENT}{question}", "-warn")
-    if not play.result:
+    if not run.result:
         return
-    style = {"passed": "-good", "skipped": "-warn", "failed": "-bad"}[play.result]
-    yield from _paragraph(play.note, width, style)
-    if play.result == "passed" and play.scenario is not None:
-        yield from _paragraph(f"Linux: {play.scenario.finding}", width)
+    style = {"passed": "-good", "skipped": "-warn", "failed": "-bad"}[run.result]
+    yield from _paragraph(run.note, width, style)
+    if run.result == "passed" and run.scenario is not None:
+        yield from _paragraph(f"Linux: {run.scenario.finding}", width)
 
 
 def _paragraph(text: str, width: int, style: str = "", indent: str = " ") -> Iterator[ShownLine]:

@@ -1,4 +1,4 @@
-"""The one thread that uses the stage: it does what the screen asks for and tells what happens."""
+"""The one thread that uses the sandbox: it carries out commands and reports events."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import Final, TypeAlias
 
 from textual.message import Message
 
-from sockwatch.lab.model import Call
+from sockwatch.lab.model import SystemCall
 from sockwatch.lab.narration import conclusion
 from sockwatch.lab.prediction import Prediction
-from sockwatch.lab.rehearsal import Play, Rehearsal
+from sockwatch.lab.sandbox import Network, Sandbox
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.stage import Place
+from sockwatch.lab.session import Run, Session
 from sockwatch.lab.step import Step
 from sockwatch.model import SockwatchError
-from sockwatch.tui.lab import news
+from sockwatch.tui.lab import events
 from sockwatch.tui.lab.backend import LabBackend
-from sockwatch.tui.lab.guarded import GuardedStage
-from sockwatch.tui.messages import Crashed, LabTold
+from sockwatch.tui.messages import Crashed, LabReported
 from sockwatch.tui.watched import Watched
 
 Post: TypeAlias = Callable[[Message], object]
@@ -31,14 +30,14 @@ MOST_CALLS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """Set a stage up."""
+class OpenSandbox:
+    """Set a sandbox up."""
 
-    place: Place
+    network: Network
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearse:
+class RunScenario:
     """The next step of the scenario, or the `whole` rest of it; once it is over, from its start."""
 
     scenario: Scenario
@@ -47,14 +46,14 @@ class Rehearse:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A fresh stage for the scenario, or for free play."""
+    """A fresh sandbox for the scenario, or for free play."""
 
     scenario: Scenario | None
 
 
 @dataclass(frozen=True, slots=True)
-class Do:
-    """Free play: these steps on the stage as it is. The scenario on it does not go on."""
+class RunSteps:
+    """Free play: these steps in the sandbox as it is. The scenario on it does not go on."""
 
     steps: tuple[Step, ...]
 
@@ -64,43 +63,44 @@ class Stop:
     """Do nothing more after the step under way, as with every command that comes meanwhile."""
 
 
-Command: TypeAlias = Open | Rehearse | Reset | Do | Stop
+LabCommand: TypeAlias = OpenSandbox | RunScenario | Reset | RunSteps | Stop
 
 
 class LabThread:
-    """Commands come through a queue, news go out as messages; no widget is touched."""
+    """Commands come through a queue, events go out as messages; no widget is touched."""
 
     def __init__(self, backend: LabBackend) -> None:
         self._backend = backend
-        self._commands: SimpleQueue[Command] = SimpleQueue()
-        self._asked = threading.Event()
+        self._commands: SimpleQueue[LabCommand] = SimpleQueue()
+        self._submitted = threading.Event()
         self._closing = False
-        self._place: Place = "own"
-        self._stage: GuardedStage | None = None
-        self._rehearsal: Rehearsal | None = None
-        self._play: Play | None = None
+        self._network: Network = "own"
+        self._sandbox: Sandbox | None = None
+        self._session: Session | None = None
+        self._run: Run | None = None
         self._touched = False
         self._calls = 0
-        self._cast: tuple[news.Member, ...] = ()
+        self._processes: tuple[events.ProcessView, ...] = ()
         # A daemon: a step that waits for a stopped process must not hold up the exit.
-        self._thread = threading.Thread(target=self._run, name="sockwatch-lab", daemon=True)
+        self._thread = threading.Thread(target=self._main, name="sockwatch-lab", daemon=True)
 
-    def start(self, tell: Post, crash: Post) -> None:
-        """Take commands from now on; `crash` gets what is a bug."""
-        self._tell_post, self._crash_post = tell, crash
+    def start(self, post_event: Post, post_crash: Post) -> None:
+        """Take commands from now on. `post_crash` gets an exception that is a bug."""
+        self._post_event, self._post_crash = post_event, post_crash
         self._thread.start()
 
-    def ask(self, command: Command) -> None:
+    def submit(self, command: LabCommand) -> None:
+        """Queue a command."""
         self._commands.put(command)
-        self._asked.set()
+        self._submitted.set()
 
     def close(self) -> None:
-        """End the stage, also in the middle of a step; what else was asked for is left."""
+        """End the sandbox, even in the middle of a step; drop the commands that wait."""
         self._closing = True
-        stage = self._stage
-        if stage is not None:
-            stage.stage.hang_up()
-        self.ask(Stop())
+        sandbox = self._sandbox
+        if sandbox is not None:
+            sandbox.hang_up()
+        self.submit(Stop())
 
     @property
     def ended(self) -> bool:
@@ -111,122 +111,123 @@ class LabThread:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
-    def _run(self) -> None:
+    def _main(self) -> None:
         try:
             while not self._closing:
                 command = self._next()
                 if self._closing:
                     break
                 try:
-                    self._obey(command)
+                    self._execute(command)
                 except SockwatchError as error:
-                    self._play = None
+                    self._run = None
                     self._touched = True
-                    self._tell(news.Failed(str(error)))
-                self._tell_cast()
+                    self._emit(events.Failed(str(error)))
+                self._post_processes()
                 if self._commands.empty():
-                    self._tell(news.Idle())
+                    self._emit(events.Idle())
         except Exception as error:  # noqa: BLE001 - the app raises it again, in its own thread
-            _post(self._crash_post, Crashed(error))
+            _post(self._post_crash, Crashed(error))
         finally:
-            self._end_stage()
+            self._close_sandbox()
 
-    def _next(self) -> Command:
-        self._asked.clear()
+    def _next(self) -> LabCommand:
+        self._submitted.clear()
         return self._commands.get()
 
-    def _obey(self, command: Command) -> None:
+    def _execute(self, command: LabCommand) -> None:
         match command:
-            case Open(place):
-                self._place = place
+            case OpenSandbox(network):
+                self._network = network
                 self._begin(None)
-            case Rehearse(scenario, whole):
-                self._rehearse(scenario, whole=whole)
+            case RunScenario(scenario, whole):
+                self._run_scenario(scenario, whole=whole)
             case Reset(scenario):
                 self._begin(scenario)
-            case Do(steps) if self._rehearsal is not None:
-                self._play = None
+            case RunSteps(steps) if self._session is not None:
+                self._run = None
                 for step in steps:
                     if not self._closing:
-                        self._step(step, self._rehearsal)
+                        self._step(step, self._session)
 
-    def _rehearse(self, scenario: Scenario, *, whole: bool) -> None:
-        play = self._play
-        if play is None or play.scenario is not scenario or play.done:
-            play = self._begin(scenario)
-        going_on = play is not None
-        while going_on and play is not None and not play.done:
-            self._step(play)
+    def _run_scenario(self, scenario: Scenario, *, whole: bool) -> None:
+        run = self._run
+        if run is None or run.scenario is not scenario or run.done:
+            run = self._begin(scenario)
+        going_on = run is not None
+        while going_on and run is not None and not run.done:
+            self._step(run)
             going_on = whole and not self._interrupted()
-        if play is not None and play.done:
-            skipped = play.skipped is not None
-            self._tell(news.PlayEnded(play.passed, skipped, conclusion(play)))
+        if run is not None and run.done:
+            skipped = run.skipped is not None
+            self._emit(events.RunFinished(run.passed, skipped, conclusion(run)))
 
-    def _step(self, of: Play | Step, rehearsal: Rehearsal | None = None) -> None:
-        """The next step of a play, or one of free play."""
+    def _step(self, of: Run | Step, session: Session | None = None) -> None:
+        """The next step of a run, or one of free play."""
         self._touched = True
         self._calls = 0
-        if isinstance(of, Play):
-            self._tell(news.StepBegins(of.scenario.steps[len(of.reports)], free=False))
+        if isinstance(of, Run):
+            self._emit(events.StepStarted(of.scenario.steps[len(of.reports)], free=False))
             report = of.next()
         else:
-            assert rehearsal is not None
-            self._tell(news.StepBegins(of, free=True))
-            report = rehearsal.run(of)
-        self._tell(news.StepDone(report))
-        self._tell_cast()
+            assert session is not None
+            self._emit(events.StepStarted(of, free=True))
+            report = session.run(of)
+        self._emit(events.StepFinished(report))
+        self._post_processes()
 
-    def _begin(self, scenario: Scenario | None) -> Play | None:
-        """A stage on which nothing was done yet, and the play of the scenario."""
-        self._play = None
-        if self._rehearsal is None or self._touched:
-            self._end_stage()
-            self._tell(news.StageComing(self._place))
+    def _begin(self, scenario: Scenario | None) -> Run | None:
+        """An unused sandbox, and the run of the scenario in it."""
+        self._run = None
+        if self._session is None or self._touched:
+            self._close_sandbox()
+            self._emit(events.SandboxStarting(self._network))
             try:
-                stage = GuardedStage(self._backend.stage(self._place))
+                sandbox = self._backend.sandbox(self._network)
             except SockwatchError as error:
-                self._tell(news.StageRefused(self._place, str(error)))
+                self._emit(events.SandboxRefused(self._network, str(error)))
                 return None
-            self._stage, self._touched = stage, False
-            self._rehearsal = Rehearsal(stage.stage, self._called, self._foretold)
-            watched = Watched(stage.look)
-            self._tell(news.StageReady(self._place, watched, stage.stage.many_uids))
-        self._tell(news.PlayBegins(scenario))
+            self._sandbox, self._touched = sandbox, False
+            self._session = Session(sandbox, self._on_call, self._on_prediction)
+            watched = Watched(sandbox.take_snapshot)
+            self._emit(events.SandboxReady(self._network, watched, sandbox.many_uids))
+        self._emit(events.RunStarted(scenario))
         if scenario is not None:
-            self._play = Play(scenario, self._rehearsal)
-        return self._play
+            self._run = Run(scenario, self._session)
+        return self._run
 
-    def _end_stage(self) -> None:
-        if self._stage is not None:
-            self._stage.close()
-        self._stage = self._rehearsal = self._play = None
+    def _close_sandbox(self) -> None:
+        if self._sandbox is not None:
+            self._sandbox.close()
+        self._sandbox = self._session = self._run = None
 
     def _interrupted(self) -> bool:
-        """Whether something was asked for, after a while for human eyes."""
+        """Whether a command has come, after a pause for human eyes."""
         if self._commands.empty():
-            self._asked.wait(self._backend.pause_s)
+            self._submitted.wait(self._backend.pause_s)
         return not self._commands.empty()
 
-    def _called(self, call: Call) -> None:
+    def _on_call(self, call: SystemCall) -> None:
         self._calls += 1
         if self._calls <= MOST_CALLS:
-            self._tell(news.Called(call))
+            self._emit(events.CallMade(call))
 
-    def _foretold(self, prediction: Prediction) -> None:
-        self._tell(news.Foretold(prediction.outcome))
+    def _on_prediction(self, prediction: Prediction) -> None:
+        self._emit(events.Predicted(prediction.outcome))
         self._interrupted()
 
-    def _tell_cast(self) -> None:
-        actors = () if self._rehearsal is None else self._rehearsal.cast
-        cast = tuple(
-            news.Member(one.name, one.pid, tuple(one.opened), one.stopped) for one in actors
+    def _post_processes(self) -> None:
+        running = () if self._session is None else self._session.processes
+        processes = tuple(
+            events.ProcessView(process.name, process.pid, tuple(process.opened), process.stopped)
+            for process in running
         )
-        if cast != self._cast:
-            self._cast = cast
-            self._tell(news.CastChanged(cast))
+        if processes != self._processes:
+            self._processes = processes
+            self._emit(events.ProcessesChanged(processes))
 
-    def _tell(self, one: news.News) -> None:
-        _post(self._tell_post, LabTold(one))
+    def _emit(self, event: events.LabEvent) -> None:
+        _post(self._post_event, LabReported(event))
 
 
 def _post(post: Post, message: Message) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from sockwatch.lab.model import DAYTIME_PORT
-from sockwatch.lab.step import BaseStep, Outcome, Skipped
+from sockwatch.lab.step import BaseStep, Skipped, StepResult
 
 if TYPE_CHECKING:
-    from sockwatch.lab.rehearsal import Rehearsal
+    from sockwatch.lab.session import Session
     from sockwatch.model import Port
 
 RECEIVE_S: Final = 1.0
@@ -36,22 +36,22 @@ class Send(BaseStep):
     port: int = DAYTIME_PORT
     counted: bool = False
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        servers = {name: rehearsal.actor(name) for name in self.servers}
+    def run(self, session: Session) -> StepResult:
+        servers = {name: session.process(name) for name in self.servers}
         for server in servers.values():
-            server.ask("received")
-        port = rehearsal.port(self.port)
-        sent = rehearsal.get_or_start(self.who).ask("send", to=self.to, port=port, text="hello")
+            server.request("received")
+        port = session.port(self.port)
+        sent = session.get_or_start(self.who).request("send", to=self.to, port=port, text="hello")
         if sent["outcome"] != "ok":
-            return Outcome(f"sendto {sent['outcome']}")
+            return StepResult(f"sendto {sent['outcome']}")
         wanted = len((self.expect or "").split(", "))
         got: list[str] = []
         deadline = time.monotonic() + RECEIVE_S
         while len(got) < wanted and time.monotonic() < deadline:
-            got += [name for name, one in servers.items() if one.ask("received")["texts"]]
+            got += [name for name, one in servers.items() if one.request("received")["texts"]]
         if self.counted:
-            return Outcome(f"{len(got)} of {len(servers)} receive it")
-        return Outcome(", ".join(sorted(got, key=list(servers).index)) or "nobody")
+            return StepResult(f"{len(got)} of {len(servers)} receive it")
+        return StepResult(", ".join(sorted(got, key=list(servers).index)) or "nobody")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,13 @@ class See(BaseStep):
     port: int = DAYTIME_PORT
     protocol: Literal["tcp", "udp"] = "tcp"
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        number = rehearsal.port(self.port)
+    def run(self, session: Session) -> StepResult:
+        number = session.port(self.port)
         deadline = time.monotonic() + SETTLE_S
         while True:
-            seen = self._describe(rehearsal.stage.look(number).port(self.protocol, number))
+            seen = self._describe(session.sandbox.take_snapshot(number).port(self.protocol, number))
             if seen == self.expect or self.expect is None or time.monotonic() > deadline:
-                return Outcome(seen)
+                return StepResult(seen)
 
     def _describe(self, port: Port | None) -> str:
         if port is None:
@@ -101,9 +101,9 @@ class Ss(BaseStep):
 
     port: int = DAYTIME_PORT
 
-    def run(self, rehearsal: Rehearsal) -> Outcome:
-        lines = rehearsal.stage.ss(rehearsal.port(self.port))
+    def run(self, session: Session) -> StepResult:
+        lines = session.sandbox.ss(session.port(self.port))
         if lines is None:
             raise Skipped("ss is not installed")
         states = [line.split()[0] for line in lines.splitlines() if line.strip()]
-        return Outcome(", ".join(states) or "nothing")
+        return StepResult(", ".join(states) or "nothing")

@@ -1,4 +1,4 @@
-"""A stage whose processes are played by this one: pids, ports and times are the same every time."""
+"""A sandbox of fake processes: pids, ports and times are the same every time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sockwatch.lab.actor import Actor
-from sockwatch.lab.model import Call, ClientSpec, LabError, ServerSpec
+from sockwatch.lab.model import ClientSpec, LabError, ServerSpec, SystemCall
+from sockwatch.lab.observations import See
 from sockwatch.lab.prediction import predict_server
+from sockwatch.lab.process import LabProcess
+from sockwatch.lab.sandbox import Network, Sandbox
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.sights import See
-from sockwatch.lab.stage import Place, Stage
 from sockwatch.lab.steps import Connect, EndTimeWaits, ServerCloses, Signal, Start
 from sockwatch.model import HostFacts, Port, ReuseFlags, Snapshot
 from sockwatch.tui.app import SockwatchApp
@@ -26,11 +26,11 @@ FACTS = HostFacts(uid=0, net_bind_service=True, ipv6=True, bindv6only=False)
 NO_FLAGS = ReuseFlags(reuseaddr=False, reuseport=False, source="bpf")
 
 
-class FakeActor(Actor):
+class FakeProcess(LabProcess):
     """Answers at once. `served` connections are those it has accepted."""
 
-    def __init__(self, stage: FakeStage, number: int, name: str) -> None:
-        self.stage = stage
+    def __init__(self, sandbox: FakeSandbox, number: int, name: str) -> None:
+        self.sandbox = sandbox
         self.number = number
         self.name = name
         self.pid = FIRST_PID + number
@@ -40,46 +40,48 @@ class FakeActor(Actor):
         self.children: list[int] = []
         self.held = 0
 
-    def tell(self, *calls: str) -> None:
+    def report(self, *calls: str) -> None:
         for text in calls:
-            self.stage.tell(Call(self.name, text))
+            self.sandbox.on_call(SystemCall(self.name, text))
 
-    def ask(
+    def request(
         self,
         verb: str,
-        meanwhile: Sequence[Actor] = (),  # noqa: ARG002 - as Actor has it
+        meanwhile: Sequence[LabProcess] = (),  # noqa: ARG002 - as LabProcess has it
         **_: Any,
     ) -> dict[str, Any]:
         if verb == "close_connections":
             for spec in self.opened:
-                self.tell("close(4) = 0")
-                self.stage.waiting[spec.port] = self.stage.waiting.pop(-spec.port, 0)
+                self.report("close(4) = 0")
+                self.sandbox.waiting[spec.port] = self.sandbox.waiting.pop(-spec.port, 0)
         elif verb == "finish":
-            self.tell("close(3) = 0")
+            self.report("close(3) = 0")
         return {"outcome": "ok", "count": self.held}
 
     def open(self, spec: ServerSpec) -> dict[str, Any]:
-        outcome = self.stage.answer or predict_server(spec, self.stage.look()).outcome
+        outcome = self.sandbox.answer or predict_server(spec, self.sandbox.take_snapshot()).outcome
         shown = "0" if outcome == "ok" else f"-1 {outcome}"
-        self.tell(
+        self.report(
             "socket(AF_INET, SOCK_STREAM, 0) = 3", f"bind(3, {spec.address}:{spec.port}) = {shown}"
         )
         if outcome == "ok":
-            self.tell(f"listen(3, {spec.backlog}) = 0")
+            self.report(f"listen(3, {spec.backlog}) = 0")
             self.opened.append(spec)
         return {"outcome": outcome, "inode": self.number, "port": spec.port}
 
     def connect(
         self,
         spec: ClientSpec,
-        servers: Sequence[Actor] = (),  # noqa: ARG002 - as Actor has it
+        servers: Sequence[LabProcess] = (),  # noqa: ARG002 - as LabProcess has it
     ) -> dict[str, Any]:
         for number in range(spec.count):
-            self.tell(f"connect({3 + number}, {spec.to}:{spec.to_port}) = 0, from 127.0.0.1:40001")
+            self.report(
+                f"connect({3 + number}, {spec.to}:{spec.to_port}) = 0, from 127.0.0.1:40001"
+            )
         self.held += spec.count
         # What is open waits under the negative number until the server closes.
         number = -spec.to_port if spec.closes == "nobody" else spec.to_port
-        self.stage.waiting[number] = self.stage.waiting.get(number, 0) + spec.count
+        self.sandbox.waiting[number] = self.sandbox.waiting.get(number, 0) + spec.count
         return {"outcome": "ok", "made": spec.count, "waiting": 0}
 
     def wait_for(self, event: str, count: int) -> None:
@@ -92,42 +94,48 @@ class FakeActor(Actor):
         self.alive = False
 
 
-class FakeStage(Stage):
-    """`answer` is what the kernel says to every bind(); None is what was predicted."""
+class FakeSandbox(Sandbox):
+    """`answer` is what the kernel says to every bind(); None is what was predicted.
 
-    def __init__(self, place: Place = "own", answer: str | None = None) -> None:
-        self.place = place
+    A `snapshot` that is set is what take_snapshot() returns.
+    """
+
+    def __init__(self, network: Network = "own", answer: str | None = None) -> None:
+        self.network = network
         self.answer = answer
-        self.many_uids = place == "own"
-        self.tell: Callable[[Call], None] = lambda _: None
-        self.actors: list[Actor] = []
+        self.many_uids = network == "own"
+        self.on_call: Callable[[SystemCall], None] = lambda _: None
+        self.processes: list[LabProcess] = []
         self.waiting: dict[int, int] = {}
-        self.looks: list[int | None] = []
+        self.polled_ports: list[int | None] = []
+        self.snapshot: Snapshot | None = None
         self.closed = False
         self.uids: list[int | None] = []
         self._count = 0
 
-    def start(self, name: str, uid: int | None = None) -> Actor:
-        actor = FakeActor(self, self._count, name)
+    def start(self, name: str, uid: int | None = None) -> LabProcess:
+        process = FakeProcess(self, self._count, name)
         self.uids.append(uid)
         self._count += 1
-        self.actors.append(actor)
-        return actor
+        self.processes.append(process)
+        return process
 
-    def signal(self, actor: Actor, number: signal.Signals) -> None:
-        self.tell(Call("you", f"kill -{number.name.removeprefix('SIG')} {actor.pid}"))
-        actor.stopped = number == signal.SIGSTOP
+    def signal(self, process: LabProcess, number: signal.Signals) -> None:
+        self.on_call(SystemCall("you", f"kill -{number.name.removeprefix('SIG')} {process.pid}"))
+        process.stopped = number == signal.SIGSTOP
         if number == signal.SIGKILL:
-            self.drop(actor)
+            self.drop(process)
 
-    def look(self, port: int | None = None) -> Snapshot:
+    def take_snapshot(self, port: int | None = None) -> Snapshot:
         if self.closed:
-            raise LabError("the stage is gone")
-        self.looks.append(port)
+            raise LabError("the sandbox is gone")
+        self.polled_ports.append(port)
+        if self.snapshot is not None:
+            return self.snapshot
         found: dict[int, Port] = {}
-        for actor in self.actors:
-            for spec in actor.opened:
-                found[spec.port] = self._listening(actor, spec)
+        for process in self.processes:
+            for spec in process.opened:
+                found[spec.port] = self._listening(process, spec)
         for number, count in self.waiting.items():
             if count and number > 0 and number not in found:
                 clock = (58.2, 59.4)
@@ -138,17 +146,17 @@ class FakeStage(Stage):
         ports = [one for one in found.values() if port in (None, one.number)]
         return replace(build.snapshot(ports, only_port=port), facts=FACTS)
 
-    def _listening(self, actor: Actor, spec: ServerSpec) -> Port:
+    def _listening(self, process: LabProcess, spec: ServerSpec) -> Port:
         flags = ReuseFlags(reuseaddr=spec.reuseaddr, reuseport=spec.reuseport, source="bpf")
-        by = (build.holder(build.process(actor.pid, actor.name, age_s=2)),)
+        by = (build.holder(build.process(process.pid, process.name, age_s=2)),)
         listener = build.socket(
             "LISTEN", spec.address, spec.port, flags=flags, queue=0, backlog=spec.backlog,
-            inode=actor.pid, holders=by,
+            inode=process.pid, holders=by,
         )  # fmt: skip
         return build.port(spec.port, listeners=(listener,))
 
     def end_time_waits(self, port: int) -> int:
-        self.tell(Call("you", f"ss -K state time-wait 'sport = :{port}'"))
+        self.on_call(SystemCall("you", f"ss -K state time-wait 'sport = :{port}'"))
         return self.waiting.pop(port, 0)
 
     def hang_up(self) -> None:
@@ -193,20 +201,20 @@ HOSTED = Scenario(3, "own-network", "It needs a network", "Claim.", "Finding.",
                   (Start("start", "one", expect="ok"),), (10013,), ("own network",))  # fmt: skip
 
 
-class Stages:
-    """Makes the stages of a test; `refused` is the sentence that the own network is refused by."""
+class Sandboxes:
+    """Makes the sandboxes of a test; `refused` is why a network of its own is refused."""
 
     def __init__(self, refused: str = "", answer: str | None = None) -> None:
-        self.made: list[FakeStage] = []
+        self.made: list[FakeSandbox] = []
         self.refused = refused
         self.answer = answer
 
-    def __call__(self, place: Place) -> Stage:
-        if self.refused and place == "own":
+    def __call__(self, network: Network) -> Sandbox:
+        if self.refused and network == "own":
             raise LabError(self.refused)
-        stage = FakeStage(place, self.answer)
-        self.made.append(stage)
-        return stage
+        sandbox = FakeSandbox(network, self.answer)
+        self.made.append(sandbox)
+        return sandbox
 
     def app(self, host: Host | None = None, options: Options | None = None) -> SockwatchApp:
         lab = LabBackend(self, lambda: (RESTART, TWO, HOSTED), pause_s=0.0)

@@ -1,4 +1,4 @@
-"""The processes on the stage, and what each of them has open."""
+"""The processes in the sandbox, and what each of them has open."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sockwatch.lab.model import LONGEST_NAME, ServerSpec
-from sockwatch.tui.lab.news import Member
+from sockwatch.tui.lab.events import ProcessView
 from sockwatch.tui.widgets.lines import Line
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.units import endpoint
@@ -15,17 +15,17 @@ from sockwatch.view.fit import fit
 NOBODY: Final = "no process"
 
 
-class CastList(ScrollLines):
+class ProcessList(ScrollLines):
     """The cursor stays on its process."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._members: Sequence[Member] = ()
+        self._processes: Sequence[ProcessView] = ()
 
-    def show(self, members: Sequence[Member]) -> None:
-        was = self.member
-        self._members = members
-        names = [member.name for member in members]
+    def show(self, processes: Sequence[ProcessView]) -> None:
+        was = self.process
+        self._processes = processes
+        names = [process.name for process in processes]
         if was is not None and was.name in names:
             self.cursor = names.index(was.name)
         self.cursor = max(0, min(self.cursor, self.total - 1))
@@ -34,48 +34,49 @@ class CastList(ScrollLines):
 
     @property
     def total(self) -> int:
-        return len(self._members)
+        return len(self._processes)
 
     @property
-    def member(self) -> Member | None:
+    def process(self) -> ProcessView | None:
         """The process under the cursor."""
-        return self._members[self.cursor] if self._members else None
+        return self._processes[self.cursor] if self._processes else None
 
     def row_text(self) -> str:
-        return "" if self.member is None else member_words(self.member)
+        return "" if self.process is None else process_text(self.process)
 
     def line(self, y: int) -> Line:
-        if y == 0 and not self._members:
+        if y == 0 and not self._processes:
             return ((f" {NOBODY}", "-dim"),)
         return super().line(y)
 
     def item(self, index: int, *, selected: bool) -> Line:
-        member = self._members[index]
+        process = self._processes[index]
         base = self.base_style(selected=selected)
         sign = self.symbols.cursor if selected else " "
-        longest = max(len(one.name) for one in self._members)
-        name = fit(member.name, min(longest, LONGEST_NAME))
+        longest = max(len(one.name) for one in self._processes)
+        name = fit(process.name, min(longest, LONGEST_NAME))
         text = fit(
-            f"{name} {member.pid} {opened_words(member)}",
+            f"{name} {process.pid} {opened_text(process)}",
             self.size.width - 1,
             ellipsis=self.symbols.ellipsis,
         )
-        return ((sign, base), (text, base or ("-warn" if member.stopped else "")))
+        return ((sign, base), (text, base or ("-warn" if process.stopped else "")))
 
 
-def opened_words(member: Member) -> str:
+def opened_text(process: ProcessView) -> str:
     """``STOPPED 10013 A-``: what it has open, and its reuse flags."""
-    words = [f"{spec.port} {_letters(spec)}" for spec in member.opened]
-    return " ".join(["STOPPED"] * member.stopped + words)
+    words = [f"{spec.port} {_letters(spec)}" for spec in process.opened]
+    return " ".join(["STOPPED"] * process.stopped + words)
 
 
-def member_words(member: Member) -> str:
+def process_text(process: ProcessView) -> str:
     """The same with every address."""
     words = [
-        f"{one.protocol} {endpoint(one.address, one.port)} {_letters(one)}" for one in member.opened
+        f"{one.protocol} {endpoint(one.address, one.port)} {_letters(one)}"
+        for one in process.opened
     ]
-    state = " stopped" if member.stopped else ""
-    return f"{member.name} pid {member.pid}{state}  {', '.join(words)}".rstrip()
+    state = " stopped" if process.stopped else ""
+    return f"{process.name} pid {process.pid}{state}  {', '.join(words)}".rstrip()
 
 
 def _letters(spec: ServerSpec) -> str:

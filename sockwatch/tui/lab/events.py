@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sockwatch.lab.model import Call, ServerSpec
-from sockwatch.lab.rehearsal import StepReport
+from sockwatch.lab.model import ServerSpec, SystemCall
+from sockwatch.lab.sandbox import Network
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.stage import Place
+from sockwatch.lab.session import StepReport
 from sockwatch.lab.step import Step
 from sockwatch.tui.watched import Watched
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A process on the stage. `opened` are the specs of its open sockets."""
+class ProcessView:
+    """A process in the sandbox. `opened` are the specs of its open sockets."""
 
     name: str
     pid: int
@@ -24,38 +24,38 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class StageComing:
-    """What was there before is gone; a fresh stage is being set up."""
+class SandboxStarting:
+    """What was there before is gone; a fresh sandbox is being set up."""
 
-    place: Place
+    network: Network
 
 
 @dataclass(frozen=True, slots=True)
-class StageReady:
+class SandboxReady:
     """`watched` looks at it; `many_uids` says whether other users may have servers on it."""
 
-    place: Place
+    network: Network
     watched: Watched
     many_uids: bool
 
 
 @dataclass(frozen=True, slots=True)
-class StageRefused:
-    """The stage could not be set up, in a sentence."""
+class SandboxRefused:
+    """The sandbox could not be set up, in a sentence."""
 
-    place: Place
+    network: Network
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class PlayBegins:
-    """The stage is fresh; None is free play."""
+class RunStarted:
+    """The sandbox is fresh; None is free play."""
 
     scenario: Scenario | None
 
 
 @dataclass(frozen=True, slots=True)
-class StepBegins:
+class StepStarted:
     """A step is under way; `free` says that it comes from no scenario."""
 
     step: Step
@@ -63,35 +63,35 @@ class StepBegins:
 
 
 @dataclass(frozen=True, slots=True)
-class Foretold:
+class Predicted:
     """What sockwatch says the kernel will answer, before it is put to the test."""
 
     outcome: str
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class CallMade:
     """A system call, as it was answered."""
 
-    call: Call
+    call: SystemCall
 
 
 @dataclass(frozen=True, slots=True)
-class StepDone:
+class StepFinished:
     """The step under way is over."""
 
     report: StepReport
 
 
 @dataclass(frozen=True, slots=True)
-class CastChanged:
+class ProcessesChanged:
     """The processes that are there."""
 
-    members: tuple[Member, ...]
+    processes: tuple[ProcessView, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PlayEnded:
+class RunFinished:
     """Every step of the scenario is done, or not, if `skipped`; `text` says how it went."""
 
     passed: bool
@@ -101,7 +101,7 @@ class PlayEnded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The stage did not do what was asked, in a sentence; the step under way is lost."""
+    """The sandbox did not do what was asked, in a sentence; the step under way is lost."""
 
     text: str
 
@@ -111,7 +111,7 @@ class Idle:
     """Nothing runs and nothing is asked for any more."""
 
 
-News: TypeAlias = (
-    StageComing | StageReady | StageRefused | PlayBegins | StepBegins | Foretold | Called
-    | StepDone | CastChanged | PlayEnded | Failed | Idle
+LabEvent: TypeAlias = (
+    SandboxStarting | SandboxReady | SandboxRefused | RunStarted | StepStarted | Predicted
+    | CallMade | StepFinished | ProcessesChanged | RunFinished | Failed | Idle
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The stage: where test servers run, cut off from the host, and how they always go away."""
+"""The sandbox: where test servers run, cut off from the host, and how they always go away."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, Literal, Self
 
 from sockwatch.lab import wire
-from sockwatch.lab.actor import PATIENCE_S, Actor
-from sockwatch.lab.model import EVERYWHERE, LONGEST_NAME, Call, LabError
+from sockwatch.lab.model import EVERYWHERE, LONGEST_NAME, LabError, SystemCall
+from sockwatch.lab.process import PATIENCE_S, LabProcess
 from sockwatch.model import Snapshot
 
-Place = Literal["own", "host"]
+Network = Literal["own", "host"]
 LOOPBACK: Final = "127.0.0.1"
-START_S: Final = 20.0  # a process on the stage has that long to start
+START_S: Final = 20.0  # a process in the sandbox has that long to start
 
 # Imported from where we were imported from, whatever else the environment and the folder say.
 PATH_VARIABLE: Final = "SOCKWATCH_LAB_PATH"
@@ -30,60 +30,63 @@ BOOT: Final = (
 )
 
 
-class Stage:
+class Sandbox:
     """Processes that do what they are told, in a network namespace of their own.
 
     As an ordinary user within a user namespace. On the `host` its ports are real, so there are
     loopback addresses only. close() it, or use it as a context manager; whatever happens to this
-    process, nothing of the stage outlives it. Looks may come from another thread than the rest.
+    process, nothing of the sandbox outlives it. Snapshots may be taken in another thread.
     """
 
-    def __init__(self, place: Place = "own", tell: Callable[[Call], None] = lambda _: None) -> None:
-        """Set the stage up. Raises LabError where the kernel refuses the namespaces."""
-        self.place = place
-        self.tell = tell
-        self.actors: list[Actor] = []
-        self._numbers = 0
+    def __init__(
+        self, network: Network = "own", on_call: Callable[[SystemCall], None] = lambda _: None
+    ) -> None:
+        """Set the sandbox up. Raises LabError where the kernel refuses the namespaces."""
+        self.network = network
+        self.on_call = on_call
+        self.processes: list[LabProcess] = []
+        self._last_number = 0
         self._lock = threading.Lock()
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._observer: Connection | None = None
+        self._programs: list[subprocess.Popen[bytes]] = []
         self._control, theirs = wire.channel()
         self._control.settimeout(START_S)
         ours, handles = socket.socketpair()
         try:
             with theirs, ours, handles:
-                self._start("sockwatch.lab.keeper", theirs, place)
+                self._start("sockwatch.lab.supervisor", theirs, network)
                 self._start("sockwatch.lab.observer", handles)
                 self._set_up(ours)
         except (OSError, EOFError) as error:
             self.close()
-            raise LabError(f"the stage could not be set up: {error}") from error
+            raise LabError(f"the sandbox could not be set up: {error}") from error
         except BaseException:
             self.close()
             raise
 
     def _set_up(self, observer: socket.socket) -> None:
-        kept, _, fds = self._hear()
+        kept, _, fds = self._receive()
         if "refused" in kept:
             raise LabError(
-                f"no namespace for the stage: {kept['refused']}; "
+                f"no namespace for the sandbox: {kept['refused']}; "
                 "sockwatch lab run --on-host uses the host's loopback"
             )
         self.own_users = "user" in kept["kept"]
         self.many_uids = bool(kept["uids"])
-        socket.send_fds(observer, [b"n"], fds if self.place == "own" else [])
+        socket.send_fds(observer, [b"n"], fds if self.network == "own" else [])
         for fd in fds:
             os.close(fd)
         self._observer = Connection(os.dup(observer.fileno()))
         if not self._observer.poll(START_S):
-            raise LabError("the stage's network could not be set up in time")
+            raise LabError("the sandbox's network could not be set up in time")
         if (failure := self._observer.recv()) is not None:
-            raise LabError(f"the stage's network could not be set up: {failure}")
+            raise LabError(f"the sandbox's network could not be set up: {failure}")
 
     def _start(self, module: str, sock: socket.socket, *arguments: str) -> None:
         """Start one of our programs with the socket; our terminal's signals are not for it."""
         command = [sys.executable, "-I", "-S", "-c", BOOT.format(module), str(sock.fileno())]
         path = os.pathsep.join(folder for folder in sys.path if folder)
-        self._processes.append(
+        self._programs.append(
             subprocess.Popen(
                 [*command, *arguments],
                 pass_fds=(sock.fileno(),),
@@ -104,7 +107,7 @@ class Stage:
     def hang_up(self) -> None:
         """Have every process end at once, from whatever thread: a step under way hears it.
 
-        close() is still to be called, by the thread that uses the stage.
+        close() is still to be called, by the thread that uses the sandbox.
         """
         with suppress(OSError):  # it is closed already
             self._control.shutdown(socket.SHUT_RDWR)
@@ -112,83 +115,85 @@ class Stage:
     def close(self) -> None:
         """End every process; they are gone when this returns."""
         self._control.close()
-        for actor in self.actors:
-            actor.close()
-        if hasattr(self, "_observer"):
-            self._observer.close()
-        for process in self._processes:
+        for process in self.processes:
+            process.close()
+        with self._lock:  # a snapshot under way still gets its answer
+            if self._observer is not None:
+                self._observer.close()
+                self._observer = None
+        for program in self._programs:
             try:
-                process.wait(PATIENCE_S)
+                program.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._processes.clear()
+                program.kill()
+                program.wait()
+        self._programs.clear()
 
     @property
     def everywhere(self) -> str:
-        """The address that stands for all addresses of the stage."""
-        return EVERYWHERE if self.place == "own" else LOOPBACK
+        """The address that stands for all addresses of the sandbox."""
+        return EVERYWHERE if self.network == "own" else LOOPBACK
 
-    def start(self, name: str, uid: int | None = None) -> Actor:
+    def start(self, name: str, uid: int | None = None) -> LabProcess:
         """A process that waits for what it is told. Raises LabError."""
         if uid is not None and not self.many_uids:
-            raise LabError("a second user needs root: this stage has one user only")
-        self._numbers += 1
+            raise LabError("a second user needs root: this sandbox has one user only")
+        self._last_number += 1
         ours, theirs = wire.channel()
         name = name[:LONGEST_NAME]
         try:
             with theirs:
-                command = {"do": "start", "number": self._numbers, "name": name, "uid": uid}
-                self._ask(command, (theirs.fileno(),))
-            actor = Actor(self._numbers, name, ours, self._told)
+                command = {"do": "start", "number": self._last_number, "name": name, "uid": uid}
+                self._request(command, (theirs.fileno(),))
+            process = LabProcess(self._last_number, name, ours, self._report)
         except BaseException:
             ours.close()
             raise
-        self.actors.append(actor)
-        return actor
+        self.processes.append(process)
+        return process
 
-    def signal(self, actor: Actor, number: signal.Signals) -> None:
-        """Signal a process of the stage; a stop or an end has come when this returns."""
-        actor.drain()
-        command = {"do": "signal", "number": actor.number, "signal_number": int(number)}
-        self._ask(command)
-        self.tell(Call("you", f"kill -{number.name.removeprefix('SIG')} {actor.pid}"))
-        actor.stopped = number == signal.SIGSTOP or (actor.stopped and number != signal.SIGCONT)
+    def signal(self, process: LabProcess, number: signal.Signals) -> None:
+        """Signal a process of the sandbox; a stop or an end has come when this returns."""
+        process.drain()
+        command = {"do": "signal", "number": process.number, "signal_number": int(number)}
+        self._request(command)
+        self.on_call(SystemCall("you", f"kill -{number.name.removeprefix('SIG')} {process.pid}"))
+        process.stopped = number == signal.SIGSTOP or (process.stopped and number != signal.SIGCONT)
         if number == signal.SIGKILL:
-            actor.drain()
-            self.drop(actor)
+            process.drain()
+            self.drop(process)
 
-    def end_orphans(self, of: Actor) -> int:
+    def end_orphans(self, of: LabProcess) -> int:
         """Kill the children that a dead process has left behind; how many there were."""
-        answer = self._ask({"do": "end_orphans", "pids": of.children})
-        self.tell(Call("you", f"kill -KILL the child of {of.name}"))
+        answer = self._request({"do": "end_orphans", "pids": of.children})
+        self.on_call(SystemCall("you", f"kill -KILL the child of {of.name}"))
         return int(answer["count"])
 
-    def drop(self, actor: Actor) -> None:
+    def drop(self, process: LabProcess) -> None:
         """Forget a process; one that is still there ends."""
-        actor.close()
-        if actor in self.actors:
-            self.actors.remove(actor)
+        process.close()
+        if process in self.processes:
+            self.processes.remove(process)
 
-    def look(self, port: int | None = None) -> Snapshot:
-        """One look at the stage. Raises LabError, KernelError."""
-        snapshot = self._observe("look", port)
+    def take_snapshot(self, port: int | None = None) -> Snapshot:
+        """A snapshot of the sandbox, of one port or all. Raises LabError, KernelError."""
+        snapshot = self._observe("take_snapshot", port)
         assert isinstance(snapshot, Snapshot)
         return snapshot
 
     def set_sysctl(self, name: str, value: str) -> None:
-        """Set net.ipv4.`name` of the stage's network namespace. Raises LabError."""
-        if self.place == "host":
+        """Set net.ipv4.`name` of the sandbox's network namespace. Raises LabError."""
+        if self.network == "host":
             raise LabError("a setting of the host is not changed")
         self._observe("set_sysctl", name, value)
-        self.tell(Call("you", f"sysctl net.ipv4.{name}='{value}'"))
+        self.on_call(SystemCall("you", f"sysctl net.ipv4.{name}='{value}'"))
 
     def end_time_waits(self, port: int) -> int:
         """End the TIME_WAITs on this port; how many. Raises LabError, KernelError."""
-        if self.place == "host":
+        if self.network == "host":
             raise LabError("TIME_WAITs of the host are left alone")
         ended = int(self._observe("end_time_waits", port))
-        self.tell(Call("you", f"ss -K state time-wait 'sport = :{port}'"))
+        self.on_call(SystemCall("you", f"ss -K state time-wait 'sport = :{port}'"))
         return ended
 
     def ss(self, port: int) -> str | None:
@@ -196,41 +201,44 @@ class Stage:
         lines = self._observe("ss", port)
         return None if lines is None else str(lines)
 
-    def _told(self, call: Call) -> None:
+    def _report(self, call: SystemCall) -> None:
         # Looked up at each call: who listens changes from step to step.
-        self.tell(call)
+        self.on_call(call)
 
     def _observe(self, verb: str, *arguments: Any) -> Any:
         with self._lock:
+            if self._observer is None:
+                raise LabError("the sandbox is closed")
             try:
                 self._observer.send((verb, arguments))
                 answer = self._observer.recv()
             except (OSError, EOFError) as error:
-                raise LabError("the stage is gone") from error
+                raise LabError("the sandbox is gone") from error
         if isinstance(answer, OSError):
             raise LabError(str(answer)) from answer
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _ask(self, command: dict[str, Any], fds: tuple[int, ...] = ()) -> dict[str, Any]:
+    def _request(self, command: dict[str, Any], fds: tuple[int, ...] = ()) -> dict[str, Any]:
         try:
             wire.send(self._control, command, fds)
         except OSError as error:
-            raise LabError("the stage is gone") from error
+            raise LabError("the sandbox is gone") from error
         while True:
-            content, _, _ = self._hear()
+            content, _, _ = self._receive()
             if "ended" in content:
-                for actor in [a for a in self.actors if a.number == content["ended"]]:
-                    actor.alive = False
+                for process in self.processes:
+                    if process.number == content["ended"]:
+                        process.alive = False
             if content.get("done"):
                 return content
 
-    def _hear(self) -> tuple[dict[str, Any], int, list[int]]:
+    def _receive(self) -> tuple[dict[str, Any], int, list[int]]:
         try:
             content, pid, fds = wire.receive(self._control)
         except OSError as error:
-            raise LabError("the keeper of the stage does not answer") from error
+            raise LabError("the supervisor of the sandbox does not answer") from error
         if content is None:
-            raise LabError("the stage is gone")
+            raise LabError("the sandbox is gone")
         return content, pid, fds

@@ -1,4 +1,4 @@
-"""A screen with a stage: what it asks of the lab's thread, and free play on it."""
+"""A screen with a sandbox: what it asks of the lab's thread, and free play on it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sockwatch.lab.model import ClientSpec, ServerSpec
+from sockwatch.lab.sandbox import LOOPBACK
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.stage import LOOPBACK
 from sockwatch.lab.step import Step
 from sockwatch.model import Port
 from sockwatch.tui.lab import free_play
 from sockwatch.tui.lab.checks import Limits
 from sockwatch.tui.lab.client_form import CLIENT_FORM, PATIENCE_S
+from sockwatch.tui.lab.events import ProcessView
 from sockwatch.tui.lab.form import Form
-from sockwatch.tui.lab.news import Member
 from sockwatch.tui.lab.server_form import SERVER_FORM
-from sockwatch.tui.lab.state import PLACES, LabState
-from sockwatch.tui.lab.thread import Command, Do, LabThread, Open, Rehearse, Reset, Stop
+from sockwatch.tui.lab.state import NETWORKS, LabState
+from sockwatch.tui.lab.thread import (
+    LabCommand,
+    LabThread,
+    OpenSandbox,
+    Reset,
+    RunScenario,
+    RunSteps,
+    Stop,
+)
 from sockwatch.tui.messages import Noticed
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.watched import Watched
 
 
-class StageScreen(BaseScreen):
+class SandboxScreen(BaseScreen):
     """A subclass shows the state, and tells what is under the cursors."""
 
     def __init__(self, symbols: Symbols, thread: LabThread, scenarios: Sequence[Scenario]) -> None:
@@ -42,7 +50,7 @@ class StageScreen(BaseScreen):
         raise NotImplementedError
 
     @property
-    def member(self) -> Member | None:
+    def process(self) -> ProcessView | None:
         """The process under the cursor."""
         raise NotImplementedError
 
@@ -55,25 +63,25 @@ class StageScreen(BaseScreen):
         """Show the last line of the steps from now on."""
         raise NotImplementedError
 
-    def show_on_stage(self) -> None:
-        """Put the cursor on the scenario that is on the stage."""
+    def show_current(self) -> None:
+        """Put the cursor on the scenario that is in the sandbox."""
         raise NotImplementedError
 
     def notice(self, text: str) -> None:
         self.post_message(Noticed(text))
 
-    def ask(self, command: Command) -> None:
+    def submit(self, command: LabCommand) -> None:
         if not isinstance(command, Stop):
             self.state.busy = True
             self.state.problem = ""
             self.notice("")  # it was about what was asked for before
-        self.thread.ask(command)
+        self.thread.submit(command)
 
-    def has_stage(self) -> bool:
+    def has_sandbox(self) -> bool:
         """Whether there is one; if not, say so."""
         if self.state.watched is not None:
             return True
-        self.notice("there is no stage" if self.state.refused else "the stage is being set up")
+        self.notice("there is no sandbox" if self.state.refused else "the sandbox is being set up")
         return False
 
     def on_unmount(self) -> None:
@@ -82,75 +90,75 @@ class StageScreen(BaseScreen):
     # Scenarios
 
     def action_run(self) -> None:
-        self._rehearse(whole=True)
+        self._run_scenario(whole=True)
 
     def action_step(self) -> None:
-        self._rehearse(whole=False)
+        self._run_scenario(whole=False)
 
-    def _rehearse(self, *, whole: bool) -> None:
-        if not self.has_stage():
+    def _run_scenario(self, *, whole: bool) -> None:
+        if not self.has_sandbox():
             return
         if self.scenario is None:
             self.action_start()
         else:
-            self.ask(Rehearse(self.scenario, whole))
+            self.submit(RunScenario(self.scenario, whole))
             self.follow()
 
     def action_stop(self) -> None:
         busy = self.state.busy
         self.notice("it stops after the step under way" if busy else "nothing runs")
-        self.ask(Stop())
+        self.submit(Stop())
 
     def action_reset(self) -> None:
-        if self.has_stage():
-            self.ask(Reset(self.scenario))
+        if self.has_sandbox():
+            self.submit(Reset(self.scenario))
 
     def action_on_host(self) -> None:
         if self.state.refused:
-            self.ask(Open("host"))
-        elif self.has_stage():
-            self.notice(f"the stage is there: {PLACES[self.state.place]}")
+            self.submit(OpenSandbox("host"))
+        elif self.has_sandbox():
+            self.notice(f"the sandbox is there: {NETWORKS[self.state.network]}")
 
     # Free play
 
     def _do(self, *steps: Step) -> None:
-        """On the stage as it is."""
-        self.show_on_stage()
-        self.ask(Do(steps))
+        """On the sandbox as it is."""
+        self.show_current()
+        self.submit(RunSteps(steps))
         self.follow()
 
     def _do_new(self, step: Step) -> None:
-        """The same, but on a fresh stage where free play was chosen on that of a scenario."""
-        if self._wants_fresh_stage:
-            self.ask(Reset(None))
-            self.ask(Do((step,)))
+        """The same, but on a fresh sandbox where free play was chosen on that of a scenario."""
+        if self._wants_fresh_sandbox:
+            self.submit(Reset(None))
+            self.submit(RunSteps((step,)))
             self.follow()
         else:
             self._do(step)
 
     @property
-    def _wants_fresh_stage(self) -> bool:
-        return self.scenario is None and not self.state.is_on_stage(None)
+    def _wants_fresh_sandbox(self) -> bool:
+        return self.scenario is None and not self.state.is_current(None)
 
-    def _cast(self) -> tuple[Member, ...]:
+    def _processes(self) -> tuple[ProcessView, ...]:
         """The processes that a new one will meet."""
-        return () if self._wants_fresh_stage else self.state.cast
+        return () if self._wants_fresh_sandbox else self.state.processes
 
     def _limits(self) -> Limits:
-        cast = self._cast()
+        processes = self._processes()
         return Limits(
-            self.state.place,
+            self.state.network,
             self.state.many_uids,
-            frozenset(member.name for member in cast),
-            frozenset(member.name for member in cast if member.stopped),
+            frozenset(process.name for process in processes),
+            frozenset(process.name for process in processes if process.stopped),
         )
 
     def _proposed(self, kind: str) -> str:
-        return free_play.proposed_name(kind, [member.name for member in self._cast()])
+        return free_play.proposed_name(kind, [process.name for process in self._processes()])
 
     def action_start(self) -> None:
-        if self.has_stage():
-            spec = ServerSpec(address=LOOPBACK) if self.state.place == "host" else ServerSpec()
+        if self.has_sandbox():
+            spec = ServerSpec(address=LOOPBACK) if self.state.network == "host" else ServerSpec()
             name, limits = self._proposed("server"), self._limits()
             form = Form(self.symbols, "Start a server", SERVER_FORM, name, spec, limits)
             self.app.push_screen(form, self._start)
@@ -160,10 +168,10 @@ class StageScreen(BaseScreen):
             self._do_new(free_play.start(*server))
 
     def action_connect(self) -> None:
-        if not self.has_stage():
+        if not self.has_sandbox():
             return
         spec = ClientSpec(patience_s=PATIENCE_S)
-        candidates = [one for one in (self.member, *self._cast()) if one is not None]
+        candidates = [one for one in (self.process, *self._processes()) if one is not None]
         opened = [spec for one in candidates for spec in one.opened if spec.protocol == "tcp"]
         if opened:
             to = free_play.reached_at(opened[0].address)
@@ -174,58 +182,58 @@ class StageScreen(BaseScreen):
 
     def _connect(self, client: tuple[str, ClientSpec] | None) -> None:
         if client is not None:
-            self._do_new(free_play.connect(*client, self._cast()))
+            self._do_new(free_play.connect(*client, self._processes()))
 
-    def _chosen(self) -> Member | None:
+    def _chosen(self) -> ProcessView | None:
         """The process under the cursor; if there is none, say so."""
-        if self.has_stage() and self.member is None:
-            self.notice("no process is on the stage")
-        return self.member
+        if self.has_sandbox() and self.process is None:
+            self.notice("no process is in the sandbox")
+        return self.process
 
     def action_kill(self) -> None:
-        if (member := self._chosen()) is not None:
-            self._do(free_play.kill(member.name))
+        if (process := self._chosen()) is not None:
+            self._do(free_play.kill(process.name))
 
     def action_freeze(self) -> None:
-        if (member := self._chosen()) is not None:
-            self._do(free_play.stop_or_continue(member))
+        if (process := self._chosen()) is not None:
+            self._do(free_play.stop_or_continue(process))
 
     def action_restart(self) -> None:
-        member = self._chosen()
-        if member is None:
+        process = self._chosen()
+        if process is None:
             return
-        if not member.opened:
-            self.notice(f"{member.name} has no socket of a server: K ends it")
+        if not process.opened:
+            self.notice(f"{process.name} has no socket of a server: K ends it")
             return
-        limits, itself = self._limits(), {member.name}
+        limits, itself = self._limits(), {process.name}
         others = replace(limits, running=limits.running - itself, stopped=limits.stopped - itself)
-        title = f"Kill {member.name} and start it again"
-        form = Form(self.symbols, title, SERVER_FORM, member.name, member.opened[-1], others)
+        title = f"Kill {process.name} and start it again"
+        form = Form(self.symbols, title, SERVER_FORM, process.name, process.opened[-1], others)
 
         def restart(server: tuple[str, ServerSpec] | None) -> None:
             if server is not None:
-                self._do(free_play.kill(member.name), free_play.start(*server))
+                self._do(free_play.kill(process.name), free_play.start(*server))
 
         self.app.push_screen(form, restart)
 
     def action_disconnect(self) -> None:
-        member = self._chosen()
-        if member is None:
+        process = self._chosen()
+        if process is None:
             return
-        if member.stopped:
-            self.notice(f"{member.name} is stopped: S lets it go on")
+        if process.stopped:
+            self.notice(f"{process.name} is stopped: S lets it go on")
             return
-        done = [view.step for view in self.state.play.steps if view.report is not None]
-        step = free_play.close_connections(member, self.state.cast, done)
+        done = [view.step for view in self.state.run.steps if view.report is not None]
+        step = free_play.close_connections(process, self.state.processes, done)
         if isinstance(step, str):
             self.notice(step)
         else:
             self._do(step)
 
     def action_end_time_waits(self) -> None:
-        if not self.has_stage():
+        if not self.has_sandbox():
             return
         if self.port is None:
-            self.notice("no port is in use on the stage")
+            self.notice("no port is in use in the sandbox")
         else:
             self._do(free_play.end_time_waits(self.port.number))

@@ -1,4 +1,4 @@
-"""A process on the stage as seen from here."""
+"""A process in the sandbox as seen from here."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 from sockwatch.lab import wire
-from sockwatch.lab.model import Call, ClientSpec, LabError, ServerSpec
+from sockwatch.lab.model import ClientSpec, LabError, ServerSpec, SystemCall
 
 PATIENCE_S: Final = 10.0
 
 
-class Actor:
+class LabProcess:
     """Asks its process to do something and hears what it, and its children, say.
 
     `pid` is its number as sockwatch sees it; `opened` are the specs of its open sockets.
     """
 
     def __init__(
-        self, number: int, name: str, channel: socket.socket, tell: Callable[[Call], None]
+        self, number: int, name: str, channel: socket.socket, on_call: Callable[[SystemCall], None]
     ) -> None:
         self.number = number
         self.name = name
@@ -31,10 +31,10 @@ class Actor:
         self.stopped = False
         self.children: list[int] = []
         self._channel = channel
-        self._tell = tell
+        self._on_call = on_call
         self._events: Counter[str] = Counter()
         channel.settimeout(PATIENCE_S)
-        content, self.pid = self._hear()
+        content, self.pid = self._receive()
         if not content.get("hello"):
             raise LabError(f"{name} could not be started: {content}")
 
@@ -45,7 +45,9 @@ class Actor:
         self.alive = False
         self._channel.close()
 
-    def ask(self, verb: str, meanwhile: Sequence[Actor] = (), **arguments: Any) -> dict[str, Any]:
+    def request(
+        self, verb: str, meanwhile: Sequence[LabProcess] = (), **arguments: Any
+    ) -> dict[str, Any]:
         """What it answers; the calls that it and the others make meanwhile are told.
 
         Raises LabError.
@@ -55,12 +57,12 @@ class Actor:
         except OSError as error:
             raise LabError(f"{self.name} is gone") from error
         while True:
-            self._hear_first(meanwhile)
-            content = self._take()
+            self._drain_until_ready(meanwhile)
+            content = self._next_message()
             if content.get("done"):
                 return content
 
-    def _hear_first(self, others: Sequence[Actor]) -> None:
+    def _drain_until_ready(self, others: Sequence[LabProcess]) -> None:
         """Hear the others until it says something: their channels have room for few calls."""
         while listed := [other for other in others if other.alive]:
             ready = select.select([self, *listed], [], [], PATIENCE_S)[0]
@@ -71,14 +73,14 @@ class Actor:
 
     def open(self, spec: ServerSpec) -> dict[str, Any]:
         """Bind, and listen if the spec says so. Raises LabError."""
-        answer = self.ask("open", spec=asdict(spec))
+        answer = self.request("open", spec=asdict(spec))
         if answer["outcome"] == "ok":
             self.opened.append(replace(spec, port=answer["port"]))  # where it asked for port 0
         return answer
 
-    def connect(self, spec: ClientSpec, servers: Sequence[Actor] = ()) -> dict[str, Any]:
+    def connect(self, spec: ClientSpec, servers: Sequence[LabProcess] = ()) -> dict[str, Any]:
         """Make the connections of a client to the servers. Raises LabError."""
-        return self.ask("connect", servers, spec=asdict(spec))
+        return self.request("connect", servers, spec=asdict(spec))
 
     def wait_for(self, event: str, count: int) -> None:
         """Until it, and its children, have said so that often since the last time.
@@ -86,10 +88,10 @@ class Actor:
         Raises LabError.
         """
         while self._events[event] < count:
-            self._take()
+            self._next_message()
         self._events[event] -= count
 
-    def taken(self, event: str) -> int:
+    def pop_count(self, event: str) -> int:
         """How often it has said so since the last question, as far as it was heard."""
         return self._events.pop(event, 0)
 
@@ -98,7 +100,7 @@ class Actor:
         self._channel.setblocking(False)
         try:
             while True:
-                self._take()
+                self._next_message()
         except BlockingIOError:
             pass
         except LabError:
@@ -106,11 +108,11 @@ class Actor:
         finally:
             self._channel.settimeout(PATIENCE_S)
 
-    def _take(self) -> dict[str, Any]:
-        content, pid = self._hear()
+    def _next_message(self) -> dict[str, Any]:
+        content, pid = self._receive()
         if "call" in content:
             who = self.name if pid in (0, self.pid) else f"{self.name}'s child"
-            self._tell(Call(who, content["call"]))
+            self._on_call(SystemCall(who, content["call"]))
         if "child" in content:
             self.children.append(content["child"])
         if "broken" in content:
@@ -119,7 +121,7 @@ class Actor:
             self._events[event] += event in content
         return content
 
-    def _hear(self) -> tuple[dict[str, Any], int]:
+    def _receive(self) -> tuple[dict[str, Any], int]:
         try:
             content, pid, _ = wire.receive(self._channel)
         except TimeoutError as error:

@@ -1,9 +1,9 @@
-"""The keeper of the stage: makes its namespaces and processes, and takes all of them along.
+"""The supervisor of the sandbox makes its namespaces and processes, and ends all of them.
 
 It is the first process of a pid namespace, so that the kernel ends every other one with it, also
 stopped ones and children of dead servers. Where there is no such namespace, servers die by their
-parent-death signal and their children by the lifeline. It ends when sockwatch closes the control
-channel, in whatever way.
+parent-death signal and their children by the shutdown pipe. The supervisor exits when sockwatch
+closes the control channel, for whatever reason.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def main() -> None:
         wire.send(control, {"refused": error.strerror})
         return
     if own_pids:
-        keeper = os.fork()
-        if keeper:
+        first_child = os.fork()
+        if first_child:
             control.close()
-            os.waitpid(keeper, 0)
+            os.waitpid(first_child, 0)
             return
         die_with_parent()
     else:
@@ -62,23 +62,23 @@ def main() -> None:
     wire.send(control, {"kept": kinds, "own_pids": own_pids, "uids": uids}, tuple(fds))
     for fd in fds:
         os.close(fd)
-    Keeper(control).keep()
+    Supervisor(control).run()
 
 
-class Keeper:
+class Supervisor:
     """`_servers` are the processes by the number that sockwatch gave them."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._servers: dict[int, int] = {}
-        self._lifeline, _ = os.pipe()  # nobody writes: it ends with us
+        self._shutdown_pipe, _ = os.pipe()  # nobody writes: it ends with us
         # A child's end wakes the loop.
         self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def keep(self) -> None:
+    def run(self) -> None:
         while True:
             waited: list[Any] = [self._control, self._wake]
             ready, _, _ = select.select(waited, [], [])
@@ -109,7 +109,7 @@ class Keeper:
                     os.setresgid(uid, uid, uid)
                     os.setresuid(uid, uid, uid)
                 die_with_parent()
-                server.run(fds[0], self._lifeline, name)
+                server.run(fds[0], self._shutdown_pipe, name)
             finally:
                 os._exit(1)
         os.close(fds[0])

@@ -1,4 +1,4 @@
-"""Steps done on a stage, each with what was predicted beside what the kernel answered."""
+"""Steps done in a sandbox, each with what was predicted beside what the kernel answered."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ipaddress import ip_address
 from typing import Final
 
 from sockwatch.bind.kernels import Quirk, quirks_of
-from sockwatch.lab.actor import PATIENCE_S, Actor
-from sockwatch.lab.model import EVERYWHERE, Call, ClientSpec, LabError, ServerSpec
+from sockwatch.lab.model import EVERYWHERE, ClientSpec, LabError, ServerSpec, SystemCall
 from sockwatch.lab.prediction import Prediction
+from sockwatch.lab.process import PATIENCE_S, LabProcess
+from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.stage import Stage
-from sockwatch.lab.step import Outcome, Skipped, Step
+from sockwatch.lab.step import Skipped, Step, StepResult
 
 HOST_PORTS: Final = range(10_000, 32_768)  # below what outgoing connections usually get
 
@@ -28,7 +28,7 @@ class StepReport:
 
     number: int
     step: Step
-    calls: tuple[Call, ...]
+    calls: tuple[SystemCall, ...]
     kernel: str | None = None
     prediction: Prediction | None = None
     skipped: str | None = None
@@ -58,83 +58,83 @@ class StepReport:
         return self.agreed is not False and self.met is not False
 
 
-class Rehearsal:
-    """The processes on a stage by their names, and one step after the other.
+class Session:
+    """The processes in a sandbox by their names, and one step after the other.
 
-    Use it from one thread. `tell` hears each system call as it happens, `foretell` each
+    Use it from one thread. `on_call` hears each system call as it happens, `on_prediction` each
     prediction before it is put to the test.
     """
 
     def __init__(
         self,
-        stage: Stage,
-        tell: Callable[[Call], None] = lambda _: None,
-        foretell: Callable[[Prediction], None] = lambda _: None,
+        sandbox: Sandbox,
+        on_call: Callable[[SystemCall], None] = lambda _: None,
+        on_prediction: Callable[[Prediction], None] = lambda _: None,
     ) -> None:
-        self.stage = stage
-        self.foretell = foretell
+        self.sandbox = sandbox
+        self.on_prediction = on_prediction
         self.inodes: dict[str, int] = {}
-        self.played_by: dict[int, int] = {}
-        self._cast: dict[str, Actor] = {}
-        self._calls: list[Call] = []
-        self._tell = tell
+        self.host_ports: dict[int, int] = {}
+        self._processes: dict[str, LabProcess] = {}
+        self._calls: list[SystemCall] = []
+        self._on_call = on_call
         self._done = 0
-        stage.tell = self._heard
+        sandbox.on_call = self._record
 
     def run(self, step: Step) -> StepReport:
-        """Do the step. Raises LabError, KernelError where the stage itself fails."""
+        """Do the step. Raises LabError, KernelError where the sandbox itself fails."""
         # A look at each point in time: what sockwatch remembers of sockets is part of what it says.
-        self.stage.look()
+        self.sandbox.take_snapshot()
         self._calls = []
         self._done += 1
         skipped = None
-        outcome = Outcome()
+        outcome = StepResult()
         try:
             outcome = step.run(self)
         except Skipped as reason:
             skipped = str(reason)
             if reason.rest:
                 raise
-        for actor in self._cast.values():
-            if actor.alive:
-                actor.drain()
+        for process in self._processes.values():
+            if process.alive:
+                process.drain()
         calls = tuple(self._calls)
         return StepReport(self._done, step, calls, outcome.kernel, outcome.prediction, skipped)
 
     @property
-    def cast(self) -> tuple[Actor, ...]:
+    def processes(self) -> tuple[LabProcess, ...]:
         """The processes that are there."""
-        return tuple(actor for actor in self._cast.values() if actor.alive)
+        return tuple(process for process in self._processes.values() if process.alive)
 
-    def actor(self, name: str) -> Actor:
+    def process(self, name: str) -> LabProcess:
         """The process, dead or alive. Raises LabError."""
-        if name not in self._cast:
-            raise LabError(f"there is no {name} on the stage")
-        return self._cast[name]
+        if name not in self._processes:
+            raise LabError(f"there is no {name} in the sandbox")
+        return self._processes[name]
 
-    def get_or_start(self, name: str, uid: int | None = None) -> Actor:
+    def get_or_start(self, name: str, uid: int | None = None) -> LabProcess:
         """The process, started if it is not there. Raises LabError."""
-        actor = self._cast.get(name)
-        if actor is None or not actor.alive:
-            actor = self._cast[name] = self.stage.start(name, uid)
-        return actor
+        process = self._processes.get(name)
+        if process is None or not process.alive:
+            process = self._processes[name] = self.sandbox.start(name, uid)
+        return process
 
-    def leave(self, name: str) -> None:
+    def end(self, name: str) -> None:
         """The process ends."""
-        self.stage.drop(self._cast.pop(name))
+        self.sandbox.drop(self._processes.pop(name))
 
     def port(self, number: int) -> int:
-        """The port that plays this one of the scenario: another one on the host."""
-        return self.played_by.get(number, number)
+        """The port that stands for this one of the scenario: another one on the host."""
+        return self.host_ports.get(number, number)
 
-    def placed(self, spec: ServerSpec) -> ServerSpec:
-        """The spec as it is on this stage. Raises LabError for what the host must not have."""
-        address = self.stage.everywhere if spec.address == EVERYWHERE else spec.address
+    def server_here(self, spec: ServerSpec) -> ServerSpec:
+        """The spec as it is in this sandbox. Raises LabError for what the host must not have."""
+        address = self.sandbox.everywhere if spec.address == EVERYWHERE else spec.address
         placed = replace(spec, address=address, port=self.port(spec.port))
         self._check(placed.address, placed.port)
         return placed
 
-    def placed_client(self, spec: ClientSpec) -> ClientSpec:
+    def client_here(self, spec: ClientSpec) -> ClientSpec:
         """The same for a client."""
         placed = replace(spec, to_port=self.port(spec.to_port), port=self.port(spec.port))
         self._check(placed.to, placed.to_port)
@@ -142,7 +142,7 @@ class Rehearsal:
         return placed
 
     def _check(self, address: str, port: int) -> None:
-        if self.stage.place == "host" and (
+        if self.sandbox.network == "host" and (
             not ip_address(address).is_loopback or 0 < port < HOST_PORTS.start
         ):
             raise LabError(
@@ -150,33 +150,33 @@ class Rehearsal:
                 f"{HOST_PORTS.start} up, not {address} port {port}"
             )
 
-    def wait_for_all(self, actors: Sequence[Actor], event: str, count: int) -> list[int]:
+    def wait_for_all(self, processes: Sequence[LabProcess], event: str, count: int) -> list[int]:
         """Until these processes together have said so that often; how often each did."""
-        if len(actors) == 1:
-            actors[0].wait_for(event, count)
+        if len(processes) == 1:
+            processes[0].wait_for(event, count)
             return [count]
-        counts = [actor.taken(event) for actor in actors]  # what was heard already
-        while actors and sum(counts) < count:
-            if not select.select(actors, [], [], PATIENCE_S)[0]:
+        counts = [process.pop_count(event) for process in processes]  # what was heard already
+        while processes and sum(counts) < count:
+            if not select.select(processes, [], [], PATIENCE_S)[0]:
                 raise LabError(f"{sum(counts)} of {count} connections {event}")
-            for place, actor in enumerate(actors):
-                actor.drain()
-                counts[place] += actor.taken(event)
+            for place, process in enumerate(processes):
+                process.drain()
+                counts[place] += process.pop_count(event)
         return counts
 
-    def _heard(self, call: Call) -> None:
+    def _record(self, call: SystemCall) -> None:
         self._calls.append(call)
-        self._tell(call)
+        self._on_call(call)
 
 
-class Play:
-    """A scenario on a stage, one step at a time."""
+class Run:
+    """A scenario in a sandbox, one step at a time."""
 
-    def __init__(self, scenario: Scenario, rehearsal: Rehearsal) -> None:
+    def __init__(self, scenario: Scenario, session: Session) -> None:
         self.scenario = scenario
         self.reports: list[StepReport] = []
-        self._rehearsal = rehearsal
-        self.skipped = self._missing(rehearsal.stage)
+        self._session = session
+        self.skipped = self._missing(session.sandbox)
 
     @property
     def done(self) -> bool:
@@ -191,32 +191,32 @@ class Play:
         """Do the next step. Raises LabError, KernelError."""
         step = self.scenario.steps[len(self.reports)]
         try:
-            report = self._rehearsal.run(step)
+            report = self._session.run(step)
         except Skipped as reason:
             report = StepReport(len(self.reports) + 1, step, (), skipped=str(reason))
             self.skipped = f"from step {report.number} on: {reason}"
         self.reports.append(report)
         return report
 
-    def _missing(self, stage: Stage) -> str | None:
-        """What the scenario needs and this stage has not."""
-        if "own network" in self.scenario.needs and stage.place == "host":
+    def _missing(self, sandbox: Sandbox) -> str | None:
+        """What the scenario needs and this sandbox has not."""
+        if "own network" in self.scenario.needs and sandbox.network == "host":
             return "it needs a network of its own"
-        snapshot = stage.look()
+        snapshot = sandbox.take_snapshot()
         if "ipv6" in self.scenario.needs and not snapshot.facts.ipv6:
             return "it needs IPv6"
         if "linux 6.8" in self.scenario.needs and Quirk.BOUND_UNSEEN in quirks_of(snapshot.kernel):
             return "it needs Linux 6.8 or newer, which lists bound sockets"
-        if stage.place == "host":
+        if sandbox.network == "host":
             taken = {port.number for port in snapshot.ports}
             first, last = snapshot.facts.port_range or (0, 0)
             free = (p for p in HOST_PORTS if p not in taken and not first <= p <= last)
-            self._rehearsal.played_by = dict(zip(self.scenario.ports, free, strict=False))
-            if len(self._rehearsal.played_by) < len(self.scenario.ports):
+            self._session.host_ports = dict(zip(self.scenario.ports, free, strict=False))
+            if len(self._session.host_ports) < len(self.scenario.ports):
                 return "no port of the host is free for it"
         return None
 
     @property
-    def played_by(self) -> Mapping[int, int]:
-        """Which port of the host plays which one of the scenario."""
-        return self._rehearsal.played_by
+    def host_ports(self) -> Mapping[int, int]:
+        """The port of the host that stands for each port of the scenario."""
+        return self._session.host_ports
