@@ -80,13 +80,43 @@ class StackRecord:
         self.start = -below
 
 
+class Instruction(NamedTuple):
+    """One slot of the program; the offset of a jump is its label's."""
+
+    opcode: int
+    target: int
+    source: int
+    offset: int
+    immediate: int
+
+
+class Source(NamedTuple):
+    """A program before it is encoded. Jumps and notes are by the index of their instruction."""
+
+    code: tuple[Instruction, ...]
+    labels: dict[str, int]
+    jumps: dict[int, str]
+    notes: dict[int, str]
+
+
 class Assembler:
     """Collects instructions; `assemble()` resolves the labels."""
 
     def __init__(self) -> None:
-        self._code: list[tuple[int, int, int, int, int]] = []  # op, dst, src, offset, immediate
+        self._code: list[Instruction] = []
         self._labels: dict[str, int] = {}
         self._jumps: dict[int, str] = {}
+        self._notes: dict[int, str] = {}
+
+    @property
+    def source(self) -> Source:
+        """The program as it was written, for people to read."""
+        return Source(tuple(self._code), dict(self._labels), dict(self._jumps), dict(self._notes))
+
+    def note(self, text: str) -> None:
+        """Say of the next instruction what it is about."""
+        if text:
+            self._notes[len(self._code)] = text
 
     def label(self, name: str) -> None:
         if name in self._labels:
@@ -109,6 +139,7 @@ class Assembler:
 
     def load_field(self, target: R, base: R, field: Field) -> None:
         """Load a struct member; a bit field is cut out of its byte."""
+        self.note(field.name)
         if not field.bits:
             self.load(target, base, field.offset, field.size)
             return
@@ -126,6 +157,7 @@ class Assembler:
     def put(self, record: StackRecord, name: str, source: R | int) -> None:
         """Store a register or a number into a column of a record."""
         column = record.columns[name]
+        self.note(name)
         if isinstance(source, R):
             self.store(R.STACK, record.start + column.offset, source, column.size)
         else:
@@ -133,6 +165,7 @@ class Assembler:
 
     def get(self, target: R, record: StackRecord, name: str) -> None:
         column = record.columns[name]
+        self.note(name)
         self.load(target, R.STACK, record.start + column.offset, column.size)
 
     def clear(self, record: StackRecord) -> None:
@@ -202,7 +235,7 @@ class Assembler:
     def _emit(
         self, opcode: int, target: int = 0, source: int = 0, offset: int = 0, immediate: int = 0
     ) -> None:
-        self._code.append((opcode, target, source, offset, immediate))
+        self._code.append(Instruction(opcode, target, source, offset, immediate))
 
     def _emit_64(self, target: R, kind: int, number: int) -> None:
         """The one instruction of two slots: a 64-bit immediate, low half first."""

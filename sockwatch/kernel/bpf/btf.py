@@ -37,12 +37,14 @@ class Field(NamedTuple):
     """A struct member: where it starts, in bytes from the outermost struct, and how wide it is.
 
     A bit field has `bits` > 0 and starts at bit `shift` (0 = lowest) of the byte at `offset`.
+    `name` is for people who read a program.
     """
 
     offset: int
     size: int
     shift: int = 0
     bits: int = 0
+    name: str = ""
 
 
 class Btf:

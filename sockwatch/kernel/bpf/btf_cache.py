@@ -115,7 +115,7 @@ def _write_cache(folder: int, name: str, layout: Layout) -> None:
         "version": _CACHE_VERSION,
         "asked": [*FUNCTIONS, *FIELDS],
         "functions": layout.functions,
-        "fields": layout.fields,
+        "fields": {path: field[:4] for path, field in layout.fields.items()},
     }
     temporary = f".{name}.{os.getpid()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from sockwatch.kernel.bpf import loader, programs, snippets, syscall
-from sockwatch.kernel.bpf.assembler import AssemblerError
+from sockwatch.kernel.bpf.assembler import Assembler, AssemblerError
 from sockwatch.kernel.bpf.btf_cache import load_layout
 from sockwatch.kernel.bpf.clock import ticks_per_second
 from sockwatch.kernel.bpf.errors import BpfUnavailable
@@ -139,7 +139,7 @@ class _Iterator:
     """
 
     def __init__(
-        self, name: str, layout: Layout, make_program: Callable[[Layout, int], bytes]
+        self, name: str, layout: Layout, make_program: Callable[[Layout, int], Assembler]
     ) -> None:
         self.name = name
         self.lock = threading.Lock()
@@ -192,7 +192,7 @@ class _Iterator:
         while self._fds:
             os.close(self._fds.pop())
 
-    def _open(self, layout: Layout, make_program: Callable[[Layout, int], bytes]) -> None:
+    def _open(self, layout: Layout, make_program: Callable[[Layout, int], Assembler]) -> None:
         self._options_fd = self._keep(
             loader.new_map(
                 lambda: syscall.map_create(
@@ -201,7 +201,7 @@ class _Iterator:
             )
         )
         function = layout.function(f"bpf_iter_{self.name}")
-        code = make_program(layout, self._options_fd)
+        code = make_program(layout, self._options_fd).assemble()
         program_fd, link_fd = loader.load_iterator(code, f"sockwatch_{self.name}", function)
         self._keep(program_fd)
         self._link_fd = self._keep(link_fd)
@@ -217,7 +217,7 @@ class _TcpIterator(_Iterator):
     def __init__(self, layout: Layout, group_entries: int) -> None:
         self._groups: GroupMap | None = None
 
-        def make_program(layout: Layout, options_fd: int) -> bytes:
+        def make_program(layout: Layout, options_fd: int) -> Assembler:
             self._groups = GroupMap(group_entries)
             self._keep(self._groups.fd)
             return programs.tcp_program(layout, options_fd, self._groups.fd)

@@ -84,7 +84,7 @@ class Layout(NamedTuple):
     def field(self, path: str) -> Field:
         """Raises BpfUnavailable (old-kernel) if the kernel has no such member."""
         try:
-            return self.fields[path]
+            return self.fields[path]._replace(name=path)
         except KeyError:
             raise _too_old(f"member {path}") from None
 

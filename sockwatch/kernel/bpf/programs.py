@@ -47,7 +47,7 @@ _TALLY = StackRecord(
 )
 
 
-def tcp_program(layout: Layout, options_fd: int, groups_fd: int) -> bytes:
+def tcp_program(layout: Layout, options_fd: int, groups_fd: int) -> Assembler:
     """A row for each socket; for mini sockets a count in a hash map, instead or as well.
 
     One that finds the map full, or whose timer is not to be had, is written as a row marked as
@@ -107,10 +107,10 @@ def tcp_program(layout: Layout, options_fd: int, groups_fd: int) -> bytes:
     _put_time_left(code)
     code.jump("write")
     end(code)
-    return code.assemble()
+    return code
 
 
-def udp_program(layout: Layout, options_fd: int) -> bytes:
+def udp_program(layout: Layout, options_fd: int) -> Assembler:
     """A row for each bound UDP socket. Raises BpfUnavailable (old-kernel)."""
     code = Assembler()
     begin(code, layout, options_fd)
@@ -123,10 +123,10 @@ def udp_program(layout: Layout, options_fd: int) -> bytes:
     copy_inode(code, layout, SOCK)
     code.jump("write")
     end(code)
-    return code.assemble()
+    return code
 
 
-def task_file_program(layout: Layout, options_fd: int) -> bytes:
+def task_file_program(layout: Layout, options_fd: int) -> Assembler:
     """A row for each (process, fd) of a TCP, UDP or MPTCP socket.
 
     Raises BpfUnavailable (old-kernel).
@@ -174,7 +174,7 @@ def task_file_program(layout: Layout, options_fd: int) -> bytes:
     copy_pid(code, layout)
     code.jump("write")
     end(code)
-    return code.assemble()
+    return code
 
 
 def _put_time_left(code: Assembler) -> None:

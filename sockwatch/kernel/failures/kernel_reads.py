@@ -32,7 +32,7 @@ class KernelReads:
 
     def read(self, target: R, base: R, place: Column | Field) -> None:
         """Load what stands at base + offset; r1 to r5 are lost."""
-        self._probe(self._scratch, base, place.offset, place.size)
+        self._probe(self._scratch, base, place)
         self._code.load(target, R.STACK, self._scratch, place.size)
 
     def read_field(self, target: R, base: R, field: Field) -> None:
@@ -40,7 +40,7 @@ class KernelReads:
         if not field.bits:
             self.read(target, base, field)
             return
-        self.read(target, base, Column(field.offset, 1))
+        self.read(target, base, field._replace(size=1))
         self._code.cut_bits(target, field)
 
     def copy_field(self, name: str, base: R, field: Field) -> None:
@@ -51,8 +51,8 @@ class KernelReads:
     def copy_bytes(self, name: str, base: R, field: Field) -> None:
         """The bytes of a struct member, as many as the column holds at most."""
         column = self._record.columns[name]
-        size = min(column.size, field.size)
-        self._probe(self._record.start + column.offset, base, field.offset, size)
+        field = field._replace(size=min(column.size, field.size))
+        self._probe(self._record.start + column.offset, base, field)
 
     def copy_socket_flags(self, sock: R, layout: Layout) -> None:
         """Both reuse flags and IPV6_V6ONLY, as in the iterators' rows. r9 is lost."""
@@ -104,11 +104,12 @@ class KernelReads:
             code.label(f"{name} not on level {level}")
         code.label(done)
 
-    def _probe(self, to: int, base: R, offset: int, size: int) -> None:
+    def _probe(self, to: int, base: R, place: Column | Field) -> None:
         code = self._code
         code.compute(R.R3, "=", base)
-        code.compute(R.R3, "+", offset)
+        code.note(getattr(place, "name", ""))
+        code.compute(R.R3, "+", place.offset)
         code.compute(R.R1, "=", R.STACK)
         code.compute(R.R1, "+", to)
-        code.compute(R.R2, "=", size)
+        code.compute(R.R2, "=", place.size)
         code.call(_PROBE_READ_KERNEL)

@@ -44,7 +44,7 @@ def failure_program(
     lost_fd: int,
     bursts_fd: int,
     pid_namespace: int,
-) -> bytes:
+) -> Assembler:
     """The code. Without `layout` a record holds what the helpers and the call's arguments tell.
 
     `pid_namespace` is the inode of the one whose numbers are wanted. A record that finds the ring
@@ -63,7 +63,7 @@ def failure_program(
         _copy_socket(code, reads, layout)
     _count_alike(code, bursts_fd)
     _send(code, ring_fd, lost_fd)
-    return code.assemble()
+    return code
 
 
 def _keep_failures(code: Assembler, reads: KernelReads, machine: Machine) -> None:

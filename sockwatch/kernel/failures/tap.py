@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -26,19 +27,15 @@ _ONLY_KEY = bytes(4)
 class FailureTap:
     """Attached from its making until close(), or the end of the process by whatever means.
 
-    `layout_failure` says why records hold nothing of the kernel's own structs. Raises
-    BpfUnavailable. Use it from one thread.
+    Raises BpfUnavailable. Use it from one thread.
     """
 
     def __init__(self, layout: Layout | None = None, ring_bytes: int = RING_BYTES) -> None:
         loader.check_permitted()
         machine = this_machine()
-        self.layout_failure: BpfUnavailable | None = None
         if layout is None:
-            try:
+            with suppress(BpfUnavailable):  # without it, records hold less
                 layout = load_layout()
-            except BpfUnavailable as error:  # it can do without
-                self.layout_failure = error
         self.odd_records = 0
         self._ring = RingBuffer(ring_bytes)
         self._fds: list[int] = []
@@ -56,7 +53,7 @@ class FailureTap:
                 lost_fd=self._lost_fd,
                 bursts_fd=self._bursts.fd,
                 pid_namespace=Path("/proc/self/ns/pid").stat().st_ino,
-            )
+            ).assemble()
             self._fds += loader.load_raw_tracepoint(code, PROGRAM_NAME, "sys_exit")
         except BaseException:
             self.close()

@@ -49,7 +49,7 @@ def kernel_reads(code: bytes) -> list[tuple[int, int]]:
 def test_registers_and_numbers(name: str) -> None:
     code = failure_program(
         this_machine(name), NO_LAYOUT, ring_fd=3, lost_fd=4, bursts_fd=5, pid_namespace=0xEFFFFFFC
-    )
+    ).assemble()
     expected = EXPECTED[name]
     assert kernel_reads(code) == [expected["number"], *expected["arguments"]]
     compared = [i for o, _, _, _, i in instructions(code) if o in (0x15, 0x55)]  # == and !=
@@ -75,7 +75,7 @@ def test_the_registers_of_this_machine_are_those_of_its_btf() -> None:
 def test_most_calls_pass_after_two_instructions_and_a_jump() -> None:
     code = failure_program(
         this_machine("x86_64"), NO_LAYOUT, ring_fd=3, lost_fd=4, bursts_fd=5, pid_namespace=1
-    )
+    ).assemble()
     listed = instructions(code)
     assert [opcode for opcode, *_ in listed[:3]] == [0xBF, 0x79, 0x75]  # move, load, s>=
     assert 2 + 1 + listed[2][3] == len(listed) - 2  # to the end: r0 = 0, exit
@@ -98,7 +98,7 @@ def test_the_verifier_takes_it(name: str, with_layout: bool) -> None:
             lost_fd=lost,
             bursts_fd=bursts.fd,
             pid_namespace=0xEFFFFFFC,
-        )
+        ).assemble()
         program = syscall.Program(syscall.RAW_TRACEPOINT_PROGRAM, code, "test")
         os.close(syscall.prog_load(program))
     finally:

@@ -1,0 +1,48 @@
+"""`python -m sockwatch.kernel.bpf`: every program that sockwatch loads, for review.
+
+As it is for this kernel, from its BTF; nothing is loaded, and no privilege is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+
+from sockwatch.kernel.bpf.assembler import Assembler
+from sockwatch.kernel.bpf.errors import BpfUnavailable
+from sockwatch.kernel.bpf.layout import Layout, read_layout
+from sockwatch.kernel.bpf.listing import listing
+from sockwatch.kernel.bpf.programs import task_file_program, tcp_program, udp_program
+from sockwatch.kernel.failures.machines import this_machine
+from sockwatch.kernel.failures.program import failure_program
+
+# Stand for the fds of the maps.
+OPTIONS, GROUPS, RING, LOST, BURSTS = range(1, 6)
+MAPS = {OPTIONS: "options", GROUPS: "groups", RING: "ring", LOST: "lost", BURSTS: "bursts"}
+PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO; that of the reader when it is loaded
+
+
+def programs(layout: Layout) -> Iterator[tuple[str, Assembler]]:
+    """Where each is attached, and the program. Raises BpfUnavailable."""
+    yield "iter/tcp", tcp_program(layout, OPTIONS, GROUPS)
+    yield "iter/udp", udp_program(layout, OPTIONS)
+    yield "iter/task_file", task_file_program(layout, OPTIONS)
+    make = partial(failure_program, ring_fd=RING, lost_fd=LOST, bursts_fd=BURSTS)
+    yield "raw_tracepoint/sys_exit", make(this_machine(), layout, pid_namespace=PID_NAMESPACE)
+
+
+def main() -> int:
+    """Print the programs; the exit code is 3 where this kernel does not tell its structs."""
+    try:
+        for attach_point, program in programs(read_layout()):
+            print(f"{attach_point}: {len(program.source.code)} instructions")  # noqa: T201
+            print("\n".join(listing(program.source, MAPS)), end="\n\n")  # noqa: T201
+    except BpfUnavailable as error:
+        print(f"sockwatch: {error}", file=sys.stderr)  # noqa: T201
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
