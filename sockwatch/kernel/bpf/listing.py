@@ -76,9 +76,8 @@ def _text(
     if kind == _JMP:
         if jump is not None:
             goto = f"goto {_label(jump)}"
-            return (
-                goto if not operation else f"if {target} {_COMPARISONS[operation]} {right} {goto}"
-            )
+            condition = f"{target} {_COMPARISONS[operation]} {right}" if operation else ""
+            return f"if {condition} {goto}" if condition else goto
         return f"call {HELPERS[code.immediate]}" if operation == 0x80 else "exit"
     if kind == _ALU32:
         return f"{target} = be{code.immediate} {target}"
