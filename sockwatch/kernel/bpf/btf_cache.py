@@ -98,13 +98,14 @@ def _read_cache(folder: int, name: str) -> Layout | None:
             return None
         return Layout(
             {str(name): int(type_id) for name, type_id in document["functions"].items()},
-            {
-                str(path): Field(*(int(number) for number in numbers))
-                for path, numbers in document["fields"].items()
-            },
+            {str(path): _field(*map(int, numbers)) for path, numbers in document["fields"].items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # missing or damaged: read the BTF again
+
+
+def _field(offset: int, size: int, shift: int, bits: int) -> Field:
+    return Field(offset, size, shift, bits)
 
 
 def _write_cache(folder: int, name: str, layout: Layout) -> None:

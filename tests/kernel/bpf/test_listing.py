@@ -35,7 +35,7 @@ def test_each_kind_of_instruction() -> None:
     code.leave()
     lines = list(listing(code.source, MAPS))
     assert [re.sub(r"^ +\d+: ", "", line) for line in lines] == [
-        "r1 = *(u32 *)(r6 + 16)                   ; sock_common.skc_family",
+        "r1 = *(u32 *)(r6 + 16)                    ; sock_common.skc_family",
         "*(u16 *)(r6 - 8) = r1",
         "*(u8 *)(r6 + 8) = 7",
         "lock *(u64 *)(r6 + 0) += r1",
