@@ -18,7 +18,7 @@ from tests.support.whole_host import HostLock
 CAN_MAKE_NETNS = os.geteuid() == 0 or become_root_of_a_user_namespace()
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) what the tests start ignores it
 TESTS = Path(__file__).parent
-FAST_ROOMS = ("bind", "view")
+FAST_ROOMS = ("bind", "test_units.py", "view")
 FAST_ROOMS_ASK_BY = {"kernel_oracle", "netns"}  # the fixtures by which their other tests do
 HANGS_AGAIN_S = 10.0
 _host_lock = HostLock()

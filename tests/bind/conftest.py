@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bind.netns import can_unshare
+from tests.support.worker import can_unshare
 
 
 def pytest_configure(config: pytest.Config) -> None:

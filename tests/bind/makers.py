@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sockwatch.bind import BindRequest
-from sockwatch.model import HostFacts, OwnAddress, Port, ReuseFlags, Snapshot, Socket, SocketGroup
+from sockwatch.model import HostFacts, OwnAddress, ReuseFlags, Snapshot, Socket, SocketGroup
 from tests.bind.oracle import snapshot_of
+from tests.support import build
 
 FACTS = HostFacts(
     uid=1000,
@@ -38,12 +39,10 @@ def socket(
     flags: tuple[bool | None, bool | None] = (False, False),
     **changes: Any,
 ) -> Socket:
-    one = Socket(
-        "tcp", "ipv6" if ":" in address else "ipv4", state, address, 8080, None, None, None,
-        changes.pop("v6only", True if ":" in address else None), 1000, 1, 1, mini=False,
-        queue=None, backlog=None, frees_in_s=None, flags=ReuseFlags(*flags),
-    )  # fmt: skip
-    return one._replace(**changes)
+    """A socket of user 1000 on port 8080, whose flags are known."""
+    v6only = changes.pop("v6only", True if ":" in address else None)
+    made = build.socket(state, address, 8080, flags=ReuseFlags(*flags), v6only=v6only, uid=1000)
+    return made._replace(**changes)
 
 
 def group(
@@ -53,24 +52,20 @@ def group(
     count: int = 1,
     **changes: Any,
 ) -> SocketGroup:
-    mini = state == "TIME_WAIT"
-    seconds = 41.0 if mini else None
-    one = SocketGroup(
-        "ipv6" if ":" in address else "ipv4", state, mini, address, None, None,
-        None if mini else 1000, count, (), seconds, seconds, ReuseFlags(*flags),
-    )  # fmt: skip
-    return one._replace(**changes)
+    """Connections of user 1000; a TIME_WAIT has no user and 41 s to go."""
+    clock, uid = ((41.0, 41.0), None) if state == "TIME_WAIT" else (None, 1000)
+    made = build.group(state, address, count, clock=clock, uid=uid, flags=ReuseFlags(*flags))
+    return made._replace(**changes)
 
 
 def snapshot(*owners: Socket | SocketGroup, kernel: str = "6.18.44", **changes: Any) -> Snapshot:
-    sockets = [o for o in owners if isinstance(o, Socket)]
-    port = Port(
-        "tcp",
+    """A host on whose TCP port 8080 these sockets are."""
+    sockets = [owner for owner in owners if isinstance(owner, Socket)]
+    port = build.port(
         8080,
-        {},
-        tuple(s for s in sockets if s.state != "BOUND"),
-        tuple(s for s in sockets if s.state == "BOUND"),
-        tuple(o for o in owners if isinstance(o, SocketGroup)),
+        listeners=tuple(sock for sock in sockets if sock.state != "BOUND"),
+        bound=tuple(sock for sock in sockets if sock.state == "BOUND"),
+        groups=tuple(owner for owner in owners if isinstance(owner, SocketGroup)),
     )
     return snapshot_of(port._replace(**changes), kernel=kernel)
 
@@ -78,6 +73,7 @@ def snapshot(*owners: Socket | SocketGroup, kernel: str = "6.18.44", **changes: 
 def request(
     address: str = "0.0.0.0", flags: tuple[bool, bool] = (False, False), **changes: Any
 ) -> BindRequest:
+    """A request for TCP port 8080."""
     protocol = changes.pop("protocol", "tcp")
     port = changes.pop("port", 8080)
     return BindRequest(protocol, address, port, reuseaddr=flags[0], reuseport=flags[1], **changes)

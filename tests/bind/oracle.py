@@ -11,7 +11,6 @@ import os
 import select
 import socket
 import struct
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -32,8 +31,9 @@ from sockwatch.model import (
     SocketGroup,
 )
 from tests.bind.calls import abort, attempt, new_socket, set_flags
-from tests.bind.diag import Diag, Ends, Row
-from tests.bind.netns import as_user
+from tests.support.sock_diag import Diag, Ends, Row
+from tests.support.user import as_user
+from tests.support.waiting import wait_until
 
 IP_LOCAL_PORT_RANGE = 51
 SO_COOKIE = 57
@@ -212,15 +212,10 @@ class Stage:
 
     def wait(self, done: Callable[[], bool]) -> None:
         """Loopback is quick but not always synchronous: ask until it is done."""
-        deadline = time.monotonic() + 5
-        while not done():
-            if time.monotonic() > deadline:
-                rows = [
-                    (t.ends, t.ends and self.shared.diag.find(t.family, t.ends))
-                    for t in self.tracked
-                ]
-                raise AssertionError(f"the sockets did not get there: {rows}")
-            os.sched_yield()
+        wait_until(done, lambda: f"the sockets did not get there: {self._rows()}")
+
+    def _rows(self) -> list[tuple[Ends | None, Row | None]]:
+        return [(t.ends, t.ends and self.shared.diag.find(t.family, t.ends)) for t in self.tracked]
 
     def find(self, one: Tracked) -> Row | None:
         """The row of a socket without an fd; None if the kernel no longer has it."""

@@ -8,8 +8,8 @@ import pytest
 
 from sockwatch.bind import BindRequest, Verdict, explain_bind
 from sockwatch.model import Gap, HostFacts, Port, Process, ReuseFlags, Snapshot
-from tests.view import build
-from tests.view.build import group, holder, port, process, socket
+from tests.support import build
+from tests.support.build import group, holder, port, process, socket
 
 FACTS = HostFacts(uid=0, port_range=(32768, 60999), reserved_ports=((9000, 9010),))
 HIDDEN = (Gap("holders-not-permitted", "the fds of 9 processes may not be read", "root"),)

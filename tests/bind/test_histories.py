@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from sockwatch.model import Protocol
 from tests.bind.histories import History, Player
-from tests.bind.netns import Worker
 from tests.bind.oracle import FIRST_PORT, LAST_PORT, Shared, Stage
 from tests.support.sample import SEED
+from tests.support.worker import Worker
 
 OPERATIONS = (
     *["bind"] * 6, *["listen"] * 4, *["accept"] * 3, *["connect"] * 2, "auto",

@@ -13,10 +13,10 @@ from sockwatch.bind import BindRequest, explain_bind
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import Snapshot
 from tests.bind.histories import without_flags
-from tests.bind.netns import run_in_netns
 from tests.bind.oracle import FIRST_PORT, Shared, Stage
 from tests.bind.states import Case, all_cases, build
 from tests.support.sample import SEED
+from tests.support.worker import run_in_netns
 
 CHUNK = 10_000  # ports of one namespace
 BATCH = 50  # cases that one look sees

@@ -12,10 +12,12 @@ from sockwatch.bind import BindRequest, explain_bind
 from sockwatch.model import HostFacts, Port, Protocol
 from tests.bind.calls import attempt, new_socket
 from tests.bind.makers import FACTS, UNKNOWN, request, snapshot, socket
-from tests.bind.netns import Worker, as_user, set_sysctl
 from tests.bind.oracle import FACTS as NAMESPACE
 from tests.bind.oracle import OTHER_UID, Shared, Stage, read_snapshot, snapshot_of
 from tests.bind.states import FLAG_PAIRS, SECOND_ADDRESSES
+from tests.support.netns import set_ipv4_sysctl
+from tests.support.user import as_user
+from tests.support.worker import Worker
 
 RANGE = (40001, 40003)
 
@@ -59,8 +61,8 @@ def _fill_and_ask() -> Callable[[Question], tuple[tuple[Port, ...], str]]:
 
     def answer(question: Question) -> tuple[tuple[Port, ...], str]:
         protocol, listening, reuse, owners, wanted = question
-        set_sysctl("ip_local_port_range", f"{RANGE[0]} {RANGE[1]}")
-        set_sysctl("ip_autobind_reuse", str(int(reuse)))
+        set_ipv4_sysctl("ip_local_port_range", f"{RANGE[0]} {RANGE[1]}")
+        set_ipv4_sysctl("ip_autobind_reuse", str(int(reuse)))
         stages = []
         for number, (which, flags) in enumerate(owners, RANGE[0]):
             stage = Stage(protocol, number, shared)

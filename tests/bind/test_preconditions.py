@@ -10,9 +10,9 @@ from sockwatch.bind import BindRequest, explain_bind
 from sockwatch.model import HostFacts
 from tests.bind.calls import attempt, new_socket
 from tests.bind.makers import FACTS, request, snapshot, socket
-from tests.bind.netns import Worker
 from tests.bind.oracle import FACTS as NAMESPACE
 from tests.bind.oracle import OTHER_UID, snapshot_of
+from tests.support.worker import Worker
 
 
 @pytest.mark.parametrize(

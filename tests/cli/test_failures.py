@@ -18,7 +18,9 @@ import pytest
 
 from sockwatch.cli import ExitCode, failures, main
 from tests.support.child import become, in_child
-from tests.support.failing import bind, forked, needs_root, netns_inode
+from tests.support.failing import bind, forked
+from tests.support.netns import netns_inode
+from tests.support.privilege import needs_root
 
 COMMAND = [sys.executable, "-m", "sockwatch", "failures"]
 LOADED = failures.run  # while this user may read the files

@@ -21,7 +21,7 @@ from sockwatch.lab.session import Session
 from sockwatch.lab.steps import Connect, ServerCloses, Signal, Start
 from tests.support.child import in_child
 from tests.support.marked import Mark
-from tests.support.netns import CLONE_NEWNET, link_up, unshare
+from tests.support.netns import enter_new_netns
 from tests.support.sample import SEED
 from tests.support.seccomp import refuse
 
@@ -195,8 +195,7 @@ def test_no_end_leaves_anything(
         try:
             network: Network = "own"
             if not namespaces:
-                unshare(CLONE_NEWNET)  # the test's own network stands for the host
-                link_up("lo")
+                enter_new_netns()  # the test's own network stands for the host
                 refuse("unshare")
                 network = "host"
             end(Sandbox(network))

@@ -1,18 +1,29 @@
-"""Run a function in a child process that may change itself for good, and get its answer."""
+"""Child processes that may change themselves for good."""
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 import pickle
+import struct
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-Answer = TypeVar("Answer")
+from tests.support.libc import check, libc
+from tests.support.netns import enter_new_netns
+from tests.support.privilege import needs_btf, needs_root
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+CAP_VERSION_3 = 0x20080522
+PR_SET_KEEPCAPS = 8
+CAPSET = {"x86_64": 126, "aarch64": 91}
 
 
-def in_child(function: Callable[..., Answer], *arguments: Any) -> Answer:
+def in_child(function: Callable[..., Result], *arguments: Any) -> Result:
     """What the function returns in a forked child; its exception is an AssertionError here."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -20,11 +31,11 @@ def in_child(function: Callable[..., Answer], *arguments: Any) -> Answer:
         try:
             os.close(reader)
             try:
-                result: tuple[bool, Any] = (True, function(*arguments))
-            except BaseException:  # noqa: BLE001 - told to the parent
-                result = (False, traceback.format_exc())
+                outcome: tuple[bool, Any] = (True, function(*arguments))
+            except BaseException:  # noqa: BLE001 - raised again in the parent
+                outcome = (False, traceback.format_exc())
             with open(writer, "wb") as file:
-                pickle.dump(result, file)
+                pickle.dump(outcome, file)
         finally:
             os._exit(0)
     os.close(writer)
@@ -32,9 +43,25 @@ def in_child(function: Callable[..., Answer], *arguments: Any) -> Answer:
         data = file.read()
     os.waitpid(pid, 0)
     assert data, "the child died without an answer"
-    good, answer = pickle.loads(data)
-    assert good, answer
-    return answer  # type: ignore[no-any-return]
+    returned, value = pickle.loads(data)
+    assert returned, value
+    return value  # type: ignore[no-any-return]
+
+
+def in_netns(function: Callable[P, None]) -> Callable[P, None]:
+    """Decorator: the test runs as root in a child with a network namespace of its own."""
+
+    @needs_root
+    @needs_btf
+    @functools.wraps(function)
+    def test(*args: P.args, **kwargs: P.kwargs) -> None:
+        def body() -> None:
+            enter_new_netns()
+            function(*args, **kwargs)
+
+        in_child(body)
+
+    return test
 
 
 @contextmanager
@@ -63,8 +90,14 @@ def idle_child(prepare: Callable[[], None] = lambda: None) -> Iterator[int]:
         os.waitpid(pid, 0)
 
 
-def become(uid: int) -> None:
-    """Give up root for good."""
+def become(uid: int, *capabilities: int) -> None:
+    """Give up root for good; keep these capabilities (bit numbers), effective and permitted."""
+    check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
+    low = sum(1 << bit for bit in capabilities if bit < 32)
+    high = sum(1 << bit - 32 for bit in capabilities if bit >= 32)
+    header = ctypes.create_string_buffer(struct.pack("=Ii", CAP_VERSION_3, 0))
+    data = ctypes.create_string_buffer(struct.pack("=6I", low, low, 0, high, high, 0))
+    check(libc.syscall(ctypes.c_long(CAPSET[os.uname().machine]), header, data))

@@ -16,11 +16,9 @@ import pytest
 
 from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.watch import FailureWatch
-from tests.support.privilege import REAL_ROOT
 
 PATIENCE_S = 20.0
 T = TypeVar("T")
-needs_root = pytest.mark.skipif(not REAL_ROOT, reason="watching needs root (BPF, namespaces)")
 
 PYTHON_SERVER = """
 import socket, sys
@@ -101,7 +99,3 @@ def bind(
         for level, option in options:
             sock.setsockopt(level, option, 1)
         sock.bind(address)
-
-
-def netns_inode() -> int:
-    return os.stat("/proc/thread-self/ns/net").st_ino

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from pathlib import Path
 
+from tests.support.waiting import wait_until
+
 VARIABLE = "SOCKWATCH_TEST_MARK"
-DEADLINE_S = 15.0
 
 
 class Mark:
@@ -36,9 +36,5 @@ class Mark:
         return found
 
     def wait_until_gone(self) -> None:
-        """Raises TimeoutError with what is left."""
-        deadline = time.monotonic() + DEADLINE_S
-        while left := self.processes():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"still there: {left}")
-            os.sched_yield()
+        """Wait until the command and its descendants have exited."""
+        wait_until(lambda: not self.processes(), lambda: f"still there: {self.processes()}")

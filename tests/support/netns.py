@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import socket
@@ -11,45 +10,60 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.libc import check, libc
+
+CLONE_NEWNS = 0x20000
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def unshare(flags: int) -> None:
-    _check(_libc.unshare(flags))
+    """unshare(2) for this thread."""
+    check(libc.unshare(flags))
 
 
 def setns(fd: int) -> None:
-    _check(_libc.setns(fd, CLONE_NEWNET))
-
-
-def _check(result: int) -> None:
-    if result:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    """Move this thread to the network namespace that the fd stands for."""
+    check(libc.setns(fd, CLONE_NEWNET))
 
 
 def link_up(name: str) -> None:
+    """Do what `ip link set NAME up` does."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         request = struct.pack("16sh14x", name.encode(), 0)
         flags = struct.unpack("16sh14x", fcntl.ioctl(sock, SIOCGIFFLAGS, request))[1]
         fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh14x", name.encode(), flags | IFF_UP))
 
 
+def enter_new_netns() -> None:
+    """Move this thread to a new network namespace with `lo` up, for good."""
+    unshare(CLONE_NEWNET)
+    link_up("lo")
+
+
 @contextmanager
 def fresh_netns() -> Iterator[None]:
     """This thread, and processes it starts, in a network namespace of its own with `lo` up."""
     with open("/proc/thread-self/ns/net") as before:
-        unshare(CLONE_NEWNET)
+        enter_new_netns()
         try:
-            link_up("lo")
             yield
         finally:
             setns(before.fileno())
+
+
+def netns_inode() -> int:
+    """The inode number of this thread's network namespace."""
+    return os.stat("/proc/thread-self/ns/net").st_ino
+
+
+def set_ipv4_sysctl(name: str, value: str) -> None:
+    """Set net.ipv4.NAME of this thread's network namespace."""
+    Path("/proc/sys/net/ipv4", name).write_text(value)
 
 
 def become_root_of_a_user_namespace() -> bool:

@@ -1,15 +1,18 @@
-"""A command as an ordinary user, though root runs the tests."""
+"""Commands and sockets of an ordinary user, though root runs the tests."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.libc import libc
 from tests.support.privilege import REAL_ROOT
 from tests.support.tools import need
 
@@ -56,6 +59,18 @@ def run_as_user(
         timeout=timeout_s,
         env=os.environ | {"HOME": "/nonexistent", "XDG_CACHE_HOME": "/nonexistent"},
     )
+
+
+@contextlib.contextmanager
+def as_user(uid: int) -> Iterator[None]:
+    """Sockets made inside belong to `uid`: the kernel takes the file-system uid."""
+    if uid:
+        libc.setfsuid(uid)
+    try:
+        yield
+    finally:
+        if uid:
+            libc.setfsuid(0)
 
 
 def _closed(path: Path) -> Path | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.options import Options
+from tests.support import build
 from tests.tui.failing_host import Open, quiet
-from tests.view import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

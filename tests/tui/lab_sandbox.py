@@ -18,8 +18,8 @@ from sockwatch.model import HostFacts, Port, ReuseFlags, Snapshot
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.lab.backend import LabBackend
 from sockwatch.tui.options import Options
+from tests.support import build
 from tests.tui.host import Host
-from tests.view import build
 
 FIRST_PID = 4001
 FACTS = HostFacts(uid=0, net_bind_service=True, ipv6=True, bindv6only=False)

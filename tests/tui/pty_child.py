@@ -13,7 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from sockwatch.tui import Options, run
-from tests.view.build import NOW, A, group, gunicorn, holder, port, process, snapshot, socket
+from tests.support.build import NOW, A, group, gunicorn, holder, port, process, snapshot, socket
 
 if TYPE_CHECKING:
     from sockwatch.model import Port, Snapshot

@@ -17,9 +17,10 @@ from sockwatch.tui.options import Options
 from sockwatch.tui.screens.failures import FailuresScreen
 from tests.support.bpf_ids import exist, kept_by
 from tests.support.privilege import REAL_ROOT
+from tests.support.waiting import wait_until
 from tests.tui.failing_host import PlayedWatch
 from tests.tui.host import Host, check_golden, line_with, screen_lines, shows, wait_for
-from tests.tui.tmux import Tmux, tmux_is_there, wait_until
+from tests.tui.tmux import Tmux, tmux_is_there
 from tests.view.test_folding import failed
 
 SIZES = [(80, 24), (120, 40)]

@@ -28,9 +28,9 @@ from sockwatch.tui.screens.help import HelpScreen, help_lines
 from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.widgets.input_bar import InputBar
 from sockwatch.tui.widgets.port_table import PortTable
+from tests.support.build import port, socket
 from tests.tui.host import Host, screen_lines, shows, wait_for
 from tests.tui.lab_sandbox import Sandboxes
-from tests.view.build import port, socket
 
 if TYPE_CHECKING:
     from textual.app import App

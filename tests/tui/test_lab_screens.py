@@ -9,9 +9,9 @@ import pytest
 from sockwatch.tui.lab.screen import LabScreen
 from sockwatch.tui.options import Options
 from sockwatch.tui.screens.details import DetailsScreen
+from tests.support import build
 from tests.tui.host import Host, check_golden, line_with, screen_lines, shows, wait_for
 from tests.tui.lab_sandbox import FakeSandbox, Sandboxes
-from tests.view import build
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot

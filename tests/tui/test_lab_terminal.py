@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from tests.conftest import CAN_MAKE_NETNS
-from tests.tui.tmux import Tmux, tmux_is_there, wait_until
+from tests.support.waiting import wait_until
+from tests.tui.tmux import Tmux, tmux_is_there
 
 pytestmark = [
     pytest.mark.skipif(not tmux_is_there(), reason="tmux is not installed"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sockwatch.tui.screens.details import DetailsScreen
+from tests.support import build
+from tests.support.build import group, port
 from tests.tui.host import Host, screen_lines, shows, wait_for
-from tests.view import build
-from tests.view.build import group, port
 
 
 def leftovers() -> Host:

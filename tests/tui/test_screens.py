@@ -15,9 +15,9 @@ from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.symbols import UNICODE
 from sockwatch.tui.watched import Watched
 from sockwatch.tui.widgets.port_table import PortTable
+from tests.support import build
+from tests.support.build import A, group, holder, port, process, socket
 from tests.tui.host import Host, check_golden, line_with, look, screen_lines, shows, wait_for
-from tests.view import build
-from tests.view.build import A, group, holder, port, process, socket
 
 SIZES = [(80, 24), (120, 40)]
 GAPS = (Gap("holders-not-permitted", "the fds of 9 processes may not be read", "root shows it"),)

@@ -6,16 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
 
+from tests.support.waiting import wait_until
+
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 30.0
+PAUSE_S = 0.02  # tmux tells nobody when its screen changes
 
 
 def tmux_is_there() -> bool:
@@ -41,12 +40,7 @@ class Tmux:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         subprocess.run(
             ["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True
         )
@@ -67,15 +61,8 @@ class Tmux:
         wait_until(
             lambda: all(text in self.screen for text in texts),
             lambda: f"not all of {texts} in\n{self.screen}",
+            PAUSE_S,
         )
 
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.pid).children(recursive=True)
-
-
-def wait_until(condition: Callable[[], bool], otherwise: Callable[[], str]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(otherwise())
-        time.sleep(0.02)  # tmux tells nobody when its screen changes

@@ -11,8 +11,8 @@ from sockwatch.view.fold_columns import FOLD_COLUMNS, fold_columns_for
 from sockwatch.view.folding import Fold, fold
 from sockwatch.view.port_columns import PORT_COLUMN, PORT_COLUMNS, port_columns_for
 from sockwatch.view.socket_columns import SOCKET_COLUMNS, socket_columns_for
-from tests.view import build
-from tests.view.build import AP, NONE, NOW, A, P, group, holder, port, process, socket
+from tests.support import build
+from tests.support.build import AP, NONE, NOW, A, P, group, holder, port, process, socket
 from tests.view.test_folding import failed
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockwatch.view.filter import TERMS, parse_filter
-from tests.view import build
+from tests.support import build
 
 ALL = {22, 53, 3306, 8080, 9000, 9100}
 PORTS = build.web_host()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from sockwatch.view.marks import MARK_S, Marks
-from tests.view.build import NOW, port, snapshot
+from tests.support.build import NOW, port, snapshot
 
 ONE, TWO = port(1), port(2)
 

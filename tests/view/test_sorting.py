@@ -4,8 +4,8 @@ import pytest
 
 from sockwatch.view.port_columns import PORT_COLUMNS, port_columns_for
 from sockwatch.view.sorting import Order, sort_ports
-from tests.view import build
-from tests.view.build import NOW, group, port
+from tests.support import build
+from tests.support.build import NOW, group, port
 
 
 def numbers(order: Order) -> list[int]:

@@ -5,8 +5,8 @@ import pytest
 from sockwatch.model import Gap, Holder, Port
 from sockwatch.view.details import ASCII_TREE, details
 from sockwatch.view.summary import summary
-from tests.view import build
-from tests.view.build import group, port, socket
+from tests.support import build
+from tests.support.build import group, port, socket
 
 HOLDER_GAP = Gap("holders-not-permitted", "the fds of 9 processes may not be read", "root shows it")
 

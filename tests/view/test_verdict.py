@@ -8,8 +8,8 @@ from sockwatch.model import Holder, Port
 from sockwatch.view.panel import panel
 from sockwatch.view.port_columns import PORT_COLUMN
 from sockwatch.view.verdict import Answer, blockers_line, by_rule, matrix_line, restart_request
-from tests.view import build
-from tests.view.build import group, holder, port, process, socket
+from tests.support import build
+from tests.support.build import group, holder, port, process, socket
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from sockwatch.model import Port, Process, ReuseFlags
 from sockwatch.view.port_columns import PORT_COLUMN
 from sockwatch.view.summary import state_parts
 from sockwatch.view.warnings import warnings
-from tests.view import build
-from tests.view.build import NOW, group, holder, port, process, socket
+from tests.support import build
+from tests.support.build import NOW, group, holder, port, process, socket
 
 
 def member(pid: int, *, age_s: float = 60, uid: int = 0, executable: str = "/bin/a") -> Process:

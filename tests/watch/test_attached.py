@@ -13,9 +13,9 @@ import pytest
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.layout import Layout
 from sockwatch.watch import FailureWatch, failures
-from tests.kernel.bpf.namespaces import wait_until
 from tests.support.bpf_ids import exist, kept_by
-from tests.support.failing import needs_root
+from tests.support.privilege import needs_root
+from tests.support.waiting import wait_until
 
 pytestmark = [needs_root, pytest.mark.whole_host]
 COMMAND = [sys.executable, "-m", "sockwatch", "failures"]

@@ -16,7 +16,8 @@ from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.kernel.failures.rows import FAILURE_STRUCT, WRITTEN_A_SECOND
 from sockwatch.kernel.failures.tap import FailureTap
 from sockwatch.watch import FailureWatch
-from tests.support.failing import PATIENCE_S, collect, compiled, needs_root, of_pid
+from tests.support.failing import PATIENCE_S, collect, compiled, of_pid
+from tests.support.privilege import needs_root
 
 pytestmark = pytest.mark.whole_host
 PER_SECOND = 500

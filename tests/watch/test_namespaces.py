@@ -13,20 +13,16 @@ from contextlib import contextmanager
 import pytest
 
 from sockwatch.watch import FailureWatch
-from tests.kernel.bpf.namespaces import become
-from tests.support.child import idle_child, in_child
-from tests.support.failing import bind, collect, forked, needs_root, netns_inode, of_pid
-from tests.support.netns import CLONE_NEWNET, link_up, unshare
+from tests.support.child import become, idle_child, in_child
+from tests.support.failing import bind, collect, forked, of_pid
+from tests.support.netns import enter_new_netns, netns_inode
+from tests.support.privilege import needs_root
 
+pytestmark = pytest.mark.whole_host
 WILDCARD = ("127.0.0.1", 8080)
 
 
 CAP_PERFMON, CAP_BPF = 38, 39
-
-
-def enter_new() -> None:
-    unshare(CLONE_NEWNET)
-    link_up("lo")
 
 
 @contextmanager
@@ -35,7 +31,7 @@ def elsewhere() -> Iterator[int]:
     kept: list[socket.socket] = []
 
     def serve() -> None:
-        enter_new()
+        enter_new_netns()
         kept.append(socket.create_server(WILDCARD))
 
     with idle_child(serve) as pid:
@@ -85,7 +81,7 @@ def fail_here() -> None:
 
 def test_a_namespace_that_is_gone_with_its_process(watch: FailureWatch) -> None:
     def fail() -> None:
-        enter_new()
+        enter_new_netns()
         with socket.create_server(WILDCARD):
             bind(socket.AF_INET, WILDCARD)
 

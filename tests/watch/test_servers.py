@@ -24,11 +24,11 @@ from tests.support.failing import (
     collect,
     compiled,
     forked,
-    needs_root,
-    netns_inode,
     of_pid,
     run_and_reap,
 )
+from tests.support.netns import netns_inode
+from tests.support.privilege import needs_root
 
 pytestmark = pytest.mark.whole_host
 REUSEADDR = (socket.SOL_SOCKET, socket.SO_REUSEADDR)

@@ -12,6 +12,8 @@ from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.watch import FailureWatch
 from tests.support.failing import bind, collect, forked, of_pid
 
+pytestmark = pytest.mark.whole_host
+
 
 def failed(
     watch: FailureWatch, name: str | bytes, directory: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 from pathlib import Path
@@ -14,11 +13,10 @@ from sockwatch.kernel.bpf.btf_cache import kernel_build_id, load_layout
 from sockwatch.kernel.bpf.layout import BTF_FILE
 from tests.conftest import CAN_MAKE_NETNS
 from tests.support.child import in_child
-from tests.support.netns import unshare
+from tests.support.libc import check, libc
+from tests.support.netns import CLONE_NEWNS, unshare
 
-CLONE_NEWNS = 0x20000
 MS_REC_PRIVATE = 0x4000 | 0x40000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 pytestmark = [
     pytest.mark.skipif(not CAN_MAKE_NETNS, reason="this user may not make mount namespaces"),
@@ -34,8 +32,7 @@ def mount_small_disk(place: Path, options: str) -> None:
         (b"none", b"/", None, MS_REC_PRIVATE, None),
         (b"none", bytes(place), b"tmpfs", 0, options.encode()),
     ):
-        if _libc.mount(*call):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        check(libc.mount(*call))
 
 
 def fill(place: Path) -> Path:

@@ -17,16 +17,8 @@ from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.iterators import SocketIterators
 from sockwatch.kernel.bpf.layout import Layout, read_layout
 from sockwatch.model import KernelError
-from tests.kernel.bpf.namespaces import (
-    CLONE_NEWNET,
-    CLONE_NEWPID,
-    in_child,
-    in_netns,
-    lo_up,
-    netns_inode,
-    unshare,
-)
-from tests.support.child import idle_child
+from tests.support.child import idle_child, in_child, in_netns
+from tests.support.netns import CLONE_NEWPID, enter_new_netns, netns_inode, unshare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,8 +203,7 @@ def test_a_look_shows_the_namespace_of_the_calling_thread() -> None:
     with SocketIterators() as iterators:
 
         def elsewhere() -> None:
-            unshare(CLONE_NEWNET)
-            lo_up()
+            enter_new_netns()
             other = socket.create_server(("127.0.0.1", 8002))
             seen["tcp"] = [(row.port, row.netns_inode) for row in iterators.tcp()]
             seen["here"] = [row.port for row in iterators.task_files(netns_inode())]

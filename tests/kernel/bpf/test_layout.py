@@ -14,8 +14,7 @@ from sockwatch.kernel.bpf import btf_cache as module
 from sockwatch.kernel.bpf.btf_cache import kernel_build_id, load_layout
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.layout import FIELDS, FUNCTIONS, Layout, read_layout
-from tests.kernel.bpf.namespaces import needs_btf
-from tests.support.privilege import REAL_ROOT
+from tests.support.privilege import REAL_ROOT, needs_btf
 
 needs_build_id = pytest.mark.skipif(kernel_build_id() is None, reason="no kernel build id")
 

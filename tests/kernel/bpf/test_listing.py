@@ -12,7 +12,7 @@ from sockwatch.kernel.bpf.assembler import Assembler, R
 from sockwatch.kernel.bpf.btf import Field
 from sockwatch.kernel.bpf.layout import read_layout
 from sockwatch.kernel.bpf.listing import HELPERS, listing
-from tests.kernel.bpf.namespaces import needs_btf
+from tests.support.privilege import needs_btf
 
 
 def test_each_kind_of_instruction() -> None:

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sockwatch.kernel.bpf import loader, syscall
+from sockwatch.kernel.bpf import loader
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.iterators import SocketIterators
-from tests.kernel.bpf.namespaces import (
-    CLONE_NEWNET,
-    CLONE_NEWUSER,
-    become,
-    in_child,
-    in_netns,
-    needs_btf,
-    needs_root,
-    refuse_system_call,
-    unshare,
-)
+from tests.support.child import become, in_child, in_netns
+from tests.support.netns import CLONE_NEWNET, CLONE_NEWUSER, unshare
+from tests.support.privilege import needs_btf, needs_root
+from tests.support.seccomp import refuse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +80,7 @@ def test_iterators_opened_as_root_serve_after_all_is_dropped() -> None:
 @needs_root
 def test_a_seccomp_filter_is_named(answer: int) -> None:
     def body() -> None:
-        refuse_system_call(syscall.system_call_number(), answer)
+        refuse("bpf", answer)
         error = refused()
         assert (error.reason, error.errno) == ("seccomp", answer)
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sockwatch.kernel.bpf.iterators import SocketIterators
-from tests.kernel.bpf.namespaces import in_netns, netns_inode, wait_until
 from tests.kernel.bpf.sockets import (
     ALL_FLAGS,
     BOUND_CASES,
@@ -20,6 +19,9 @@ from tests.kernel.bpf.sockets import (
     UDP_CASES,
     Flags,
 )
+from tests.support.child import in_netns
+from tests.support.netns import netns_inode
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,6 +6,7 @@ import errno
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -17,8 +18,6 @@ from sockwatch.kernel.bpf.clock import ticks_per_second
 from sockwatch.kernel.bpf.groups import merge_groups
 from sockwatch.kernel.bpf.iterators import SocketIterators
 from sockwatch.kernel.bpf.rows import NO_CLOCK, SocketRow, TimeWaitGroup
-from tests.kernel.bpf import diag
-from tests.kernel.bpf.namespaces import in_netns, wait_until
 from tests.kernel.bpf.sockets import (
     ALL_FLAGS,
     FIN_WAIT2,
@@ -27,6 +26,9 @@ from tests.kernel.bpf.sockets import (
     mini_fin_wait2,
     time_wait,
 )
+from tests.support import sock_diag
+from tests.support.child import in_netns
+from tests.support.waiting import wait_until
 
 PORTS = {9001: 700, 9002: 600, 9003: 400, 9004: 200, 9005: 99, 9006: 1}
 
@@ -117,10 +119,10 @@ def test_the_time_left_is_that_of_sock_diag() -> None:
     tick_ms = 1000 / ticks_per_second()
     with SocketIterators() as iterators:
         settled(iterators, 101)
-        before = {(r.port, r.peer_port): r.expires_ms for r in diag.dump(states=0x60)}
+        before = {(r.port, r.peer_port): r.expires_ms for r in sock_diag.dump(states=0x60)}
         rows = {(r.port, r.peer_port): r for r in iterators.tcp() if r.mini}
         groups = iterators.time_waits()
-        after = {(r.port, r.peer_port): r.expires_ms for r in diag.dump(states=0x60)}
+        after = {(r.port, r.peer_port): r.expires_ms for r in sock_diag.dump(states=0x60)}
     assert before.keys() == rows.keys() == after.keys()
     for key, row in rows.items():
         left_ms = row.frees_in_jiffies * tick_ms
@@ -143,7 +145,7 @@ def test_sock_diag_and_the_iterator_share_the_cookie() -> None:
     with SocketIterators() as iterators:
         settled(iterators, 20)
         assert {row.cookie for row in iterators.tcp()} == {0}
-        asked = {row.cookie for row in diag.dump()}
+        asked = {int.from_bytes(row.cookie, sys.byteorder) for row in sock_diag.dump()}
         assert {row.cookie for row in iterators.tcp()} == asked
         assert len(asked) == 20
 

@@ -14,7 +14,7 @@ from sockwatch.kernel.bpf.layout import Layout, read_layout
 from sockwatch.kernel.failures.bursts import Bursts
 from sockwatch.kernel.failures.machines import MACHINES, this_machine
 from sockwatch.kernel.failures.program import failure_program
-from tests.kernel.bpf.namespaces import needs_btf, needs_root
+from tests.support.privilege import needs_btf, needs_root
 
 # What the headers of the kernel say: arch/x86/include/uapi/asm/ptrace.h,
 # arch/arm64/include/asm/ptrace.h, and the tables of system calls.

@@ -14,6 +14,7 @@ from sockwatch.watch import FailureWatch
 from tests.support.failing import bind, collect, forked, of_pid
 from tests.support.privilege import REAL_ROOT
 
+pytestmark = pytest.mark.whole_host
 CONTAINER = f"docker-{'0123456789abcdef' * 4}.scope"
 
 

@@ -1,23 +1,17 @@
-"""Children in a network namespace of their own: the host's ports are never touched."""
+"""Children in a network namespace of their own that answer what they are sent."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import fcntl
 import os
-import socket
-import struct
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from tests.support.netns import enter_new_netns, set_ipv4_sysctl
 from tests.support.privilege import REAL_ROOT
 
-CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -29,22 +23,6 @@ def can_unshare() -> bool:
             return REAL_ROOT and worker.ask(question=True) is True
     except AssertionError:
         return False
-
-
-def enter_new_netns() -> None:
-    """Move this process to a new network namespace with lo up and our port ranges."""
-    if _libc.unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "unshare")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        fcntl.ioctl(
-            s, 0x8914, struct.pack("16sH14x", b"lo", 0x1 | 0x40)
-        )  # SIOCSIFFLAGS: UP, RUNNING
-    set_sysctl("ip_local_port_range", "1024 65000")
-    set_sysctl("tcp_max_tw_buckets", "100000")
-
-
-def set_sysctl(name: str, value: str) -> None:
-    Path("/proc/sys/net/ipv4", name).write_text(value)
 
 
 def run_in_netns(
@@ -66,9 +44,9 @@ def run_in_netns(
 
 
 class Worker:
-    """A forked child in a new network namespace that answers what it is sent.
+    """A forked child in a new network namespace with room for many sockets.
 
-    `prepare` runs in the child and gives the function that answers.
+    `prepare` runs in the child and returns the function that answers questions.
     """
 
     def __init__(self, prepare: Callable[[], Callable[[Any], Any]]) -> None:
@@ -87,6 +65,8 @@ class Worker:
     def _serve(pipe: Any, prepare: Callable[[], Callable[[Any], Any]]) -> None:
         try:
             enter_new_netns()
+            set_ipv4_sysctl("ip_local_port_range", "1024 65000")
+            set_ipv4_sysctl("tcp_max_tw_buckets", "100000")
             answer = prepare()
             # No end-of-file would come: later workers inherit the parent's end of the pipe.
             while (question := pipe.recv()) is not None:
@@ -95,16 +75,19 @@ class Worker:
             pipe.send((False, traceback.format_exc()))
 
     def send(self, question: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):  # receive() tells why
+        """Ask without waiting; None ends the child."""
+        with contextlib.suppress(BrokenPipeError):  # receive() says why
             self._pipe.send(question)
 
     def receive(self) -> Any:
-        done, value = self._pipe.recv()
-        if not done:
+        """The answer to the oldest question; AssertionError if the child has failed."""
+        succeeded, value = self._pipe.recv()
+        if not succeeded:
             raise AssertionError(value)
         return value
 
     def ask(self, question: Any) -> Any:
+        """Send the question and wait for its answer."""
         self.send(question)
         return self.receive()
 
@@ -115,15 +98,3 @@ class Worker:
         self.send(None)
         self._pipe.close()
         os.waitpid(self._pid, 0)
-
-
-@contextlib.contextmanager
-def as_user(uid: int) -> Iterator[None]:
-    """Sockets made inside belong to `uid`: the kernel takes the file-system uid."""
-    if uid:
-        _libc.setfsuid(uid)
-    try:
-        yield
-    finally:
-        if uid:
-            _libc.setfsuid(0)
