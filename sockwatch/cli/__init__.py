@@ -1,17 +1,22 @@
-"""The command `sockwatch`: one function a command, the only writers to stdout and stderr."""
+"""The command `sockwatch`: one module a command, the only writers to stdout and stderr."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import traceback
+from typing import Final
 
-from sockwatch.cli.arguments import UsageError, parse
+from sockwatch.cli import failures, lab, ports, screen, why
+from sockwatch.cli.arguments import parse
+from sockwatch.cli.command import Command, UsageError
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.output import narrate, write_data
 from sockwatch.model import SockwatchError
 
-__all__ = ["ExitCode", "main"]
+__all__ = ["COMMANDS", "ExitCode", "main"]
+
+COMMANDS: Final[tuple[Command, ...]] = (ports, why, lab, failures)  # as --help lists them
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,30 +42,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if sys.stdout is None:
         raise SockwatchError("cannot write to standard output: it is closed")
-    options = parse(arguments)
+    options = parse(arguments, COMMANDS)
     if options.version:
         from sockwatch.cli.version import version_text
 
         write_data(version_text())
         return ExitCode.YES
     if options.command is None:
-        from sockwatch.cli import screen
-
         return screen.run(options)
     # A reader that goes away ends us in silence, as a pipe wants.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    if options.command == "why":
-        from sockwatch.cli import why
-
-        return why.run(options)
-    if options.command == "lab":
-        from sockwatch.cli import lab
-
-        return lab.run(options)
-    if options.command == "failures":
-        from sockwatch.cli import failures
-
-        return failures.run(options)
-    from sockwatch.cli import ports
-
-    return ports.run(options)
+    command = next(command for command in COMMANDS if options.command == command.NAME)
+    return command.run(options)

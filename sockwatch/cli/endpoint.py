@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from ipaddress import ip_address
 
-from sockwatch.cli.arguments import UsageError
+from sockwatch.cli.command import UsageError
 
 EXAMPLES = "type 8080, 127.0.0.1:8080, [::1]:8080 or localhost:http"
 WILDCARD = "0.0.0.0"  # noqa: S104 - the address in question, nothing is bound

@@ -3,72 +3,118 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import select
 import signal
 import sys
 import time
 from contextlib import closing
+from typing import TYPE_CHECKING, Final
 
+from sockwatch.cli.command import Parser, add_json
 from sockwatch.cli.exit_codes import ExitCode
-from sockwatch.cli.failure_document import failure_document
 from sockwatch.cli.output import narrate, write_data
-from sockwatch.kernel.bpf.errors import BpfUnavailable
-from sockwatch.kernel.host import current_netns
 from sockwatch.model import SockwatchError
 from sockwatch.units import plural
-from sockwatch.view.failures import failure_line
-from sockwatch.watch import FailureWatch
-from sockwatch.watch.refusal import refusal
 
-LOOK_AROUND_S = 0.5  # between two looks at what no failure tells: losses, a reader that went away
-ATTACHED = (
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sockwatch.bind.failure import ExplainedFailure
+    from sockwatch.watch import FailureWatch
+
+NAME = "failures"
+SUMMARY = "every bind() and listen() that fails, live (root)"
+DESCRIPTION = """\
+Print a line for every bind() and listen() on this host that fails with
+EADDRINUSE, EACCES or EADDRNOTAVAIL, with what blocked it at that moment."""
+EPILOG = "Needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN; exits with 3 without them."
+CHECK_S: Final = 0.5  # how often to check for what no failure reports: losses, a closed pipe
+ATTACHED: Final = (
     "watching every bind() and listen() on this host; each system call costs about "
     "0.1 us more until this exits"
 )
 
 
+def add_arguments(parser: Parser) -> None:
+    """``--json``, ``--for`` and ``--count``."""
+    add_json(parser, "print one JSON document per line (schema 1)")
+    parser.add_argument(
+        "--for", dest="seconds", type=_seconds, metavar="SECONDS", help="exit after this time"
+    )
+    parser.add_argument("--count", type=_count, metavar="N", help="exit after N failures")
+
+
 def run(options: argparse.Namespace) -> ExitCode:
-    """Print failures until the time or the count is reached."""
+    """Print failures until the time or the count is reached.
+
+    Raises SockwatchError if this host, or this user, cannot watch for them.
+    """
+    from sockwatch.cli.failure_document import failure_document
+    from sockwatch.cli.look import VERIFIER_LOG
+    from sockwatch.kernel.bpf.errors import BpfUnavailable
+    from sockwatch.kernel.host import current_netns
+    from sockwatch.view.failures import failure_line
+    from sockwatch.watch import FailureWatch
+    from sockwatch.watch.refusal import refusal
+
     try:
         watch = FailureWatch()
     except BpfUnavailable as error:
         if options.debug and error.log:
-            narrate(f"the BPF verifier said:\n{error.log}")
+            narrate(VERIFIER_LOG, error.log)
         raise SockwatchError(refusal(error)) from error
+    home = current_netns().inode
+
+    def line(explained: ExplainedFailure) -> str:
+        return f"{failure_line(explained, home)}\n"
+
     with closing(watch):
         narrate(ATTACHED)
-        _follow(watch, options)
+        _follow(watch, options, failure_document if options.json else line)
     return ExitCode.YES
 
 
-def _follow(watch: FailureWatch, options: argparse.Namespace) -> None:
-    started, home = time.monotonic(), current_netns().inode
+def _follow(
+    watch: FailureWatch, options: argparse.Namespace, line: Callable[[ExplainedFailure], str]
+) -> None:
+    started = time.monotonic()
     left, lost = options.count, 0
     while left is None or left > 0:
-        remaining_s = LOOK_AROUND_S
+        remaining_s = CHECK_S
         if options.seconds is not None:
             remaining_s = min(remaining_s, started + options.seconds - time.monotonic())
             if remaining_s <= 0:
                 return
         for explained in watch.wait(remaining_s)[:left]:
-            line = (
-                failure_document(explained)
-                if options.json
-                else failure_line(explained, home) + "\n"
-            )
-            write_data(line)
+            write_data(line(explained))
             left = None if left is None else left - 1
         if watch.lost > lost:
-            missed = watch.lost - lost
-            narrate(f"{plural(missed, 'failure')} not listed: they came too fast")
-            lost += missed
-        _end_with_the_reader()
+            narrate(f"{plural(watch.lost - lost, 'failure')} not listed: they came too fast")
+            lost = watch.lost
+        _exit_with_the_reader()
 
 
-def _end_with_the_reader() -> None:
+def _exit_with_the_reader() -> None:
     """Do not stay attached for a reader that is gone: a pipe tells only when it is written to."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     if any(event & select.POLLERR for _, event in poll.poll(0)):
         os.kill(os.getpid(), signal.SIGPIPE)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)

@@ -1,103 +1,53 @@
-"""`sockwatch lab`: rehearse a conflict on real servers, prediction beside the kernel's answer."""
+"""`sockwatch lab`: rehearse a conflict on real servers."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
-from typing import Any
 
-from sockwatch.cli.arguments import UsageError
-from sockwatch.cli.document import SCHEMA
+from sockwatch.cli.command import Parser, add_json, add_parser
 from sockwatch.cli.exit_codes import ExitCode
-from sockwatch.cli.output import narrate, write_data
-from sockwatch.lab import narration
-from sockwatch.lab.model import LabError
-from sockwatch.lab.sandbox import Sandbox
-from sockwatch.lab.scenario import Scenario, all_scenarios, scenario
-from sockwatch.lab.session import Run, Session
 
-ON_HOST = "on the host's own loopback: some ports from 10000 up are really in use meanwhile"
+NAME = "lab"
+SUMMARY = "rehearse a conflict on real servers"
+DESCRIPTION = """\
+Start real test servers that reproduce a conflict, and compare what sockwatch
+predicts with what the kernel answers."""
+EPILOG = """\
+The host's ports are left alone unless --on-host is given, and nothing outlives
+the run."""
+
+
+def add_arguments(parser: Parser) -> None:
+    """The commands ``list`` and ``run``."""
+    parsers = parser.add_subparsers(title="commands", dest="lab_command", metavar="COMMAND")
+    parsers.required = True
+    add_json(
+        add_parser(parsers, "list", "list the scenarios", "List the scenarios.", "Exits with 0.")
+    )
+    run_parser = add_parser(
+        parsers,
+        "run",
+        "run one scenario, or all",
+        "Run a scenario, and print each step with its system calls, the prediction and\n"
+        "the kernel's answer.",
+        "Exits with 0 if every prediction was right and every expectation was met, 1 if\n"
+        "not, 3 if it could not be run here.",
+    )
+    run_parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="one of those that sockwatch lab list prints"
+    )
+    run_parser.add_argument("--all", action="store_true", help="run every scenario")
+    run_parser.add_argument("--step", action="store_true", help="wait for Enter before each step")
+    run_parser.add_argument(
+        "--on-host",
+        action="store_true",
+        help="use the host's loopback instead of a network namespace",
+    )
+    add_json(run_parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
     """List the scenarios or run some. Raises UsageError, LabError, KernelError."""
-    if options.lab_command == "list":
-        return _list(as_json=options.json)
-    if options.readonly:
-        raise UsageError("--readonly switches the lab off: it starts servers")
-    if options.all == bool(options.name):
-        raise UsageError("name one scenario, or all with --all; sockwatch lab list names them")
-    if options.step and (options.json or not sys.stdin.isatty()):
-        raise UsageError("--step asks at the terminal: leave out --json and redirections")
-    try:
-        chosen = all_scenarios() if options.all else (scenario(options.name),)
-    except LabError as error:
-        raise UsageError(str(error)) from error
-    if options.on_host:
-        narrate(ON_HOST)
-    runs = []
-    for one in chosen:
-        runs.append(_play(one, options))
-        if not options.json:
-            write_data(f"{narration.conclusion(runs[-1])}\n\n")
-    if options.json:
-        write_data(_document(runs, several=options.all))
-    return _exit_code(runs)
+    from sockwatch.cli import lab_run
 
-
-def _list(*, as_json: bool) -> ExitCode:
-    found = all_scenarios()
-    if as_json:
-        values = [narration.scenario_values(one) for one in found]
-        write_data(_dump({"schema": SCHEMA, "scenarios": values}))
-    else:
-        width = max(len(one.name) for one in found)
-        write_data("".join(f"{one.name:{width}}  {one.title}\n" for one in found))
-    return ExitCode.YES
-
-
-def _play(one: Scenario, options: argparse.Namespace) -> Run:
-    """The scenario in a sandbox of its own, told as it goes."""
-    with Sandbox("host" if options.on_host else "own") as sandbox:
-        run = Run(one, Session(sandbox))
-        if not options.json:
-            lines = [*narration.introduction(one), f"  sandbox: {narration.network_text(sandbox)}"]
-            lines += [f"  port {a} is played by port {b}" for a, b in run.host_ports.items()]
-            lines.append("")
-            write_data("".join(f"{line}\n" for line in lines))
-        while not run.done:
-            if options.step and not _go_on(one, len(run.reports)):
-                run.skipped = f"from step {len(run.reports) + 1} on: you stopped"
-                break
-            report = run.next()
-            if not options.json:
-                write_data("".join(f"{line}\n" for line in (*narration.step_lines(report), "")))
-    return run
-
-
-def _go_on(one: Scenario, number: int) -> bool:
-    sys.stderr.write(f"next: {one.steps[number].text}  [Enter, or q] ")
-    sys.stderr.flush()
-    answer = sys.stdin.readline()
-    return bool(answer) and answer.strip().lower() != "q"
-
-
-def _exit_code(runs: list[Run]) -> ExitCode:
-    if not all(run.passed for run in runs):
-        return ExitCode.NO
-    return ExitCode.YES if any(run.reports for run in runs) else ExitCode.UNKNOWN
-
-
-def _document(runs: list[Run], *, several: bool) -> str:
-    head: dict[str, Any] = {"schema": SCHEMA, "kernel": os.uname().release}
-    values = [narration.run_values(run) for run in runs]
-    if not several:
-        return _dump(head | values[0])
-    passed = all(run.passed for run in runs)
-    return _dump(head | {"scenarios": values, "passed": passed})
-
-
-def _dump(document: dict[str, Any]) -> str:
-    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    return lab_run.run(options)

@@ -19,12 +19,12 @@ def write_data(text: str) -> None:
         raise SockwatchError(f"cannot write to standard output: {error.strerror}") from error
 
 
-def narrate(text: str) -> None:
-    """Write one line to stderr, if there is one to write to."""
+def narrate(text: str, log: str = "") -> None:
+    """Write one line to stderr, if it is open; the lines of `log` follow as they are."""
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(f"sockwatch: {text}\n")
+        sys.stderr.write(f"sockwatch: {text}\n" + (f"{log.rstrip()}\n" if log else ""))
         sys.stderr.flush()
     except OSError:
         _drop(2)

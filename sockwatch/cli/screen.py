@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from sockwatch.cli.arguments import UsageError
+from sockwatch.cli.command import UsageError
 
 if TYPE_CHECKING:
     import argparse

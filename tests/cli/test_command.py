@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sockwatch.cli import ExitCode
-from sockwatch.cli.look import look
+from sockwatch.cli.look import take_snapshot
 from sockwatch.kernel.bpf.reader import BpfReader
 from tests.support.privilege import REAL_ROOT
 
@@ -285,7 +285,7 @@ def test_debug_shows_what_the_verifier_said(
         return False
 
     monkeypatch.setattr(BpfReader, "ready", refuse)
-    look(None, debug=False)
+    take_snapshot(None, debug=False)
     assert "R1" not in capsys.readouterr().err
-    look(None, debug=True)
+    take_snapshot(None, debug=True)
     assert "R1 invalid mem access" in capsys.readouterr().err

@@ -16,14 +16,16 @@ from typing import Any
 
 import pytest
 
-from sockwatch.cli import ExitCode, failures, main
+from sockwatch import watch
+from sockwatch.cli import ExitCode, failure_document, main
+from sockwatch.watch import refusal
 from tests.support.child import become, in_child
 from tests.support.failing import bind, forked
 from tests.support.netns import netns_inode
 from tests.support.privilege import needs_root
 
 COMMAND = [sys.executable, "-m", "sockwatch", "failures"]
-LOADED = failures.run  # while this user may read the files
+LOADED = failure_document, watch, refusal  # while this user may read the files
 pytestmark = [needs_root, pytest.mark.whole_host]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from sockwatch.bind import BindRequest
 from sockwatch.cli import ExitCode
-from sockwatch.cli.arguments import UsageError
+from sockwatch.cli.command import UsageError
 from sockwatch.cli.endpoint import parse_endpoint
 from sockwatch.model import SockwatchError
 from sockwatch.view.request import parse_request, request_text

@@ -1,0 +1,73 @@
+"""What a command of the command line is, and the parser that it fills."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from sockwatch.cli.exit_codes import ExitCode
+
+    Subparsers: TypeAlias = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - it has no other name
+
+
+class UsageError(Exception):
+    """A command line that cannot be run; its text is one line for the user."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one-line errors and the same help on every terminal and Python."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError."""
+        raise UsageError(f"{message}; type {self.prog} --help")
+
+
+class Command(Protocol):
+    """A command: a module with these names. It imports what is heavy when it runs, not before."""
+
+    NAME: str
+    SUMMARY: str
+    DESCRIPTION: str
+    EPILOG: str
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Add the options and arguments of the command."""
+
+    def run(self, options: argparse.Namespace) -> ExitCode:
+        """Do it. Raises UsageError, or another SockwatchError for what is not known."""
+
+
+def add_parser(
+    parsers: Subparsers, name: str, summary: str, description: str, epilog: str
+) -> Parser:
+    """A parser for the command `name`, with nothing but ``--help`` yet."""
+    parser = parsers.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    finish(parser)
+    return parser
+
+
+def finish(parser: Parser) -> None:
+    """Add ``--help``, and keep it plain: Python 3.14 colours it by itself."""
+    if sys.version_info >= (3, 14):
+        parser.color = False
+    parser.add_argument("-h", "--help", action="help", help="show this help and exit")
+
+
+def formatter(prog: str) -> argparse.HelpFormatter:
+    """Help of the same width on every terminal."""
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=80)
+
+
+def add_json(parser: Parser, text: str = "print one JSON document (schema 1)") -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help=text)
