@@ -28,8 +28,8 @@ def ports_document(snapshot: Snapshot, ports: Iterable[Port]) -> str:
     return f'{text[:-1]}, "ports": [\n{rows}\n]}}\n'
 
 
-def gap_entry(gap: Gap) -> dict[str, str]:
-    return {"code": gap.code, "text": gap.text, "remedy": gap.remedy}
+def gap_entry(gap: Gap) -> dict[str, str | None]:
+    return {"code": gap.code, "text": gap.text, "remedy": gap.remedy or None}
 
 
 def _port(port: Port) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ from sockwatch.cli import ExitCode
 from sockwatch.cli.look import take_snapshot
 from sockwatch.kernel.bpf.reader import BpfReader
 from tests.support.privilege import REAL_ROOT
+from tests.support.schemas import read_document
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMAND = [sys.executable, "-m", "sockwatch"]
@@ -146,7 +146,7 @@ def test_json(listener: socket.socket) -> None:
     with listener, socket.socket() as bound:
         bound.bind(("127.0.0.2", 8080))
         done = run("ports", "--json")
-        document = json.loads(done.stdout)
+        document = read_document(done.stdout, "ports")
         inodes = [os.fstat(sock.fileno()).st_ino for sock in (listener, bound)]
         fds = [listener.fileno(), bound.fileno()]
     assert document["schema"] == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import io
-import json
 import os
 import signal
 import socket
@@ -23,6 +22,7 @@ from tests.support.child import become, in_child
 from tests.support.failing import bind, forked
 from tests.support.netns import netns_inode
 from tests.support.privilege import needs_root
+from tests.support.schemas import read_document
 
 COMMAND = [sys.executable, "-m", "sockwatch", "failures"]
 LOADED = failure_document, watch, refusal  # while this user may read the files
@@ -80,7 +80,7 @@ def test_a_line_comes_at_once(taken: socket.socket) -> None:
 def test_json(taken: socket.socket) -> None:
     with watching("--json") as process:
         pid = fail()
-        document: dict[str, Any] = json.loads(line_with(process, f'"pid": {pid},'))
+        document: dict[str, Any] = read_document(line_with(process, f'"pid": {pid},'), "failures")
     assert set(document) == {
         "schema", "time", "pid", "tid", "comm", "process", "uid", "unit", "call", "fd", "protocol",
         "family", "address", "port", "device", "errno", "reuseaddr", "reuseport", "v6only",
@@ -121,9 +121,9 @@ def test_json_of_a_unix_socket(taken: socket.socket) -> None:
     with watching("--json") as process, socket.socket(socket.AF_UNIX) as owner:
         owner.bind(b"\0in/the/way")
         pid = forked(lambda: bind(socket.AF_UNIX, b"\0in/the/way"))
-        document = json.loads(line_with(process, f'"pid": {pid},'))
+        document = read_document(line_with(process, f'"pid": {pid},'), "failures")
         inet = fail()
-        other = json.loads(line_with(process, f'"pid": {inet},'))
+        other = read_document(line_with(process, f'"pid": {inet},'), "failures")
     assert (document["family"], document["address"], document["port"]) == (
         "unix",
         "@in/the/way",
@@ -142,7 +142,9 @@ def test_after_so_many(taken: socket.socket) -> None:
             fail()
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (ExitCode.YES, "")
-    assert [json.loads(line)["errno"] for line in out.splitlines()] == ["EADDRINUSE"] * 2
+    assert [read_document(line, "failures")["errno"] for line in out.splitlines()] == [
+        "EADDRINUSE"
+    ] * 2
 
 
 def test_after_so_long(netns: None) -> None:
@@ -192,7 +194,7 @@ def test_foreign_text_acts_on_no_terminal(netns: None) -> None:
         sock.bind(b"\0" + hostile)
         pid = forked(fail_badly)
         line = line_with(plain, f"({pid})").rstrip("\n")
-        document = json.loads(line_with(machine, f'"pid": {pid},'))
+        document = read_document(line_with(machine, f'"pid": {pid},'), "failures")
     assert line.isprintable()
     assert "PWNED" in line
     assert document["comm"].isprintable()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import pty
 import select
@@ -17,6 +16,7 @@ from typing import Self
 import pytest
 
 from sockwatch.text import clean
+from tests.support.schemas import read_document
 
 HOSTILE = [
     b"[/x]",
@@ -64,7 +64,7 @@ def test_the_table_and_the_document(server: bytes) -> None:
     table = run().decode()
     assert len(table.splitlines()) == 2
     assert all(line.isprintable() for line in table.splitlines())
-    document = json.loads(run("--json"))
+    document = read_document(run("--json"), "ports")
     holder = document["ports"][0]["holders"][0]
     assert holder["name"] == clean(server[:15].split(b"\0")[0])
     assert holder["command"].isprintable()

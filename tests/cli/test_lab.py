@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from sockwatch.cli import ExitCode
 from sockwatch.lab.scenario import all_scenarios
+from tests.support.schemas import read_document
 from tests.support.seccomp import refuse
 
 COMMAND = [sys.executable, "-m", "sockwatch"]
@@ -39,7 +39,7 @@ def test_list_names_every_scenario() -> None:
 
 
 def test_list_as_json() -> None:
-    document = json.loads(run("lab", "list", "--json").stdout)
+    document = read_document(run("lab", "list", "--json").stdout, "lab-list")
     assert document["schema"] == 1
     assert [one["name"] for one in document["scenarios"]] == NAMES
     assert set(document["scenarios"][0]) == {
@@ -60,7 +60,7 @@ def test_a_run_narrates_calls_prediction_and_answer() -> None:
 
 
 def test_a_run_as_json() -> None:
-    document = json.loads(run("lab", "run", "two-listeners", "--json").stdout)
+    document = read_document(run("lab", "run", "two-listeners", "--json").stdout, "lab-run")
     assert set(document) == {"schema", "kernel", "scenario", "steps", "passed", "skipped"}
     assert (document["schema"], document["scenario"]) == (1, "two-listeners")
     assert document["passed"] is True

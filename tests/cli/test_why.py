@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from sockwatch.cli.command import UsageError
 from sockwatch.cli.endpoint import parse_endpoint
 from sockwatch.model import SockwatchError
 from sockwatch.view.request import parse_request, request_text
+from tests.support.schemas import read_document
 
 
 def why(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -75,7 +75,7 @@ def test_a_flag_that_helps(listener: socket.socket) -> None:
 def test_json(listener: socket.socket) -> None:
     done = why("127.0.0.1:8080", "--json")
     assert done.returncode == ExitCode.NO
-    document = json.loads(done.stdout)
+    document = read_document(done.stdout, "why")
     assert document["schema"] == 1
     assert document["request"] == {
         "protocol": "tcp",
