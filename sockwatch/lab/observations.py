@@ -26,7 +26,7 @@ class Send(BaseStep):
     """
 
     WHY = (
-        "With UDP nobody connects: the kernel decides for each datagram which of the "
+        "UDP has no connections: the kernel decides for each datagram which of the "
         "sockets on the port gets it."
     )
 
@@ -97,7 +97,7 @@ class See(BaseStep):
 class Ss(BaseStep):
     """What `ss -ltn` shows of a port: ``nothing`` or the state in its lines."""
 
-    WHY = "`ss -ltn` asks the kernel for listeners alone."
+    WHY = "`ss -ltn` asks the kernel for listeners only."
 
     port: int = DAYTIME_PORT
 

@@ -184,7 +184,7 @@ class Sandbox:
     def set_sysctl(self, name: str, value: str) -> None:
         """Set net.ipv4.`name` of the sandbox's network namespace. Raises LabError."""
         if self.network == "host":
-            raise LabError("a setting of the host is not changed")
+            raise LabError("settings of the host are not changed")
         self._observe("set_sysctl", name, value)
         self.on_call(SystemCall("you", f"sysctl net.ipv4.{name}='{value}'"))
 

@@ -146,7 +146,7 @@ class Session:
             not ip_address(address).is_loopback or 0 < port < HOST_PORTS.start
         ):
             raise LabError(
-                f"on the host the lab keeps to loopback addresses and ports from "
+                "on the host the lab uses only loopback addresses and ports from "
                 f"{HOST_PORTS.start} up, not {address} port {port}"
             )
 

@@ -23,8 +23,9 @@ class Start(BaseStep):
     """Start the process `who`, unless it runs, and open a socket in it."""
 
     WHY = (
-        "A server asks for its port by bind(), and opens it for connections by listen(). "
-        "Each of the two runs the kernel's test against every other socket on the port."
+        "A server asks for its port with bind(), and opens it to connections with "
+        "listen(). Each of the two runs the kernel's test against every other socket on "
+        "the port."
     )
 
     who: str
@@ -49,7 +50,10 @@ class Start(BaseStep):
 class Listen(BaseStep):
     """listen() on the socket that `who` has bound."""
 
-    WHY = "listen() runs the same test as bind() once more, against what is on the port by now."
+    WHY = (
+        "listen() runs the same test as bind() once more, against whatever is on the "
+        "port at that moment."
+    )
 
     who: str
     backlog: int = 5
@@ -102,8 +106,9 @@ class ServerCloses(BaseStep):
     """The server closes its open connections first, then the client: TIME_WAIT at the server."""
 
     WHY = (
-        "Who closes first keeps the connection in TIME_WAIT for 60 s, in case its last "
-        "acknowledgement was lost. Here that is the server, so its port is the one in use."
+        "The side that closes first keeps the connection in TIME_WAIT for 60 s, in case "
+        "its last acknowledgement was lost. Here that is the server, so its port is the "
+        "one in use."
     )
 
     who: str
@@ -120,8 +125,8 @@ class ClientCloses(BaseStep):
     """The client closes its open connections first: TIME_WAIT at the client."""
 
     WHY = (
-        "Who closes first keeps the connection in TIME_WAIT for 60 s. Here that is the "
-        "client, so nothing is left on the server's side."
+        "The side that closes first keeps the connection in TIME_WAIT for 60 s. Here "
+        "that is the client, so nothing is left on the server's side."
     )
 
     who: str
@@ -140,9 +145,9 @@ class Signal(BaseStep):
     """Send a signal to the process: KILL, STOP, CONT or TERM."""
 
     WHY = (
-        "SIGKILL ends a process without asking it, and the kernel closes its sockets; what "
-        "children hold stays open. SIGSTOP keeps it from running and changes nothing of its "
-        "sockets."
+        "SIGKILL kills a process outright, and the kernel closes its sockets; those "
+        "that its children hold stay open. SIGSTOP suspends it and leaves its sockets "
+        "alone."
     )
 
     who: str
@@ -157,7 +162,7 @@ class Signal(BaseStep):
 class EndChildren(BaseStep):
     """Kill the children that the dead process has left behind."""
 
-    WHY = "The last process that holds a socket takes it along."
+    WHY = "A socket goes away with the last process that holds it."
 
     who: str
 
@@ -185,8 +190,8 @@ class SetFlag(BaseStep):
     """Set a reuse flag afterwards, on the listeners or on the accepted connections."""
 
     WHY = (
-        "Flags count as they are when bind() or listen() tests them; a connection has "
-        "copied those of its listener when it was made."
+        "A flag counts as it is when bind() or listen() tests it; a connection copies "
+        "the flags of its listener when it is made."
     )
 
     who: str
@@ -203,7 +208,7 @@ class SetFlag(BaseStep):
 class Sysctl(BaseStep):
     """A setting net.ipv4.NAME of the session."""
 
-    WHY = "A setting of this network namespace; the host keeps its own."
+    WHY = "This sysctl belongs to the network namespace; the host keeps its own."
 
     name: str
     value: str
@@ -218,8 +223,8 @@ class EndTimeWaits(BaseStep):
     """End the TIME_WAITs of a port instead of waiting for 60 s."""
 
     WHY = (
-        "A TIME_WAIT lasts 60 s, which no setting changes. Root can destroy it, as `ss -K` "
-        "does; here that saves the minute."
+        "A TIME_WAIT lasts 60 s, and no setting changes that. Root can destroy it, as "
+        "`ss -K` does; here that saves a minute."
     )
 
     port: int = DAYTIME_PORT

@@ -55,21 +55,21 @@ def bindings(commands: tuple[Command, ...]) -> list[BindingType]:
 
 
 QUIT = Command(
-    "quit", ("q", "f10"), "app.quit", "Quit", "Leave sockwatch", "quit", urgent=("ctrl+c",)
+    "quit", ("q", "f10"), "app.quit", "Quit", "Quit sockwatch", "quit", urgent=("ctrl+c",)
 )
 HELP = Command(
     "help", ("?", "h", "f1"), "app.help", "Help", "Explain this screen and its keys", "help"
 )
 PAUSE = Command(
     "pause", ("p", "space", "Z"), "app.pause", "Pause",
-    "Freeze the view; looking goes on behind it", "pause",
+    "Freeze the view; polling continues", "pause",
 )  # fmt: skip
 APP_COMMANDS = (
     HELP,
     PAUSE,
-    Command("refresh", ("r", "ctrl+l"), "app.poll_now", "Look now", "Look at the host at once"),
-    Command("slower", ("+",), "app.interval(1)", "Look less often", "Make the interval longer"),
-    Command("faster", ("-",), "app.interval(-1)", "Look more often", "Make the interval shorter"),
+    Command("refresh", ("r", "ctrl+l"), "app.poll_now", "Poll now", "Poll the host at once"),
+    Command("slower", ("+",), "app.interval(1)", "Poll less often", "Make the interval longer"),
+    Command("faster", ("-",), "app.interval(-1)", "Poll more often", "Make the interval shorter"),
     Command(
         "palette", ("ctrl+p",), "app.command_palette", "Command palette",
         "Find any command by its name",
@@ -98,7 +98,7 @@ SORT = Command(
 )  # fmt: skip
 DETAILS = Command(
     "details", ("enter",), "screen.details", "Details",
-    "Everything about the port under the cursor", "details",
+    "Show the details of the port under the cursor", "details",
 )  # fmt: skip
 COPY = Command(
     "copy", ("y", "c"), "screen.copy", "Copy the row",
@@ -106,11 +106,11 @@ COPY = Command(
 )  # fmt: skip
 LAB = Command(
     "lab", ("l",), "app.lab", "Lab",
-    "Rehearse conflicts of bind() on real servers, step by step", "lab",
+    "Rehearse bind() conflicts on real servers, step by step", "lab",
 )  # fmt: skip
 FAILURES = Command(
     "failures", ("f",), "app.failures", "Failures",
-    "Every bind() and listen() of this host that fails, as it happens", "failures",
+    "Every bind() and listen() on this host that fails, live", "failures",
 )  # fmt: skip
 MAIN_COMMANDS = (
     DETAILS,
@@ -120,25 +120,25 @@ MAIN_COMMANDS = (
     ),
     SORT,
     Command(
-        "sort_back", ("<",), "screen.sort(-1)", "Sort by the column before",
-        "Sort by the column before",
+        "sort_back", ("<",), "screen.sort(-1)", "Sort by the previous column",
+        "Sort by the previous column",
     ),
-    Command("invert", ("I",), "screen.invert", "Invert the order", "Turn the order around"),
+    Command("invert", ("I",), "screen.invert", "Reverse the order", "Reverse the order"),
     Command(
         "follow", ("F",), "screen.follow", "Follow the row",
-        "Keep the row under the cursor at its place on the screen",
+        "Keep the row under the cursor in place on the screen",
     ),
     COPY,
     LAB,
     FAILURES,
 )  # fmt: skip
-BACK = Command("back", ("escape",), "screen.back", "Back", "Back to where you were", "back")
+BACK = Command("back", ("escape",), "screen.back", "Back", "Go back", "back")
 EDIT = Command(
     "edit",
     ("e",),
     "screen.edit",
     "Edit the request",
-    "Change the address, flags, user or device of the bind in question",
+    "Change the address, flags, user or device of the request",
     "edit bind",
     opens_a_line=True,
 )
@@ -157,7 +157,7 @@ HELP_COMMANDS = (
 
 RUN = Command(
     "run", ("R",), "screen.run", "Run the scenario",
-    "Run the scenario under the cursor to its end; once it is over, again from its start", "run",
+    "Run the scenario under the cursor to its end, or again once it is over", "run",
 )  # fmt: skip
 ENTER = Command(
     "enter",
@@ -167,11 +167,9 @@ ENTER = Command(
     "Run the scenario, restart the process, explain the step, or open the port under the cursor",
 )
 STEP = Command(
-    "step", ("n", "."), "screen.step", "One step", "Do the next step of the scenario", "step"
+    "step", ("n", "."), "screen.step", "One step", "Run the next step of the scenario", "step"
 )
-STOP = Command(
-    "stop", ("x",), "screen.stop", "Stop", "Stop the run after the step under way", "stop"
-)
+STOP = Command("stop", ("x",), "screen.stop", "Stop", "Stop after the current step", "stop")
 RESET = Command("reset", ("0",), "screen.reset", "Reset", "Start over on a fresh sandbox", "reset")
 NEXT_LIST = Command(
     "next_list", ("tab",), "screen.next_list(1)", "Next list",
@@ -186,7 +184,7 @@ START = Command(
 )  # fmt: skip
 CONNECT = Command(
     "connect", ("C",), "screen.connect", "Connect clients",
-    "Free play: connect clients, to the process under the cursor", "clients",
+    "Free play: connect clients to the process under the cursor", "clients",
 )  # fmt: skip
 KILL = Command(
     "kill", ("K", "f9"), "screen.kill", "Kill the process",
@@ -198,7 +196,7 @@ FREEZE = Command(
 )  # fmt: skip
 RESTART = Command(
     "restart", ("e",), "screen.restart", "Restart with other flags",
-    "Free play: kill the server under the cursor and start it again, edited", "restart",
+    "Free play: kill the server under the cursor and start it with other options", "restart",
 )  # fmt: skip
 DISCONNECT = Command(
     "disconnect", ("d",), "screen.disconnect", "Close its connections",
@@ -220,7 +218,8 @@ LAB_COMMANDS = (
     RESET,
     NEXT_LIST,
     Command(
-        "last_list", ("shift+tab",), "screen.next_list(-1)", "List before", "Go to the list before"
+        "last_list", ("shift+tab",), "screen.next_list(-1)", "Previous list",
+        "Go to the previous list"
     ),
     CALLS,
     START,
@@ -235,7 +234,7 @@ LAB_COMMANDS = (
     BACK,
 )  # fmt: skip
 SUBMIT = Command(
-    "submit", (), "screen.submit", "Start", "Do what the form says", "start",
+    "submit", (), "screen.submit", "Start", "Start what the form describes", "start",
     urgent=("ctrl+s", "f2"),
 )  # fmt: skip
 # Urgent, so that what is typed right after it goes to the next field already.
@@ -247,7 +246,7 @@ FORM_COMMANDS = (
     SUBMIT,
     NEXT_FIELD,
     Command(
-        "last_field", (), "app.focus_previous", "Field before", "Go to the field before",
+        "last_field", (), "app.focus_previous", "Previous field", "Go to the previous field",
         urgent=("shift+tab",),
     ),
     BACK,

@@ -91,7 +91,7 @@ async def test_clients_connect_and_either_side_closes_first() -> None:
         await shows(pilot, "server-1: close first")
         await shows(pilot, "waiting")
         await pilot.press("j", "e")
-        await shows(pilot, "client-1 has no socket of a server")
+        await shows(pilot, "client-1 has no server socket")
         await pilot.press("d")
         await shows(pilot, "client-1 has no open connection")
 

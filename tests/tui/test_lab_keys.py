@@ -33,7 +33,7 @@ MOVES = {
 ANYWAY = {
     **{key: what for key, what in EVERYWHERE.items() if what != "look"},
     **MOVES,
-    "x": "nothing runs",
+    "x": "nothing is running",
     "tab": "keys go to processes",
     "shift+tab": "keys go to ports",
     "v": "without calls",
@@ -198,7 +198,7 @@ async def test_enter_explains_a_step_and_escape_closes_it() -> None:
     async with Sandboxes().app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, "")
         await pilot.press("tab", "tab", "enter")
-        await shows(pilot, "no step is done yet")
+        await shows(pilot, "no step has been run yet")
         await pilot.press("n")
         await shows(pilot, "1/7")
         await pilot.press("enter")

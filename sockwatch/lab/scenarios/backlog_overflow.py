@@ -8,8 +8,8 @@ SCENARIO = Scenario(
     name="backlog-overflow",
     title="The accept queue is full: clients wait, and nothing says why",
     claim="listen(fd, 1) lets one client wait.",
-    finding="Linux lets backlog + 1 wait. From then on it drops the handshakes, and the clients"
-    " hang in connect() until a timeout, with no error on either side.",
+    finding="Linux lets backlog + 1 wait. Beyond that it drops handshakes, and the clients hang "
+    "in connect() until a timeout, with no error on either side.",
     ports=(10013,),
     steps=(
         Start(
@@ -27,12 +27,12 @@ SCENARIO = Scenario(
         ),
         See("the accept queue", "queue", expect="2/1", why="One more than the backlog."),
         Connect(
-            "two more clients connect, with little patience",
+            "two more clients connect, and soon give up",
             "late",
             ClientSpec(count=2, closes="nobody", patience_s=0.3),
             expect="0 connected, 2 waiting",
-            why="The kernel drops their SYN as long as the queue is full; they send it again after"
-            " 1 s, 2 s, 4 s and so on.",
+            why="The kernel drops their SYNs as long as the queue is full; they retry after "
+            "1 s, 2 s, 4 s and so on.",
         ),
         See("the accept queue", "queue", expect="2/1"),
     ),

@@ -29,8 +29,9 @@ SCENARIO = Scenario(
             "the second listens",
             "second",
             expect="listen EADDRINUSE",
-            why="The first is a listener by now, and a listener is passed by no SO_REUSEADDR. A"
-            " program that checks bind() alone never learns that it does not listen.",
+            why="The first is a listener now, and SO_REUSEADDR does not get past a "
+            "listener. A program that checks only bind() never learns that it does not "
+            "listen.",
         ),
         See("what the port shows now", expect="1 LISTEN, 1 BOUND"),
     ),

@@ -31,7 +31,7 @@ def _pair(old: bool, new: bool) -> tuple[Step, ...]:
             expect="ok" if both else "EADDRINUSE",
             why="Both sides have the flag: the new socket may pass the TIME_WAIT."
             if both
-            else "The kernel wants the flag on both sockets. One of them lacks it.",
+            else "The kernel requires the flag on both sockets. One of them lacks it.",
         ),
     )
     if both:

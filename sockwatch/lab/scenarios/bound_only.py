@@ -6,7 +6,7 @@ from sockwatch.lab.steps import CloseSockets, Start
 SCENARIO = Scenario(
     number=13,
     name="bound-only",
-    title="Bound and never listening: in the way, and in no list",
+    title="Bound but never listening: it blocks, and no list shows it",
     claim="ss -ltn shows nothing on the port, so bind() will succeed.",
     finding="bind() alone already owns the port. ss -l, netstat and lsof -i do not show such a"
     " socket; sockwatch asks the kernel for it (Linux 6.8 or newer).",
@@ -22,7 +22,8 @@ SCENARIO = Scenario(
         Ss(
             "what ss -ltn shows",
             expect="nothing",
-            why="A socket that is bound is not in the tables of listeners and connections.",
+            why="A socket that is only bound is in neither the table of listeners nor "
+            "that of connections.",
         ),
         See(
             "what sockwatch shows",
@@ -34,8 +35,8 @@ SCENARIO = Scenario(
             "start the daytime server",
             "daytime",
             expect="EADDRINUSE",
-            why="An owner is an owner, whether it listens or not. With SO_REUSEADDR on both"
-            " sides bind() would pass, since it does not listen.",
+            why="An owner blocks whether it listens or not. With SO_REUSEADDR on both sides "
+            "bind() would pass, since it does not listen.",
         ),
         CloseSockets("the process closes its socket", "sleeper"),
         Start("start the daytime server", "daytime", expect="ok"),

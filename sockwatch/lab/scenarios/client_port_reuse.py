@@ -44,8 +44,8 @@ SCENARIO = Scenario(
             "two",
             _TO_C,
             expect="EADDRINUSE",
-            why="It is bind() that fails: at that moment the kernel does not know yet that the"
-            " connection will go to another server.",
+            why="It is bind() that fails: at that point the kernel does not know yet that "
+            "the connection will go to another server.",
         ),
         Connect(
             "the same with SO_REUSEADDR on the second socket only",
@@ -84,7 +84,7 @@ SCENARIO = Scenario(
             "four",
             replace(_with_addr(_TO_B), address="127.0.0.3", port=10013),
             expect="EADDRINUSE",
-            why="Both have SO_REUSEADDR, but C listens, and the flag passes no listener.",
+            why="Both have SO_REUSEADDR, but C listens, and the flag does not get past a listener.",
         ),
         Start(
             "a server with SO_REUSEPORT",

@@ -53,7 +53,7 @@ SCENARIO = Scenario(
             "a server on 0.0.0.0",
             "four",
             expect="ok",
-            why="With IPV6_V6ONLY the two are apart: one for IPv6, one for IPv4.",
+            why="With IPV6_V6ONLY the two do not overlap: one is for IPv6, one for IPv4.",
         ),
     ),
 )

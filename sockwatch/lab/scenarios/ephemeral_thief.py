@@ -11,8 +11,8 @@ SCENARIO = Scenario(
     name="ephemeral-thief",
     title="An outgoing connection has taken the server's port",
     claim="Nothing listens on my port, so it is free.",
-    finding="Not if the port lies in the range from which the kernel gives outgoing connections"
-    " theirs. Such a client has no SO_REUSEADDR, so the server's own does not help.",
+    finding="Not if the port lies in the range that the kernel uses for outgoing connections. "
+    "Such a client has no SO_REUSEADDR, so the server's own does not help.",
     ports=(10013, 443),
     needs=("own network",),
     steps=(
@@ -55,7 +55,7 @@ SCENARIO = Scenario(
             why="The connection is a TIME_WAIT now, without the flag, for another 60 s.",
         ),
         EndTimeWaits("end the TIME_WAITs", expect="1 ended"),
-        EndTimeWaits("those of the other port as well", 10014, expect="1 ended"),
+        EndTimeWaits("end those of the other port as well", 10014, expect="1 ended"),
         Sysctl(
             "reserve port 10013",
             "ip_local_reserved_ports",

@@ -7,8 +7,9 @@ SCENARIO = Scenario(
     name="free-port-race",
     title="Pick a free port, and lose it before it is used",
     claim="bind() to port 0, read the port, close, and give the number to the server to start.",
-    finding="Between close and bind anybody may take the port, and the kernel likes to give it to"
-    " an outgoing connection, since both choose from the same range. Keep the socket and pass it.",
+    finding="Between close and bind anybody may take the port, an outgoing connection for "
+    "example, whose port the kernel chooses from the same range. Keep the socket open "
+    "and pass it on.",
     ports=(10013, 443),
     needs=("own network",),
     steps=(
@@ -44,8 +45,8 @@ SCENARIO = Scenario(
             "server",
             ServerSpec(reuseaddr=True),
             expect="EADDRINUSE",
-            why="The port was free a moment ago. Listen on port 0 and tell the number, or hand"
-            " over the open socket.",
+            why="The port was free a moment ago. Listen on port 0 and report the number, or "
+            "hand over the open socket.",
         ),
     ),
 )

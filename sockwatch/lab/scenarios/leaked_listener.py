@@ -41,16 +41,16 @@ SCENARIO = Scenario(
             "who holds the port now",
             "holders",
             expect="cat",
-            why="A program that never heard of the port. It listens for as long as it runs:"
-            " clients connect, and nobody answers them.",
+            why="A program that knows nothing of the port. It listens for as long as it "
+            "runs: clients connect, and nobody answers them.",
         ),
         Start(
             "start the server again, with SO_REUSEADDR",
             "daytime-2",
             _LEAKING,
             expect="EADDRINUSE",
-            why="The socket is still in LISTEN. Restarting again and again does not help; ending"
-            " that child does.",
+            why="The socket is still in LISTEN. Restarting again and again does not help; "
+            "killing that child does.",
         ),
         EndChildren("end the child", "daytime", expect="1 ended"),
         Start(
@@ -72,7 +72,8 @@ SCENARIO = Scenario(
         See(
             "what is left on the port",
             expect="2 TIME_WAIT",
-            why="The child runs on, but SOCK_CLOEXEC closed its copy of the listener at exec.",
+            why="The child keeps running, but SOCK_CLOEXEC closed its copy of the "
+            "listener at exec.",
         ),
         Start(
             "start the server again, with SO_REUSEADDR",

@@ -27,7 +27,7 @@ def _restart(flag: bool) -> tuple[Step, ...]:
             "kill the old server, not its children",
             "old",
             "KILL",
-            why="The listener is gone; the children and their connections live on.",
+            why="The listener is gone; the children and their connections remain.",
         ),
         See(
             "what is left on the port",
@@ -42,8 +42,8 @@ def _restart(flag: bool) -> tuple[Step, ...]:
             why="Both sides have the flag, and the owner on the port does not listen: the kernel"
             " lets the new socket through, though the connections are ESTABLISHED."
             if flag
-            else "The connections overlap with the new address and no flag is set, so they are in"
-            " the way for as long as they live, hours if need be.",
+            else "The connections overlap with the new address and no flag is set, so they "
+            "block for as long as they live, which may be hours.",
         ),
         ClientCloses("the clients close: the TIME_WAITs are theirs", "client"),
         See(
@@ -57,7 +57,7 @@ def _restart(flag: bool) -> tuple[Step, ...]:
 SCENARIO = Scenario(
     number=3,
     name="live-connections",
-    title="The listener is gone, its connections live on",
+    title="The listener is gone, its connections remain",
     claim="With SO_REUSEADDR a port can be reused while the old sockets are in TIME_WAIT; in any"
     " other state it is still an error.",
     finding="ESTABLISHED connections do not block either, if both sides have SO_REUSEADDR. Only a"

@@ -8,8 +8,8 @@ SCENARIO = Scenario(
     title="One port on different addresses, then on all of them",
     claim="SO_REUSEADDR allows several servers, or several sockets of one process, on one port as"
     " long as each binds another local address.",
-    finding="Different addresses never overlap, so Linux asks for no flag at all. The wildcard"
-    " overlaps with each, and against a listener SO_REUSEADDR does not help.",
+    finding="Different addresses never overlap, so Linux requires no flag at all. The wildcard "
+    "overlaps with each, and against a listener SO_REUSEADDR does not help.",
     ports=(10013,),
     needs=("own network",),
     steps=(
@@ -51,7 +51,7 @@ SCENARIO = Scenario(
             "wildcard",
             ServerSpec(address=EVERYWHERE, reuseaddr=True),
             expect="EADDRINUSE",
-            why="Neither have the others the flag, nor would it help: they listen.",
+            why="The others do not have the flag, nor would it help: they listen.",
         ),
         Signal("kill the first server", "first", "KILL"),
         Start(
@@ -59,7 +59,7 @@ SCENARIO = Scenario(
             "again",
             ServerSpec(address="192.0.2.1"),
             expect="ok",
-            why="Only its own address counts for it.",
+            why="Only its own address matters to it.",
         ),
     ),
 )

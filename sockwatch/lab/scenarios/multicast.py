@@ -40,8 +40,8 @@ SCENARIO = Scenario(
     name="multicast",
     title="Several programs in one multicast group",
     claim="For a multicast address SO_REUSEADDR and SO_REUSEPORT are the same.",
-    finding="True for who may bind and who receives: each member gets every datagram. But"
-    " SO_REUSEPORT still wants the same user on both sides.",
+    finding="True for who may bind and who receives: each member gets every datagram. But "
+    "SO_REUSEPORT still requires the same user on both sides.",
     ports=(10013,),
     needs=("own network",),
     steps=(

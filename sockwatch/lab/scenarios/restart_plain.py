@@ -32,10 +32,10 @@ SCENARIO = Scenario(
             "the server closes first, then the clients",
             "old",
             "client",
-            why="Who closes first must remember the connection for 60 s, in case the last"
-            " acknowledgement was lost. Here that is the server.",
+            why="The side that closes first must remember the connection for 60 s, in case "
+            "the last acknowledgement was lost. Here that is the server.",
         ),
-        Signal("kill the server", "old", "KILL", why="Its listener is gone with it at once."),
+        Signal("kill the server", "old", "KILL", why="Its listener goes away with it, at once."),
         See(
             "what is left on the port",
             expect="3 TIME_WAIT",
@@ -46,11 +46,12 @@ SCENARIO = Scenario(
             "start the server again, without any flag",
             "new",
             expect="EADDRINUSE",
-            why="The new socket overlaps in address with the TIME_WAITs, and neither side has"
-            " SO_REUSEADDR. The clock says when the last of them goes: 60 s after the close.",
+            why="The new socket overlaps in address with the TIME_WAITs, and neither side "
+            "has SO_REUSEADDR. The timer says when the last of them expires: 60 s after "
+            "the close.",
         ),
         EndTimeWaits(
-            "end the TIME_WAITs, in place of waiting",
+            "end the TIME_WAITs instead of waiting",
             expect="3 ended",
             why="60 s is fixed in the kernel; net.ipv4.tcp_fin_timeout does not change it. Root"
             " can destroy them, and here we do so to save the minute.",

@@ -9,10 +9,10 @@ OTHER_UID = 65534  # nobody
 SCENARIO = Scenario(
     number=9,
     name="reuseport-group",
-    title="Several listeners share a port by SO_REUSEPORT",
+    title="Several listeners share a port with SO_REUSEPORT",
     claim="SO_REUSEPORT allows completely duplicate bindings if every socket has the option.",
-    finding="True, for TCP listeners too, with one more condition on Linux: they belong to the"
-    " same user. The kernel then spreads the connections over them.",
+    finding="True, for TCP listeners too, with one more condition on Linux: they must belong to "
+    "the same user. The kernel then spreads the connections over them.",
     ports=(10013,),
     steps=(
         Start("the first member, with SO_REUSEPORT", "first", _MEMBER, expect="ok"),
@@ -34,7 +34,7 @@ SCENARIO = Scenario(
         ),
         See("what the port shows", "holders", expect="first, second"),
         Start(
-            "one with SO_REUSEADDR in its place",
+            "one with SO_REUSEADDR instead",
             "third",
             ServerSpec(reuseaddr=True),
             expect="EADDRINUSE",
@@ -45,8 +45,8 @@ SCENARIO = Scenario(
             "stranger",
             ServerSpec(reuseport=True, uid=OTHER_UID),
             expect="EADDRINUSE",
-            why="Else any user could join the group and take a share of the connections. The user"
-            " is that of the socket when it was made.",
+            why="Otherwise any user could join the group and take a share of the "
+            "connections. What counts is the user who created the socket.",
         ),
     ),
 )

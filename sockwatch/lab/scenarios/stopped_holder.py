@@ -7,9 +7,9 @@ SCENARIO = Scenario(
     number=16,
     name="stopped-holder",
     title="The holder is stopped: it keeps the port and answers nobody",
-    claim="A process that hangs can be ended politely.",
-    finding="Not a stopped one: it holds its port, the kernel goes on to complete connections for"
-    " it, and SIGTERM waits until it is continued. SIGKILL works.",
+    claim="A process that hangs can be terminated with SIGTERM.",
+    finding="Not a stopped one: it holds its port, the kernel keeps completing connections for "
+    "it, and SIGTERM stays pending until it is resumed. SIGKILL works.",
     ports=(10013,),
     steps=(
         Start("start the daytime server", "daytime", expect="ok"),
@@ -34,14 +34,14 @@ SCENARIO = Scenario(
             "new",
             ServerSpec(reuseaddr=True),
             expect="EADDRINUSE",
-            why="The stopped process still listens, and no flag passes a listener.",
+            why="The stopped process still listens, and no flag gets past a listener.",
         ),
-        Signal("end the old one politely", "daytime", "TERM"),
+        Signal("send SIGTERM to the old one", "daytime", "TERM"),
         See(
             "what the holder does",
             "doing",
             expect="daytime is stopped",
-            why="SIGTERM is pending until SIGCONT comes.",
+            why="SIGTERM stays pending until SIGCONT.",
         ),
         Signal("kill it", "daytime", "KILL"),
         Start(
@@ -49,8 +49,8 @@ SCENARIO = Scenario(
             "new",
             ServerSpec(reuseaddr=True),
             expect="ok",
-            why="SIGKILL ends a stopped process as well. The connection in its queue was reset,"
-            " which leaves no TIME_WAIT.",
+            why="SIGKILL kills a stopped process as well. The connection in its queue was "
+            "reset, which leaves no TIME_WAIT.",
         ),
     ),
 )

@@ -7,8 +7,8 @@ SCENARIO = Scenario(
     name="too-late",
     title="SO_REUSEADDR set after bind(), or on the accepted socket",
     claim="Set SO_REUSEADDR before bind().",
-    finding="True for the socket that binds: later is too late for its own bind(). On the accepted"
-    " connection it is not too late: its TIME_WAIT then has the flag.",
+    finding="True for the socket that binds: later is too late. On the accepted connection it "
+    "is not too late: its TIME_WAIT then has the flag.",
     ports=(10013,),
     steps=(
         Start(
@@ -40,7 +40,7 @@ SCENARIO = Scenario(
             "new",
             ServerSpec(reuseaddr=True, late=True),
             expect="EADDRINUSE",
-            why="When bind() ran its test the flag was not set yet.",
+            why="The flag was not set yet when bind() ran its test.",
         ),
         Start(
             "the new server sets SO_REUSEADDR before bind()",

@@ -23,8 +23,8 @@ SCENARIO = Scenario(
             "second",
             ServerSpec(reuseaddr=True),
             expect="EADDRINUSE",
-            why="Both have the flag, but the owner listens, and the flag is no way past a"
-            " listener. On some other systems it would be.",
+            why="Both have the flag, but the owner listens, and the flag does not get past "
+            "a listener. On some other systems it does.",
         ),
         Signal("kill the first server", "first", "KILL"),
         Start(
@@ -32,7 +32,7 @@ SCENARIO = Scenario(
             "second",
             ServerSpec(reuseaddr=True),
             expect="ok",
-            why="The listener was the only thing in the way.",
+            why="The listener was the only thing that blocked it.",
         ),
     ),
 )

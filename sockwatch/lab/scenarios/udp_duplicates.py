@@ -10,11 +10,12 @@ _PORT = ServerSpec(protocol="udp", address="127.0.0.1", reuseport=True)
 SCENARIO = Scenario(
     number=7,
     name="udp-duplicates",
-    title="Complete duplicates with UDP: who receives?",
+    title="Complete duplicates with UDP: which one receives?",
     claim="SO_REUSEADDR allows completely duplicate bindings, the same address and port twice,"
     " only for UDP and only for multicast.",
-    finding="Linux allows it for UDP of any kind, unicast too. With SO_REUSEADDR the newest socket"
-    " takes all, with SO_REUSEPORT the kernel spreads the datagrams. No error tells anybody.",
+    finding="Linux allows it for UDP of any kind, unicast too. With SO_REUSEADDR the newest "
+    "socket takes all, with SO_REUSEPORT the kernel spreads the datagrams. Nobody gets "
+    "an error.",
     ports=(10013,),
     steps=(
         Start("a UDP server on 127.0.0.1 without any flag", "alone", _PLAIN, expect="ok"),
@@ -23,7 +24,7 @@ SCENARIO = Scenario(
             "first",
             _ADDR,
             expect="EADDRINUSE",
-            why="Both sides must have the flag, with UDP as well.",
+            why="Both sides need the flag, with UDP too.",
         ),
         Signal("kill the one without a flag", "alone", "KILL"),
         Start("the first with SO_REUSEADDR", "first", _ADDR, expect="ok"),

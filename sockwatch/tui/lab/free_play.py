@@ -1,4 +1,4 @@
-"""Free play: what is asked for as steps, run by the same session as those of a scenario."""
+"""Free play: the steps that the keys and forms ask for, run as those of a scenario are."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sockwatch.units import endpoint, plural
 WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - addresses of the sandbox
 
 _KILL = (
-    "SIGKILL ends the process at once, and the kernel closes its sockets. Children that it has"
-    " forked live on, and so do the sockets they hold."
+    "SIGKILL kills the process at once, and the kernel closes its sockets. Children that it has"
+    " forked keep running, and keep the sockets they hold."
 )
 _STOP = (
     "A stopped process keeps its sockets. The kernel still completes connections, up to the"
-    " backlog; nobody accepts them."
+    " backlog, but nobody accepts them."
 )
-_CONTINUE = "It goes on where it was stopped, and accepts what has queued up."
+_CONTINUE = "It resumes where it was stopped, and accepts the connections that have queued up."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,14 @@ class ServersClose:
 
     @property
     def explanation(self) -> str:
+        """What such a step is about."""
         return self.why
 
-    def run(self, sandbox: Session) -> StepResult:
+    def run(self, session: Session) -> StepResult:
         for name in self.servers:
-            sandbox.process(name).request("close_connections")
+            session.process(name).request("close_connections")
         for name in self.clients:
-            sandbox.process(name).request("finish")
+            session.process(name).request("finish")
         return StepResult()
 
 
@@ -59,6 +60,7 @@ def kill(name: str) -> Signal:
 
 
 def stop_or_continue(process: ProcessView) -> Signal:
+    """SIGSTOP for a running process, SIGCONT for a stopped one."""
     if process.stopped:
         return Signal(f"continue {process.name} (SIGCONT)", process.name, "CONT", why=_CONTINUE)
     return Signal(f"stop {process.name} (SIGSTOP)", process.name, "STOP", why=_STOP)
@@ -77,40 +79,50 @@ def connect(name: str, spec: ClientSpec, processes: Sequence[ProcessView]) -> Co
 def close_connections(
     process: ProcessView, processes: Sequence[ProcessView], done: Sequence[Step]
 ) -> Step | str:
-    """The process closes its open connections first; or why there are none to close."""
-    open_to = _open_connections(processes, done)
+    """Have the process close its open connections first.
+
+    Returns the step, or a sentence that says why there is nothing to close. `done` are the steps
+    that have been run.
+    """
+    open_clients = _open_connections(processes, done)
     if process.opened:
         clients = tuple(
-            name for name, spec in open_to if any(_takes(spec, one) for one in process.opened)
+            name
+            for name, client in open_clients
+            if any(_takes(client, server) for server in process.opened)
         )
         if not clients:
-            return f"no client has an open connection to {process.name}: C makes some"
-        specs = [spec for name, spec in open_to if name in clients]
-        # A client hears the end of its connections only when all servers of the port close.
+            return f"no client has an open connection to {process.name}: press C to connect some"
+        specs = [spec for name, spec in open_clients if name in clients]
+        # A client sees its connections closed only when all servers of the port close.
         servers = tuple(
-            one.name for one in processes
-            if one.name == process.name or any(_serves(one, spec) for spec in specs)
-        )  # fmt: skip
+            server.name
+            for server in processes
+            if server.name == process.name or any(_serves(server, spec) for spec in specs)
+        )
         return ServersClose(f"{' and '.join(servers)}: close first", servers, clients)
-    specs = [spec for name, spec in open_to if name == process.name]
+    specs = [spec for name, spec in open_clients if name == process.name]
     if not specs:
         return f"{process.name} has no open connection"
-    servers = tuple(one.name for one in processes if any(_serves(one, spec) for spec in specs))
+    servers = tuple(
+        server.name for server in processes if any(_serves(server, spec) for spec in specs)
+    )
     waited = servers[0] if len(servers) == 1 else None
     return ClientCloses(f"{process.name}: close first", process.name, waited)
 
 
 def end_time_waits(port: int) -> EndTimeWaits:
+    """Destroy the TIME_WAITs of a port."""
     return EndTimeWaits(f"end the TIME_WAITs of port {port}", port)
 
 
 def reached_at(address: str) -> str:
-    """An address at which a server on `address` is reached."""
+    """The address to connect to for a server on `address`: loopback for a wildcard."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - a name
 
 
 def proposed_name(kind: str, taken: Sequence[str]) -> str:
-    """``server-1``, or the next number that is free."""
+    """A name that is not taken: ``server-1``, or the next free number."""
     number = 1
     while f"{kind}-{number}" in taken:
         number += 1
@@ -156,17 +168,17 @@ def _serves(process: ProcessView, client: ClientSpec) -> bool:
 def _open_connections(
     processes: Sequence[ProcessView], done: Sequence[Step]
 ) -> list[tuple[str, ClientSpec]]:
-    """The clients that have open connections, as far as the steps tell."""
-    found: list[tuple[str, ClientSpec]] = []
+    """The clients whose connections are open, according to the steps that have been run."""
+    clients: list[tuple[str, ClientSpec]] = []
     for step in done:
         match step:
             case Connect(who=who, spec=spec) if spec.closes == "nobody":
-                found.append((who, spec))
-            case ServersClose(clients=clients):
-                found = [one for one in found if one[0] not in clients]
+                clients.append((who, spec))
+            case ServersClose(clients=closed):
+                clients = [client for client in clients if client[0] not in closed]
             case ClientCloses(who=name) | ServerCloses(client=name):
-                found = [one for one in found if one[0] != name]
+                clients = [client for client in clients if client[0] != name]
             case _:
                 pass
-    able = {process.name for process in processes if not process.stopped}
-    return [one for one in found if one[0] in able]
+    running = {process.name for process in processes if not process.stopped}
+    return [client for client in clients if client[0] in running]

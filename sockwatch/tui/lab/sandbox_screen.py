@@ -106,7 +106,7 @@ class SandboxScreen(BaseScreen):
 
     def action_stop(self) -> None:
         busy = self.state.busy
-        self.notice("it stops after the step under way" if busy else "nothing runs")
+        self.notice("stopping after the current step" if busy else "nothing is running")
         self.submit(Stop())
 
     def action_reset(self) -> None:
@@ -203,7 +203,7 @@ class SandboxScreen(BaseScreen):
         if process is None:
             return
         if not process.opened:
-            self.notice(f"{process.name} has no socket of a server: K ends it")
+            self.notice(f"{process.name} has no server socket: K kills it")
             return
         limits, itself = self._limits(), {process.name}
         others = replace(limits, running=limits.running - itself, stopped=limits.stopped - itself)
@@ -221,7 +221,7 @@ class SandboxScreen(BaseScreen):
         if process is None:
             return
         if process.stopped:
-            self.notice(f"{process.name} is stopped: S lets it go on")
+            self.notice(f"{process.name} is stopped: S resumes it")
             return
         done = [view.step for view in self.state.run.steps if view.report is not None]
         step = free_play.close_connections(process, self.state.processes, done)

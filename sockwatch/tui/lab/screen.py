@@ -296,7 +296,7 @@ class LabScreen(SandboxScreen):
 
     def _explain(self) -> None:
         if not self._run.steps:
-            self.notice("no step is done yet")
+            self.notice("no step has been run yet")
             return
         self._explaining = not self._explaining
         self.draw()
