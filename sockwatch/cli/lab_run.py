@@ -18,7 +18,7 @@ from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario, all_scenarios, scenario
 from sockwatch.lab.session import Run, Session
 
-ON_HOST = "on the host's own loopback: some ports from 10000 up are really in use meanwhile"
+ON_HOST = "on the host's own loopback: meanwhile some real ports from 10000 up are in use"
 
 
 def run(options: argparse.Namespace) -> ExitCode:
@@ -26,11 +26,11 @@ def run(options: argparse.Namespace) -> ExitCode:
     if options.lab_command == "list":
         return _list(as_json=options.json)
     if options.readonly:
-        raise UsageError("--readonly switches the lab off: it starts servers")
+        raise UsageError("--readonly disables the lab, since it starts servers")
     if options.all == bool(options.name):
-        raise UsageError("name one scenario, or all with --all; sockwatch lab list names them")
+        raise UsageError("name one scenario, or --all; sockwatch lab list prints their names")
     if options.step and (options.json or not sys.stdin.isatty()):
-        raise UsageError("--step asks at the terminal: leave out --json and redirections")
+        raise UsageError("--step needs a terminal: leave out --json and redirections")
     try:
         chosen = all_scenarios() if options.all else (scenario(options.name),)
     except LabError as error:
@@ -64,7 +64,7 @@ def _play(one: Scenario, options: argparse.Namespace) -> Run:
         run = Run(one, Session(sandbox))
         if not options.json:
             lines = [*narration.introduction(one), f"  sandbox: {narration.network_text(sandbox)}"]
-            lines += [f"  port {a} is played by port {b}" for a, b in run.host_ports.items()]
+            lines += [f"  port {a} is mapped to port {b}" for a, b in run.host_ports.items()]
             lines.append("")
             write_data("".join(f"{line}\n" for line in lines))
         while not run.done:

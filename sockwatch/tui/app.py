@@ -143,7 +143,7 @@ class SockwatchApp(App[int]):
 
     async def action_lab(self) -> None:
         if self._readonly:
-            self.shown.show_notice("--readonly switches the lab off")
+            self.shown.show_notice("--readonly disables the lab")
         else:
             self._open(await self.labs.open(self._symbols))
 

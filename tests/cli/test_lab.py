@@ -81,11 +81,11 @@ def test_a_run_as_json() -> None:
     ("arguments", "message"),
     [
         (["lab"], "the following arguments are required: COMMAND; type sockwatch lab --help"),
-        (["lab", "run"], "name one scenario, or all with --all; sockwatch lab list names them"),
-        (["lab", "run", "two-listeners", "--all"], "name one scenario, or all with --all"),
+        (["lab", "run"], "name one scenario, or --all; sockwatch lab list prints their names"),
+        (["lab", "run", "two-listeners", "--all"], "name one scenario, or --all"),
         (["lab", "run", "x y"], "there is no scenario 'x y'; sockwatch lab list names them"),
-        (["lab", "run", "--all", "--step"], "--step asks at the terminal"),
-        (["--readonly", "lab", "run", "--all"], "--readonly switches the lab off"),
+        (["lab", "run", "--all", "--step"], "--step needs a terminal"),
+        (["--readonly", "lab", "run", "--all"], "--readonly disables the lab"),
     ],
 )
 def test_a_wrong_command_line_gets_one_line(arguments: list[str], message: str) -> None:

@@ -259,7 +259,7 @@ async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
         assert isinstance(main, MainScreen)
         offered = {command.title for command in app.get_system_commands(main)}
         explained = {key for key, text in help_lines(main) if text}
-        await pilot.press("ctrl+p", *"invert")
+        await pilot.press("ctrl+p", *"reverse")
         await shows(pilot, "Reverse the order")
         await pilot.press("enter")
         await shows(pilot, "sorted by PROTO, inverted")

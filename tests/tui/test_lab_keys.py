@@ -171,7 +171,7 @@ async def test_readonly_switches_the_lab_off() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "1 of 6")
         await pilot.press("l")
-        await shows(pilot, "--readonly switches the lab off")
+        await shows(pilot, "--readonly disables the lab")
         assert isinstance(app.screen, MainScreen)
         assert sandboxes.made == []
 
