@@ -7,10 +7,7 @@ import os
 import socket
 from typing import Final
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from sockwatch.kernel.routes import own_addresses
-from sockwatch.kernel.sock_diag.event_loop import outside_event_loop
 from sockwatch.model import HostFacts, KernelError, OwnAddress
 from sockwatch.text import NAME_LIMIT, clean
 
@@ -31,7 +28,7 @@ def read_facts() -> HostFacts:
         port_range=_pair(_sysctl("ipv4/ip_local_port_range") or ""),
         reserved_ports=_reserved(_sysctl("ipv4/ip_local_reserved_ports") or ""),
         autobind_reuse=_switch("ipv4/ip_autobind_reuse"),
-        addresses=outside_event_loop(_addresses),
+        addresses=_addresses(),
         devices=_devices(),
     )
 
@@ -99,5 +96,5 @@ def _addresses() -> tuple[OwnAddress, ...] | None:
     """Every address and network that bind() takes for local, or None where netlink is refused."""
     try:
         return tuple(own_addresses())
-    except (OSError, NetlinkError, KernelError):
+    except (OSError, KernelError):
         return None

@@ -7,10 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from pyroute2.netlink.nlsocket import NetlinkSocket
-
 from sockwatch.kernel.sock_diag.inet_diag import attributes
-from sockwatch.kernel.sock_diag.netlink import dump
+from sockwatch.kernel.sock_diag.netlink import dump, open_netlink
 from sockwatch.model import KernelError, OwnAddress
 from sockwatch.text import NAME_LIMIT, clean
 
@@ -28,8 +26,8 @@ ADDRESS: Final = struct.Struct("<4BI")
 
 
 def own_addresses() -> Iterator[OwnAddress]:
-    """Those of this thread's network namespace. Raises OSError, KernelError, NetlinkError."""
-    with NetlinkSocket(family=socket.NETLINK_ROUTE, strict_check=True) as sock:
+    """Those of this thread's network namespace. Raises OSError, KernelError."""
+    with open_netlink(socket.NETLINK_ROUTE, strict_check=True) as sock:
         for family in (socket.AF_INET, socket.AF_INET6):
             body = ROUTE.pack(family, 0, 0, 0, LOCAL_TABLE, 0, 0, 0, 0)
             for message in _messages(sock, RTM_GETROUTE, body, ROUTE.size):
@@ -57,7 +55,7 @@ def _tentative(message: bytes) -> Iterator[OwnAddress]:
         yield OwnAddress(f"{address}/128", _device(index), tentative=True)
 
 
-def _messages(sock: NetlinkSocket, kind: int, body: bytes, size: int) -> Iterator[bytes]:
+def _messages(sock: socket.socket, kind: int, body: bytes, size: int) -> Iterator[bytes]:
     try:
         yield from dump(sock, kind, body, size)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -23,6 +24,7 @@ from sockwatch.kernel.bpf.layout import FIELDS, FUNCTIONS
 from sockwatch.kernel.bpf.rows import KEY_STRUCT, ROW_STRUCT, TALLY_STRUCT, Records
 from sockwatch.kernel.proc.proc_stat import parse_stat
 from sockwatch.kernel.proc.processes import unit_of_cgroup
+from sockwatch.kernel.sock_diag import netlink
 from sockwatch.kernel.sock_diag.inet_diag import ROW, ROW_SIZE
 from sockwatch.kernel.sock_diag.netlink import REQUEST_HEADER
 from sockwatch.kernel.sock_diag.owners import owner_table
@@ -174,7 +176,7 @@ def test_damaged_routes(tail: bytes, kind: int, family: int, addresses: bool) ->
 
 def _read_routes(buffers: list[bytes], *, addresses: bool) -> None:
     ours, kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, kernel:
+    with ours, kernel, patch.object(netlink, "receive", lambda sock: sock.recv(1 << 16)):
         for data in buffers:
             kernel.send(data)
         kernel.shutdown(socket.SHUT_WR)

@@ -16,10 +16,9 @@ from sockwatch.kernel.failures.process import DEAD
 from sockwatch.kernel.proc import holders
 from sockwatch.kernel.proc.processes import ProcessNames
 from sockwatch.kernel.sock_diag.inet_diag import SOCK_DIAG_BY_FAMILY, attributes
-from sockwatch.kernel.sock_diag.netlink import dump
+from sockwatch.kernel.sock_diag.netlink import NETLINK_SOCK_DIAG, dump, open_netlink
 from sockwatch.model import Gap, KernelError
 
-NETLINK_SOCK_DIAG: Final = 4
 SHOW_NAME_AND_FILE: Final = 0x03  # UDIAG_SHOW_NAME, UDIAG_SHOW_VFS: include/uapi/linux/unix_diag.h
 _MESSAGE: Final = struct.Struct("<BBBxI8x")  # unix_diag_msg: family, type, state, inode
 _NAME, _VFS = 0, 1
@@ -49,7 +48,7 @@ def unix_sockets() -> list[UnixRow]:
     )
     found: list[UnixRow] = []
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as netlink:
+        with open_netlink(NETLINK_SOCK_DIAG) as netlink:
             for message in dump(netlink, SOCK_DIAG_BY_FAMILY, request, _MESSAGE.size):
                 row = _row(message)
                 if row.name:

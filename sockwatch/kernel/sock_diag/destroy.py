@@ -9,10 +9,8 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from pyroute2.netlink.diag import DiagSocket
-
 from sockwatch.kernel.sock_diag.dumps import ask
-from sockwatch.kernel.sock_diag.event_loop import outside_event_loop
+from sockwatch.kernel.sock_diag.netlink import NETLINK_SOCK_DIAG, open_netlink
 from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
 from sockwatch.model import KernelError, Socket
 
@@ -25,8 +23,18 @@ def destroy(sockets: Iterable[Socket]) -> int:
 
     Raises KernelError (EPERM: needs CAP_NET_ADMIN; EOPNOTSUPP: CONFIG_INET_DIAG_DESTROY).
     """
-    bodies = [_body(sock) for sock in sockets]
-    return outside_event_loop(lambda: _run(bodies))
+    ended = 0
+    nothing_more = RowDecoder("tcp", lambda _: None)
+    try:
+        with open_netlink(NETLINK_SOCK_DIAG) as diag:
+            for sock in sockets:
+                number = ask(diag, SOCK_DESTROY, NLM_F_REQUEST_ACK, _body(sock), nothing_more)
+                if number not in (0, errno.ENOENT):  # ENOENT: gone by itself in between
+                    raise KernelError(f"ending a socket: {os.strerror(number)}", number)
+                ended += number == 0
+    except OSError as error:
+        raise KernelError(f"ending a socket: {error.strerror}", error.errno or 0) from error
+    return ended
 
 
 def _body(sock: Socket) -> bytes:
@@ -44,18 +52,3 @@ def _body(sock: Socket) -> bytes:
         + destination
         + struct.pack("=IQ", device, sock.cookie)
     )
-
-
-def _run(bodies: list[bytes]) -> int:
-    ended = 0
-    nothing_more = RowDecoder("tcp", lambda _: None)
-    try:
-        with DiagSocket() as diag:
-            for body in bodies:
-                number = ask(diag, SOCK_DESTROY, NLM_F_REQUEST_ACK, body, nothing_more)
-                if number not in (0, errno.ENOENT):  # ENOENT: gone by itself in between
-                    raise KernelError(f"ending a socket: {os.strerror(number)}", number)
-                ended += number == 0
-    except OSError as error:
-        raise KernelError(f"ending a socket: {error.strerror}", error.errno or 0) from error
-    return ended

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-
-from pyroute2.netlink.diag import DiagSocket
-from pyroute2.netlink.exceptions import NetlinkError
+import socket
 
 from sockwatch.kernel.sock_diag import inet_diag
-from sockwatch.kernel.sock_diag.event_loop import outside_event_loop
 from sockwatch.kernel.sock_diag.inet_diag import ALL_STATES
-from sockwatch.kernel.sock_diag.netlink import NLM_F_REQUEST_DUMP, exchange
+from sockwatch.kernel.sock_diag.netlink import (
+    NETLINK_SOCK_DIAG,
+    NLM_F_REQUEST_DUMP,
+    exchange,
+    open_netlink,
+)
 from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
 from sockwatch.model import Family, KernelError
 
@@ -28,10 +30,16 @@ def dump(decoder: RowDecoder, states: int = ALL_STATES, port: int | None = None)
             (inet_diag.SOCK_DIAG_BY_FAMILY, inet_diag.udp_request(family, port))
             for family in families
         ]
-    outside_event_loop(lambda: _run(requests, decoder))
+    try:
+        with open_netlink(NETLINK_SOCK_DIAG) as diag:
+            for kind, body in requests:
+                if number := ask(diag, kind, NLM_F_REQUEST_DUMP, body, decoder):
+                    raise _refused(number)
+    except OSError as error:
+        raise _refused(error.errno) from error
 
 
-def ask(diag: DiagSocket, kind: int, flags: int, body: bytes, decoder: RowDecoder) -> int:
+def ask(diag: socket.socket, kind: int, flags: int, body: bytes, decoder: RowDecoder) -> int:
     """Send one request and feed the decoder with the answer; the errno it ended with, 0 for none.
 
     Raises KernelError where the answer is damaged or breaks off, OSError where it fails.
@@ -41,16 +49,6 @@ def ask(diag: DiagSocket, kind: int, flags: int, body: bytes, decoder: RowDecode
         if number is not None:
             return number
     raise AssertionError("exchange() ends with an error")
-
-
-def _run(requests: list[tuple[int, bytes]], decoder: RowDecoder) -> None:
-    try:
-        with DiagSocket() as diag:
-            for kind, body in requests:
-                if number := ask(diag, kind, NLM_F_REQUEST_DUMP, body, decoder):
-                    raise _refused(number)
-    except (OSError, NetlinkError) as error:
-        raise _refused(error.errno if isinstance(error, OSError) else error.code) from error
 
 
 def _refused(errno: int | None) -> KernelError:

@@ -1,23 +1,27 @@
-"""One netlink request and its answer.
+"""One netlink request and its answer, on a socket that pyroute2 opens.
 
-We send and receive on the socket ourselves: pyroute2's requests wait for ever, and leave sockets
-open, where recv(2) fails or an answer comes damaged.
+We send and receive ourselves: pyroute2's requests wait for ever, and leave sockets open, where
+recv(2) fails or an answer comes damaged.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import socket
 import struct
+import sys
+import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from typing import Final
 
 from sockwatch.model import KernelError
 
-if TYPE_CHECKING:
-    from pyroute2.netlink.nlsocket import NetlinkSocket
-
+NETLINK_SOCK_DIAG: Final = 4  # include/uapi/linux/netlink.h
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
 NLM_F_REQUEST_DUMP: Final = 0x301
@@ -27,23 +31,81 @@ HEADER_SIZE: Final = 16
 REQUEST_HEADER: Final = struct.Struct("<IHHII")  # length, type, flags, sequence number, port id
 BUFFER_SIZE: Final = 1 << 16  # the kernel fills half of it at most
 ANSWER_S: Final = 10.0  # it answers at once
+KERNEL: Final = 0  # its port id, netlink(7)
 
 
-def exchange(
-    sock: NetlinkSocket | socket.socket, kind: int, flags: int, body: bytes
-) -> Iterator[bytes]:
+def open_netlink(protocol: int, *, strict_check: bool = False) -> socket.socket:
+    """A socket of this thread's network namespace. Raises OSError where netlink is refused.
+
+    `strict_check` lets the kernel filter by what the request says (NETLINK_GET_STRICT_CHK).
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _open(protocol, strict_check)
+    # pyroute2 runs an event loop of its own, which a thread that already runs one cannot have.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_open, protocol, strict_check).result()
+
+
+def _open(protocol: int, strict_check: bool) -> socket.socket:
+    _import_by_parts("pyroute2")
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415 - takes 0.1 s
+    from pyroute2.netlink.nlsocket import NetlinkSocket  # noqa: PLC0415
+
+    try:
+        with NetlinkSocket(family=protocol, strict_check=strict_check) as opened:
+            return socket.socket(fileno=os.dup(opened.fileno()))
+    except NetlinkError as error:
+        raise OSError(error.code, os.strerror(error.code)) from error
+
+
+def _import_by_parts(name: str) -> None:
+    """Let the package's own code run when a name of it is asked for, not when a part is imported.
+
+    By itself pyroute2 imports all of its parts, in half the time that a command takes.
+    """
+    spec = None if name in sys.modules else find_spec(name)
+    if spec is None or spec.loader is None:
+        return
+    package, loader = module_from_spec(spec), spec.loader
+
+    def part_or_run(attribute: str) -> object:
+        if find_spec(f"{name}.{attribute}") is not None:
+            return import_module(f"{name}.{attribute}")
+        del package.__dict__["__getattr__"]
+        loader.exec_module(package)
+        return getattr(package, attribute)
+
+    package.__dict__["__getattr__"] = part_or_run  # PEP 562
+    sys.modules[name] = package
+
+
+def exchange(sock: socket.socket, kind: int, flags: int, body: bytes) -> Iterator[bytes]:
     """The buffers of the answer; the caller stops where the answer ends.
 
     Raises KernelError where it breaks off before, OSError where it fails.
     """
     sock.send(REQUEST_HEADER.pack(HEADER_SIZE + len(body), kind, flags, 1, 0) + body)
-    fd = sock.fileno()
-    while select.select([fd], [], [], ANSWER_S)[0] and (data := sock.recv(BUFFER_SIZE)):
+    while data := receive(sock):
         yield data
     raise KernelError("netlink broke off in the middle of an answer", 0)
 
 
-def dump(sock: NetlinkSocket | socket.socket, kind: int, body: bytes, size: int) -> Iterator[bytes]:
+def receive(sock: socket.socket) -> bytes:
+    """The next message of the kernel, empty if none comes; those of anybody else are dropped.
+
+    In a network namespace of his own, a user may send to our port id what looks like an answer.
+    """
+    until = time.monotonic() + ANSWER_S
+    while (left := until - time.monotonic()) > 0 and select.select([sock], [], [], left)[0]:
+        data, (port_id, _) = sock.recvfrom(BUFFER_SIZE)
+        if port_id == KERNEL:
+            return data
+    return b""
+
+
+def dump(sock: socket.socket, kind: int, body: bytes, size: int) -> Iterator[bytes]:
     """What follows the header of each message of a dump, at least `size` bytes of it.
 
     Raises KernelError where the answer is damaged or breaks off, OSError where it fails.
