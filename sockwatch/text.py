@@ -1,4 +1,4 @@
-"""Make foreign text printable: process names, argv, cgroup and socket paths belong to others."""
+"""Make foreign text printable: others choose the names of processes, sockets and cgroups."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def spoken_duration(seconds: float | None) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """What is left on a clock, rounded up, always in seconds: ``41s``."""
+    """The seconds left on a timer, rounded up: ``41s``; ``?`` if unknown."""
     return UNKNOWN if seconds is None else f"{max(0, math.ceil(seconds))}s"
 
 

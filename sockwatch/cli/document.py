@@ -1,4 +1,4 @@
-"""The JSON document, schema 1. README.md describes it."""
+"""The JSON documents of ``ports`` and ``why``, schema 1: see schemas/ports.json and why.json."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def ports_document(snapshot: Snapshot, ports: Iterable[Port]) -> str:
 
 
 def gap_entry(gap: Gap) -> dict[str, str | None]:
+    """The JSON value of a gap."""
     return {"code": gap.code, "text": gap.text, "remedy": gap.remedy or None}
 
 
@@ -75,6 +76,7 @@ def _listener(sock: Socket) -> dict[str, Any]:
 
 
 def holder_entry(holder: Holder) -> dict[str, Any]:
+    """The JSON value of a holder; what is unknown of its process is null."""
     process = holder.process
     return {
         "pid": holder.pid,
@@ -87,7 +89,7 @@ def holder_entry(holder: Holder) -> dict[str, Any]:
 
 
 def verdict_document(answer: Answer) -> dict[str, Any]:
-    """The verdict as one JSON document."""
+    """The verdict as the values of one JSON document."""
     verdict, request = answer.verdict, answer.verdict.request
     return {
         "schema": SCHEMA,
@@ -108,8 +110,13 @@ def verdict_document(answer: Answer) -> dict[str, Any]:
         "bind": verdict.bind,
         "listen": verdict.listen,
         "matrix": [
-            {"reuseaddr": pair[0], "reuseport": pair[1], "bind": each.bind, "listen": each.listen}
-            for pair, each in answer.matrix.items()
+            {
+                "reuseaddr": reuseaddr,
+                "reuseport": reuseport,
+                "bind": choice.bind,
+                "listen": choice.listen,
+            }
+            for (reuseaddr, reuseport), choice in answer.matrix.items()
         ],
         "reason": verdict.reason and verdict.reason._asdict(),
         "blockers": [blocker_entry(blocker, request) for blocker in verdict.blockers],
@@ -125,6 +132,7 @@ def verdict_document(answer: Answer) -> dict[str, Any]:
 
 
 def blocker_entry(blocker: Blocker, request: BindRequest) -> dict[str, Any]:
+    """The JSON value of a blocker of `request`."""
     owner = blocker.owner
     peer = owner.peer_address if isinstance(owner, Socket) else None
     return {

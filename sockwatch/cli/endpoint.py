@@ -52,9 +52,9 @@ def _address(host: str) -> str:
     except ValueError:
         pass
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise UsageError(
             f"{host!r} is neither an address nor a host name that resolves; {EXAMPLES}"
         ) from None
-    return str(found[0][4][0])
+    return str(addresses[0][4][0])

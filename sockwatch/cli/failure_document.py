@@ -1,4 +1,4 @@
-"""A failed call as one JSON line, schema 1. README.md describes it."""
+"""A failed call as one JSON line, schema 1: see schemas/failures.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sockwatch.failure import Failure, UnixOwner
 
 
 def failure_document(explained: ExplainedFailure) -> str:
-    """One line."""
+    """The failure as one line with its line end."""
     failure, request = explained.failure, explained.request
     document = {
         "schema": SCHEMA,

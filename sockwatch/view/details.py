@@ -1,4 +1,4 @@
-"""What is known of one port, in lines: its listeners with all their holders, states and gaps."""
+"""All about one port in lines: its listeners with all holders, its states, the verdict, gaps."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _process(branch: holders.Branch, now: float) -> str:
     process = branch.holder.process
     parts = [names.holder_name(branch.holder), f"fd {fds}"]
     if process is None:
-        return "  ".join([*parts, "may not be identified"])
+        return "  ".join([*parts, "could not be identified"])
     parts += [process.user, f"since {spoken_duration(now - process.start_time)}"]
     if process.unit:
         parts.append(process.unit)

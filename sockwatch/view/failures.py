@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os.path
 from datetime import datetime
+from typing import Final
 
 from sockwatch import units
 from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.failure import Failure
 from sockwatch.units import UNKNOWN
+
+ALLOWED_FOR: Final = "allowed for by the rules, no cause identified"
 
 
 def program(failure: Failure) -> str:
@@ -34,16 +37,16 @@ def endpoint(failure: Failure) -> str:
 
 
 def flags(failure: Failure) -> str:
-    """``(reuseaddr, v6only)``, or nothing: what the socket had."""
+    """`` (reuseaddr, v6only?)``: the options of the socket, ``?`` if unknown; empty for none."""
     names = (
         ("reuseaddr", failure.flags.reuseaddr),
         ("reuseport", failure.flags.reuseport),
         ("v6only", failure.v6only),
     )
-    found = [name if value else f"{name}?" for name, value in names if value is not False]
-    if failure.protocol not in ("tcp", "udp") or not found:
+    shown = [name if value else f"{name}?" for name, value in names if value is not False]
+    if failure.protocol not in ("tcp", "udp") or not shown:
         return ""
-    return f" ({', '.join(found)})"
+    return f" ({', '.join(shown)})"
 
 
 def time_of_day(time: float) -> str:
@@ -65,13 +68,13 @@ def failure_line(explained: ExplainedFailure, home_netns: int | None = None) -> 
 
 
 def why(explained: ExplainedFailure) -> str:
-    """The cause in a sentence, or that there is none, and what was not seen."""
+    """The cause in a sentence, else the rule, else that there is none and what was not seen."""
     if explained.explained and explained.cause is not None:
         return explained.cause.text
     unseen = "; ".join(gap.text for gap in explained.gaps)
     if explained.explained:
         reason = explained.verdict.reason if explained.verdict is not None else None
-        return reason.text if reason is not None else "as the rules say"
+        return reason.text if reason is not None else ALLOWED_FOR
     return f"not explained ({unseen})" if unseen else "not explained by what is there now"
 
 

@@ -51,6 +51,7 @@ class Filter:
     errors: tuple[FilterError, ...] = ()
 
     def matches(self, port: Port) -> bool:
+        """Whether the port passes every term that is not wrong."""
         return all(test(port) for test in self.tests)
 
 
@@ -58,11 +59,11 @@ def parse_filter(text: str) -> Filter:
     """Read `text`; never raises, what is wrong is in `Filter.errors`."""
     tests: list[Test] = []
     errors: list[FilterError] = []
-    for found in _TERM.finditer(text):
+    for term in _TERM.finditer(text):
         try:
-            tests.append(_term(found.group()))
+            tests.append(_term(term.group()))
         except WrongTermError as error:
-            errors.append(FilterError(found.start(), found.end(), str(error)))
+            errors.append(FilterError(term.start(), term.end(), str(error)))
     return Filter(text, tuple(tests), tuple(errors))
 
 

@@ -19,19 +19,26 @@ class Addressed(Protocol):
     """A socket or a group of sockets: both have a local address."""
 
     @property
-    def family(self) -> str: ...
+    def family(self) -> str:
+        """``ipv4`` or ``ipv6``."""
+
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """Without brackets or zone."""
+
     @property
-    def device(self) -> str | None: ...
+    def device(self) -> str | None:
+        """The device it is bound to; None if none."""
+
     @property
-    def v6only(self) -> bool | None: ...
+    def v6only(self) -> bool | None:
+        """IPV6_V6ONLY; None if unknown."""
 
 
 def local_address(owner: Addressed) -> str:
     """``10.0.0.1``, ``[::1]``, ``[::]`` for IPv6 alone, ``*`` for IPv6 and IPv4, ``...%eth0``.
 
-    ``[::]?`` is an IPv6 wildcard of which the kernel does not tell whether it takes IPv4 too.
+    ``[::]?`` is an IPv6 wildcard; whether it takes IPv4 too could not be read.
     """
     return _written(owner.family, owner.address, owner.device, owner.v6only)
 
@@ -70,7 +77,7 @@ def _letter(value: bool | None, letter: str) -> str:
 
 
 def flag_words(flags: ReuseFlags) -> str:
-    """The same in words: ``reuseaddr yes, reuseport unknown (read from the socket)``."""
+    """The same in words: ``reuseaddr yes, reuseport unknown (from bpf)``."""
     words = ", ".join(
         f"{name} {'unknown' if value is None else 'yes' if value else 'no'}"
         for name, value in (("reuseaddr", flags.reuseaddr), ("reuseport", flags.reuseport))
@@ -91,12 +98,12 @@ def short_queue_text(now: int | None, limit: int | None) -> str:
 
 
 def uid_name(uid: int | None) -> str:
-    """A user known by number only."""
+    """``uid 33``; ``?`` for None."""
     return UNKNOWN if uid is None else f"uid {uid}"
 
 
 def holders_more(count: int) -> str:
-    """What stands behind the first holder: `` +3``."""
+    """How many holders follow the first: `` +3``; empty for 0."""
     return f" +{count}" if count else ""
 
 

@@ -1,4 +1,4 @@
-"""One port in a few plain sentences. What is not known is said, with what would show it."""
+"""One port in a few plain sentences; what is unknown is named, with what would show it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sockwatch.model import Port, Snapshot, Socket, TimeWait
 
 AS_ROOT = "root would show it"
-HOLDERS, FLAGS = "holder", "flag"
+HOLDERS, FLAGS = "holder", "flag"  # parts of gap codes
 _SHOWN_ENDPOINTS = 4
 
 
@@ -58,25 +58,23 @@ def _endpoints(sockets: tuple[Socket, ...]) -> str:
     return ", ".join(shown) + names.holders_more(len(counts) - len(shown))
 
 
-def _remedy(snapshot: Snapshot, topic: str) -> str:
-    """What would show it, as the gap of this look that is about `topic` says."""
-    for gap in snapshot.gaps:
-        if topic in gap.code:
-            return gap.remedy
-    return AS_ROOT
+def _with_remedy(text: str, snapshot: Snapshot, topic: str) -> str:
+    """`text` and what would show it: the remedy of the first gap about `topic`, if it has one."""
+    remedy = next((gap.remedy for gap in snapshot.gaps if topic in gap.code), AS_ROOT)
+    return f"{text}; {remedy}" if remedy else text
 
 
 def _holder_lines(port: Port, snapshot: Snapshot) -> list[str]:
     holder = holders.first(port)
     if holder is None:
         if port_facts.holders_unseen(port):
-            return [f"holder not visible; {_remedy(snapshot, HOLDERS)}"]
+            return [_with_remedy("holder not visible", snapshot, HOLDERS)]
         return []
     more = names.holders_more(len(holders.distinct(port.holders)) - 1)
     process = holder.process
     if process is None:
-        remedy = _remedy(snapshot, HOLDERS)
-        return [f"held by pid {holder.pid}{more}, which may not be identified; {remedy}"]
+        text = f"held by pid {holder.pid}{more}, which could not be identified"
+        return [_with_remedy(text, snapshot, HOLDERS)]
     age = spoken_duration(snapshot.time - process.start_time)
     name = names.holder_name(holder)
     line = f"held by {name}{more} of user {process.user}, started {age} ago"
@@ -84,14 +82,15 @@ def _holder_lines(port: Port, snapshot: Snapshot) -> list[str]:
 
 
 def _flag_lines(port: Port, snapshot: Snapshot) -> list[str]:
-    found = set(port_facts.flags(port))
-    if not found:
+    combinations = set(port_facts.flags(port))
+    if not combinations:
         return []
-    if len(found) > 1:
-        return [f"reuse flags differ: {', '.join(sorted({names.flag_letters(f) for f in found}))}"]
-    flags = found.pop()
+    if len(combinations) > 1:
+        letters = sorted({names.flag_letters(flags) for flags in combinations})
+        return [f"reuse flags differ: {', '.join(letters)}"]
+    flags = combinations.pop()
     if flags.reuseaddr is None and flags.reuseport is None:
-        return [f"reuse flags unknown; {_remedy(snapshot, FLAGS)}"]
+        return [_with_remedy("reuse flags unknown", snapshot, FLAGS)]
     return [names.flag_words(flags)]
 
 
@@ -124,20 +123,20 @@ def state_parts(port: Port) -> list[str]:
 def _frees(port: Port) -> str:
     count, first, last, *_ = port.time_wait
     if first is None or last is None:
-        return " (no clock seen)"
+        return " (time left unknown)"
     if count == 1:
         return f" (frees in {spoken_clock(last)})"
     return f" (first frees in {spoken_clock(first)}, last in {spoken_clock(last)})"
 
 
-def _with_flags(found: TimeWait) -> str:
+def _with_flags(time_wait: TimeWait) -> str:
     """``: 790 with SO_REUSEADDR, 11 without``; nothing where all is unknown."""
-    counts = found.reuseaddr
-    if counts.unknown == found.count:
+    counts = time_wait.reuseaddr
+    if counts.unknown == time_wait.count:
         return ""
-    if counts.yes == found.count:
+    if counts.yes == time_wait.count:
         return " with SO_REUSEADDR"
-    if counts.no == found.count:
+    if counts.no == time_wait.count:
         return " without SO_REUSEADDR"
     parts = [f"{counts.yes} with SO_REUSEADDR", f"{counts.no} without"]
     if counts.unknown:

@@ -4,6 +4,7 @@ import pytest
 
 from sockwatch.model import Gap, Holder, Port
 from sockwatch.view.details import ASCII_TREE, details
+from sockwatch.view.names import gap_text
 from sockwatch.view.summary import summary
 from tests.support import build
 from tests.support.build import group, port, socket
@@ -85,7 +86,7 @@ def test_a_holder_without_a_name() -> None:
     one = socket("LISTEN", "0.0.0.0", 80, holders=(Holder(7, 3, None),))
     found = port(80, listeners=(one,))
     lines = summary(found, build.snapshot([found], gaps=(HOLDER_GAP,)))
-    assert lines[1] == "held by pid 7, which may not be identified; root shows it"
+    assert lines[1] == "held by pid 7, which could not be identified; root shows it"
 
 
 def test_details_draw_every_holder_as_a_tree() -> None:
@@ -118,3 +119,12 @@ def test_details_name_every_gap() -> None:
     found = build.hidden()
     lines = [str(line) for line in details(found, build.snapshot([found], gaps=(HOLDER_GAP,)), 39)]
     assert lines[-3:] == ["  the fds of 9 processes may not be", "    read", "    root shows it"]
+
+
+def test_a_gap_without_a_remedy_has_none() -> None:
+    gap = Gap("holders-gone", "the holders were gone", "")
+    found = build.hidden()
+    assert summary(found, build.snapshot([found], gaps=(gap,)))[1] == "holder not visible"
+    assert gap_text(gap) == "the holders were gone"
+    lines = details(found, build.snapshot([found], gaps=(gap,)), 80)
+    assert str(lines[-1]) == "  the holders were gone"

@@ -1,4 +1,4 @@
-"""Lines that are known beforehand: the help."""
+"""Lines of fixed text: the help."""
 
 from __future__ import annotations
 
