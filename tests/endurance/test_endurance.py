@@ -105,8 +105,6 @@ def test_the_display_is_what_a_terminal_shows_however_the_bytes_are_cut() -> Non
     assert whole.lines == cut.lines
     assert whole.lines[1:3] == ["  ört", "x"]
     assert whole.lines[-1] == " " * (COLUMNS - 1) + "▌"
-    with pytest.raises(ValueError, match="unknown"):
-        whole.feed(b"\x1b[2J")
 
 
 def test_keys_are_the_same_for_a_seed_and_never_leave_the_program() -> None:
