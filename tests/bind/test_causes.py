@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -60,75 +62,89 @@ BOUND = socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),))
 
 
 @pytest.mark.parametrize(
-    ("verdict", "cause", "command"),
+    ("explain", "cause", "command"),
     [
-        (explained(server(NGINX)), "listener", "systemctl stop nginx.service"),
-        (explained(server(process(7, "app"))), "listener", "kill 7"),
+        (partial(explained, server(NGINX)), "listener", "systemctl stop nginx.service"),
+        (partial(explained, server(process(7, "app"))), "listener", "kill 7"),
         (
-            explained(server(process(7, "app")._replace(state="T"))),
+            partial(explained, server(process(7, "app")._replace(state="T"))),
             "holder-stopped",
             "kill -CONT 7",
         ),
-        (explained(server(process(7, "app")._replace(state="D"))), "holder-uninterruptible", None),
         (
-            explained(server(process(1, "systemd"), process(9, "sshd", unit="ssh.service"))),
+            partial(explained, server(process(7, "app")._replace(state="D"))),
+            "holder-uninterruptible",
+            None,
+        ),
+        (
+            partial(
+                explained, server(process(1, "systemd"), process(9, "sshd", unit="ssh.service"))
+            ),
             "systemd-socket",
             "systemctl stop ssh.socket",
         ),
         (
-            explained(server(process(1, "systemd"))),
+            partial(explained, server(process(1, "systemd"))),
             "systemd-socket",
             "systemctl list-sockets --all",
         ),
         (
-            explained(
+            partial(
+                explained,
                 server(
                     process(
                         9,
                         "docker-proxy",
                         command="docker-proxy -container-ip 172.17.0.2 -container-port 80",
                     )
-                )
+                ),
             ),
             "docker-proxy",
             "docker ps --filter publish=8080",
         ),
-        (explained(server(process(9, "sleep"))), "inherited-listener", "kill 9"),
+        (partial(explained, server(process(9, "sleep"))), "inherited-listener", "kill 9"),
         (
-            explained(
+            partial(
+                explained,
                 server(
                     process(7, "app")._replace(executable="/bin/app"),
                     process(9, "player", parent=7)._replace(executable="/bin/player"),
-                )
+                ),
             ),
             "inherited-listener",
             "kill 9",
         ),
-        (explained(server(), gaps=HIDDEN), "holder-not-visible", "sudo sockwatch why 0.0.0.0:8080"),
-        (explained(server()), "no-fd-anywhere", "grep -l accept /proc/*/task/*/wchan"),
-        (explained(server(protocol="udp")), "kernel-socket", "ip -d link show"),
         (
-            explained(server(NGINX, flags=build.AP, uid=33), reuseport=True),
+            partial(explained, server(), gaps=HIDDEN),
+            "holder-not-visible",
+            "sudo sockwatch why 0.0.0.0:8080",
+        ),
+        (partial(explained, server()), "no-fd-anywhere", "grep -l accept /proc/*/task/*/wchan"),
+        (partial(explained, server(protocol="udp")), "kernel-socket", "ip -d link show"),
+        (
+            partial(explained, server(NGINX, flags=build.AP, uid=33), reuseport=True),
             "reuseport-other-user",
             None,
         ),
         (
-            explained(server(NGINX, flags=build.A), reuseport=True),
+            partial(explained, server(NGINX, flags=build.A), reuseport=True),
             "reuseport-member-without",
             None,
         ),
-        (explained(server(NGINX, address="127.0.0.1")), "wildcard-overlap", None),
-        (explained(server(NGINX, address="::", v6only=False)), "dual-stack", None),
+        (partial(explained, server(NGINX, address="127.0.0.1")), "wildcard-overlap", None),
+        (partial(explained, server(NGINX, address="::", v6only=False)), "dual-stack", None),
         (
-            explained(
-                port(8080, bound=(socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),)),))
+            partial(
+                explained,
+                port(8080, bound=(socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),)),)),
             ),
             "bound-only",
             "systemctl stop nginx.service",
         ),
     ],
 )
-def test_held_sockets(verdict: Verdict, cause: str, command: str | None) -> None:
+def test_held_sockets(explain: Callable[[], Verdict], cause: str, command: str | None) -> None:
+    verdict = explain()
     assert verdict.cause is not None
     assert verdict.cause.id == cause
     assert verdict.fixes
@@ -139,41 +155,44 @@ def test_held_sockets(verdict: Verdict, cause: str, command: str | None) -> None
 
 
 @pytest.mark.parametrize(
-    ("verdict", "cause", "fixes"),
+    ("explain", "cause", "fixes"),
     [
         (
-            explained(leftovers("TIME_WAIT", build.A, mini=True)),
+            partial(explained, leftovers("TIME_WAIT", build.A, mini=True)),
             "request-lacks-flag",
             ["set SO_REUSEADDR before bind(), in Python", "wait 40 s, then it is free"],
         ),
         (
-            explained(leftovers("TIME_WAIT", build.NONE, mini=True), reuseaddr=True),
+            partial(explained, leftovers("TIME_WAIT", build.NONE, mini=True), reuseaddr=True),
             "time-wait-no-flag",
             ["wait 40 s, then it is free", "or destroy what is left", "from the next start on"],
         ),
         (
-            explained(leftovers("TIME_WAIT", ReuseFlags(), mini=True), reuseaddr=True),
+            partial(explained, leftovers("TIME_WAIT", ReuseFlags(), mini=True), reuseaddr=True),
             "leftovers-flags-unknown",
             ["wait 40 s, then it is free", "if they had it"],
         ),
         (
-            explained(leftovers("LAST_ACK", build.NONE), reuseaddr=True),
+            partial(explained, leftovers("LAST_ACK", build.NONE), reuseaddr=True),
             "orphans",
             ["or destroy what is left", "from the next start on"],
         ),
         (
-            explained(leftovers("ESTABLISHED", build.NONE), reuseaddr=True),
+            partial(explained, leftovers("ESTABLISHED", build.NONE), reuseaddr=True),
             "unaccepted",
             ["from the next start on"],
         ),
         (
-            explained(leftovers("ESTABLISHED", build.NONE, inodes=(5, 6, 7)), reuseaddr=True),
+            partial(
+                explained, leftovers("ESTABLISHED", build.NONE, inodes=(5, 6, 7)), reuseaddr=True
+            ),
             "leftovers-no-flag",
             ["from the next start on"],
         ),
     ],
 )
-def test_leftovers(verdict: Verdict, cause: str, fixes: list[str]) -> None:
+def test_leftovers(explain: Callable[[], Verdict], cause: str, fixes: list[str]) -> None:
+    verdict = explain()
     assert verdict.cause is not None
     assert verdict.cause.id == cause
     texts = [fix.text for fix in verdict.fixes]

@@ -95,7 +95,7 @@ class FakeProcess(LabProcess):
 
 
 class FakeSandbox(Sandbox):
-    """`answer` is what the kernel says to every bind(); None is what was predicted.
+    """For drawing only: where `answer` is None, each bind() does what the product predicts.
 
     A `snapshot` that is set is what take_snapshot() returns.
     """
