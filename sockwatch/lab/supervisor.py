@@ -16,10 +16,9 @@ import sys
 from contextlib import suppress
 from typing import Any, Final
 
+from sockwatch.kernel.libc import CLONE_NEWNET, CLONE_NEWPID
 from sockwatch.lab import server, wire
 from sockwatch.lab.namespaces import (
-    CLONE_NEWNET,
-    CLONE_NEWPID,
     adopt_orphans,
     die_with_parent,
     enter_own,

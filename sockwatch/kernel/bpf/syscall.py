@@ -13,6 +13,7 @@ import struct
 import sys
 from typing import NamedTuple
 
+from sockwatch.kernel import libc
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280}  # of bpf(2), by machine
@@ -29,8 +30,6 @@ TRACE_ITER = 28  # the attach type; LINK_CREATE, the command, happens to have th
 ATTR_BYTES = 128
 _LOAD_ATTEMPTS = 5  # a signal during verification answers EAGAIN
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def system_call_number(machine: str | None = None) -> int:
     """The number of bpf(2) here. Raises BpfUnavailable (unsupported-machine)."""
@@ -46,18 +45,7 @@ def bpf(command: int, attr: bytearray) -> int:
     """Make the call; the kernel may write its answer into `attr`. Raises OSError."""
     number = system_call_number()
     buffer = (ctypes.c_char * len(attr)).from_buffer(attr)
-    result = int(
-        _libc.syscall(
-            ctypes.c_long(number),
-            ctypes.c_long(command),
-            ctypes.byref(buffer),
-            ctypes.c_long(len(attr)),
-        )
-    )
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"bpf(2) command {command}: {os.strerror(code)}")
-    return result
+    return libc.syscall(number, command, ctypes.byref(buffer), len(attr))
 
 
 def map_create(kind: int, key_size: int, value_size: int, entries: int, name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,14 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, TypeVar
 
+from sockwatch.kernel import libc
 from sockwatch.kernel.host import NAMED_NETNS
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import KernelError, Snapshot
 from sockwatch.text import NAME_LIMIT, clean
 
-CLONE_NEWNET: Final = 0x40000000
 _OWN: Final = "/proc/thread-self/ns/net"
-_libc = ctypes.CDLL(None, use_errno=True)
 Answer = TypeVar("Answer")
 
 
@@ -112,11 +110,12 @@ def _candidates(pids: Iterable[int]) -> Iterator[str]:
 
 
 def _enter(fd: int, inode: int) -> None:
-    if _libc.setns(fd, CLONE_NEWNET):
-        number = ctypes.get_errno()
+    try:
+        libc.setns(fd, libc.CLONE_NEWNET)
+    except OSError as error:
         raise KernelError(
-            f"the network namespace {inode} cannot be entered: {os.strerror(number)}", number
-        )
+            f"the network namespace {inode} cannot be entered: {error.strerror}", error.errno or 0
+        ) from error
 
 
 def _device_names() -> dict[int, str]:

@@ -8,11 +8,11 @@ import struct
 from functools import cache, lru_cache
 from typing import Final
 
+from sockwatch.kernel import libc
 from sockwatch.kernel.proc.processes import unit_of_cgroup
 
 FILEID_KERNFS: Final = 0xFE  # include/linux/exportfs.h: the handle is the cgroup's id
 ROOT_ID: Final = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @lru_cache(maxsize=1024)
@@ -27,17 +27,17 @@ def unit_of_cgroup_id(cgroup_id: int) -> str | None:
         return None
     try:
         handle = ctypes.create_string_buffer(struct.pack("=IiQ", 8, FILEID_KERNFS, cgroup_id))
-        found = _libc.open_by_handle_at(directory, handle, os.O_PATH | os.O_CLOEXEC)
-    finally:
-        os.close(directory)
-    if found < 0:
-        return None
-    try:
-        path = os.readlink(f"/proc/self/fd/{found}")
+        cgroup_fd = libc.open_by_handle_at(directory, handle, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
     finally:
-        os.close(found)
+        os.close(directory)
+    try:
+        path = os.readlink(f"/proc/self/fd/{cgroup_fd}")
+    except OSError:
+        return None
+    finally:
+        os.close(cgroup_fd)
     return unit_of_cgroup(b"0::" + os.fsencode(path.removeprefix(mount)))
 
 

@@ -6,23 +6,19 @@ the tables of threads are read too, each table once: kcmp(2) tells which are the
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from sockwatch.kernel import libc
 from sockwatch.kernel.proc.proc_stat import read_stat
 from sockwatch.model import Holder
 
-SYS_KCMP: Final = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
-KCMP_FILES: Final = 2
-SAME, LESS, GREATER = 0, 1, 2  # what kcmp(2) returns; -1 where a thread has gone or is hidden
+SAME, LESS, GREATER = 0, 1, 2  # what kcmp(2) returns
 AGAIN_AFTER_S: Final = 10.0
 FDS_SHOWN: Final = 64  # of one process for one socket; it can have a million, all alike
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class HolderScan(NamedTuple):
@@ -162,8 +158,11 @@ def _find_table(owners: list[int], thread: int) -> tuple[int, bool]:
 
 
 def _compare_tables(thread: int, other: int) -> int:
-    """SAME, LESS, or something else: greater, or one of them has gone."""
-    return GREATER if SYS_KCMP is None else _libc.syscall(SYS_KCMP, thread, other, KCMP_FILES, 0, 0)
+    """SAME, LESS or GREATER; the last also where one of them has gone, or is hidden."""
+    try:
+        return libc.kcmp(thread, other, libc.KCMP_FILES)
+    except OSError:
+        return GREATER
 
 
 def _is_user_process(pid: int) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from sockwatch.kernel import libc
 from sockwatch.model import ReuseFlags, SocketOptions
 
 SYS_PIDFD_GETFD: Final = 438  # the same on every architecture
@@ -32,10 +33,8 @@ KIND: Final = (
     (socket.SOL_SOCKET, socket.SO_TYPE),
     (socket.SOL_SOCKET, socket.SO_PROTOCOL),
 )
-# PyDLL keeps the GIL: no other thread runs, and holds us up, while we have the duplicate.
-_libc = ctypes.PyDLL(None, use_errno=True)
-# Where the process has closed its fd meanwhile, ours is the last one, and SO_LINGER holds us up.
-_close = ctypes.CDLL(None).close
+# No other thread runs, and holds us up, while we have the duplicate.
+_libc = libc.holding_gil
 
 
 class _TimeSlice(threading.local):
@@ -101,13 +100,11 @@ def _ask(
     at_size = ctypes.byref(size)
     wanted = [(*names, ctypes.byref(value)) for names, value in zip(options, values, strict=True)]
     _slice.renew()
-    duplicate = _libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0)
-    if duplicate < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    duplicate = libc.checked(_libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0))
     failed = _libc.statx(duplicate, b"", AT_EMPTY_PATH, STATX_INO, status)
     answers = [_libc.getsockopt(duplicate, *option, at_size) for option in wanted]
-    _close(duplicate)
+    # The last fd, if the process has closed its own meanwhile: SO_LINGER then holds us up.
+    libc.close(duplicate)
     found = int.from_bytes(status.raw[STX_INO : STX_INO + 8], sys.byteorder)
     if failed or found != inode:
         return None

@@ -1,0 +1,69 @@
+"""System calls that Python's os module lacks, each named after its page in section 2 of the manual.
+
+They raise OSError with the kernel's errno.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+from typing import Any, Final
+
+CLONE_NEWUSER: Final = 0x10000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+KCMP_FILES: Final = 2
+_SYS_KCMP: Final = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+# The same functions, called without giving the GIL away: no other Python thread runs meanwhile.
+holding_gil: Final = ctypes.PyDLL(None, use_errno=True)
+
+
+def setns(fd: int, kinds: int) -> None:
+    """Move this thread into the namespace behind `fd`. 0 allows any kind."""
+    checked(_libc.setns(fd, kinds))
+
+
+def unshare(kinds: int) -> None:
+    """Give this thread new namespaces, of the kinds in these CLONE_ bits."""
+    checked(_libc.unshare(kinds))
+
+
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process or thread."""
+    checked(_libc.prctl(option, value, 0, 0, 0))
+
+
+def kcmp(first_tid: int, second_tid: int, kind: int) -> int:
+    """0 where both threads share the resource, such as KCMP_FILES; else 1 or 2, by their order."""
+    if _SYS_KCMP is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return syscall(_SYS_KCMP, first_tid, second_tid, kind, 0, 0)
+
+
+def close(fd: int) -> None:
+    """Close an fd, while other Python threads run: of a socket that lingers it may take long."""
+    _libc.close(fd)
+
+
+def open_by_handle_at(directory_fd: int, handle: ctypes.Array[ctypes.c_char], flags: int) -> int:
+    """An fd of the file that a ``struct file_handle`` names."""
+    return checked(_libc.open_by_handle_at(directory_fd, handle, flags))
+
+
+def syscall(number: int, *arguments: Any) -> int:
+    """Any other system call; an argument is an int, or a pointer that ctypes made."""
+    words = (ctypes.c_long(word) if isinstance(word, int) else word for word in arguments)
+    return checked(_libc.syscall(ctypes.c_long(number), *words))
+
+
+def checked(result: int) -> int:
+    """The result of a call made through ctypes, unless it is negative: then OSError."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
