@@ -90,6 +90,21 @@ async def test_golden_filter(size: tuple[int, int]) -> None:
         check_golden(pilot.app, f"filter-{size[0]}x{size[1]}")
 
 
+async def test_a_sentence_that_does_not_fit_into_the_panel_ends_in_an_ellipsis() -> None:
+    app_ = holder(process(7, "app"))
+    groups = (
+        group("ESTABLISHED", "10.0.0.5", 312, inodes=(7,)),
+        group("TIME_WAIT", "10.0.0.5", 801, clock=(1.0, 57.0)),
+    )
+    taken = port(80, listeners=(socket("LISTEN", "0.0.0.0", 80, holders=(app_,)),), groups=groups)
+    async with Host([taken]).app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "blocked by")
+        lines = screen_lines(pilot.app)
+        last = next(index for index, line in enumerate(lines) if "blocked by" in line)
+        assert lines[last].endswith("…"), "\n".join(lines)
+        assert lines[last + 1].startswith(" ? help")
+
+
 async def test_ascii_screens_are_ascii() -> None:
     name = process(7, "日本" * 20, command="é…")
     odd = port(1, listeners=(socket("LISTEN", "0.0.0.0", 1, holders=(holder(name),)),))
