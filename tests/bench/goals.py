@@ -50,6 +50,7 @@ class Figures:
 
 
 def goals(found: Figures) -> list[Goal]:
+    """Each goal beside what was measured."""
     return [*_looks(found), *_holders(found), *_start(found), *_screen(found)]
 
 

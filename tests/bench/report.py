@@ -33,6 +33,7 @@ def text(found: Figures, verdicts: list[Goal]) -> Iterator[str]:
 
 
 def goal_lines(verdicts: list[Goal]) -> Iterator[str]:
+    """A line a goal."""
     yield ""
     yield f"{'goal':42} {'at':36} {'at most':>8} {'measured':>9}"
     for goal in verdicts:
@@ -45,6 +46,7 @@ def goal_lines(verdicts: list[Goal]) -> Iterator[str]:
 
 
 def table_lines(table: Table) -> Iterator[str]:
+    """A table in Markdown."""
     base = SS_HOLDERS if table.get(SS_HOLDERS) else SS
     yield table.title
     yield from (f"  {note}" for note in table.notes)
@@ -66,6 +68,7 @@ def table_lines(table: Table) -> Iterator[str]:
 
 
 def document(found: Figures, verdicts: list[Goal], *, quick: bool) -> str:
+    """The whole report in Markdown."""
     return json.dumps(
         {
             "schema": SCHEMA,

@@ -12,6 +12,7 @@ from sockwatch.bind import BindRequest
 
 
 def set_flags(s: socket.socket, reuseaddr: bool, reuseport: bool) -> None:
+    """Set or clear both reuse flags."""
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuseaddr)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuseport)
 
@@ -46,6 +47,7 @@ def fill(s: socket.socket) -> None:
 
 
 def abort(s: socket.socket) -> None:
+    """Close it with a reset, so that no TIME_WAIT is left."""
     with contextlib.suppress(OSError):
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.close()

@@ -78,6 +78,7 @@ class Memory:
     fading: bool = False  # no socket is left that asked for the port: 6.18 may have forgotten
 
     def matches(self, request: BindRequest) -> bool | None:
+        """Whether the memory lets the request in; None that it may."""
         if self.held is None or not request.reuseport:
             return False
         uid, there = self.held
@@ -86,6 +87,7 @@ class Memory:
         return None if self.fading else True
 
     def learn(self, request: BindRequest) -> None:
+        """Remember a bind() that succeeded."""
         if not request.reuseport:
             self.held = None
         elif not self.matches(request):
@@ -107,6 +109,7 @@ class Player:
         self.judgements: list[Judgement] = []
 
     def play(self, history: Sequence[Step]) -> list[Judgement]:
+        """Carry out the steps, and judge each bind() and listen()."""
         for name, *numbers in history:
             if not any(t.explicit and t.sock is not None for t in self.stage.tracked):
                 self.memory.fading = True

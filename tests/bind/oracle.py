@@ -98,11 +98,13 @@ class Tracked:
 
     @property
     def address(self) -> str:
+        """The local address, as the kernel has it."""
         assert self.sock is not None
         return str(self.sock.getsockname()[0])
 
     @property
     def state(self) -> int:
+        """The kernel's number of the state."""
         assert self.sock is not None
         if self.protocol == "udp":
             try:
@@ -126,6 +128,7 @@ class Stage:
     def make(
         self, family: Family, reuseaddr: bool, reuseport: bool, v6only: bool = False, uid: int = 0
     ) -> Tracked:
+        """A socket of the user `uid` with these flags, not bound yet."""
         kind = socket.SOCK_STREAM if self.protocol == "tcp" else socket.SOCK_DGRAM
         with as_user(uid):
             s = socket.socket(socket.AF_INET if family == "ipv4" else socket.AF_INET6, kind)
@@ -138,6 +141,7 @@ class Stage:
         return one
 
     def bind(self, one: Tracked, address: str) -> None:
+        """Bind it to the stage's port, explicitly."""
         assert one.sock is not None
         one.sock.bind((address, self.port))
         one.explicit = True
@@ -317,6 +321,7 @@ def read_snapshot(stage: Stage) -> Snapshot:
 
 
 def snapshot_of(*ports: Port, kernel: str | None = None) -> Snapshot:
+    """A snapshot of these ports; `kernel` None is the running one."""
     release = os.uname().release if kernel is None else kernel
     return Snapshot("test", release, 0.0, 0.0, Netns(1, None), ports)
 

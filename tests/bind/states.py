@@ -24,6 +24,7 @@ class Address(NamedTuple):
 
     @property
     def family(self) -> Family:
+        """ "ipv4" or "ipv6"."""
         return "ipv6" if ":" in self.text else "ipv4"
 
 
@@ -124,6 +125,8 @@ def _disconnected(stage: Stage, one: Tracked) -> None:
 
 
 def wait_row(stage: Stage, one: Tracked, state: int) -> None:
+    """Wait until the socket, which has no fd, is in the state."""
+
     def arrived() -> bool:
         row = stage.find(one)
         return row is not None and row.state == state

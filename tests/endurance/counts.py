@@ -44,6 +44,7 @@ class Counts:
 
 
 def by_ss() -> Counts:
+    """What ss counts now."""
     command = ["ss", "-tuanpHO"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     states: Counter[tuple[PortKey, str]] = Counter()

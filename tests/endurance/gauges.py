@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 
 class Gauge(NamedTuple):
+    """What sockwatch uses at a moment."""
+
     at: float
     resident_kb: int
     fds: int
@@ -19,6 +21,7 @@ class Gauge(NamedTuple):
 
 
 def read(pid: int, at: float) -> Gauge:
+    """Read /proc of sockwatch; `at` is the time in the run, in s."""
     status = Path(f"/proc/{pid}/status").read_text()
     return Gauge(
         at,

@@ -45,6 +45,8 @@ def at_home(display: Display) -> bool:
 
 
 class Keys:
+    """The keys of one user."""
+
     def __init__(self, seed: int, interval_s: float, *, watch_again: bool = True) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - keys, not secrets
         self._interval_s = interval_s

@@ -11,6 +11,7 @@ from tests.endurance.run import Compared, Found
 
 
 def rows(found: Found) -> Iterator[tuple[str, str]]:
+    """(what was measured, its value) in the order of the report."""
     done, judged, gauges = found.done, found.judgement, found.gauges
     for what, count, meant in (
         ("connections", done.connections, load.CONNECTIONS_PER_S),
@@ -53,6 +54,7 @@ def rows(found: Found) -> Iterator[tuple[str, str]]:
 
 
 def text(found: Found) -> str:
+    """The report, as printed at the end."""
     table = list(rows(found))
     width = max(len(name) for name, _ in table)
     return "\n".join(f"{name:{width}}  {value}" for name, value in table)

@@ -27,6 +27,7 @@ class Demands:
 
 
 def faults(found: Found, demands: Demands) -> Iterator[str]:
+    """What is wrong with the run, a sentence each."""
     yield from (f"the terminal showed {text!r}" for text in found.shown_faults)
     if found.refused_looks:
         yield f"{found.refused_looks} looks failed"

@@ -32,6 +32,7 @@ NONE = ReuseFlags(reuseaddr=False, reuseport=False, source="bpf")
 
 
 def family_of(address: str) -> Family:
+    """ "ipv4" or "ipv6"."""
     return "ipv6" if ":" in address else "ipv4"
 
 
@@ -46,10 +47,12 @@ def process(
     command: str | None = None,
     unit: str | None = None,
 ) -> Process:
+    """A process that has run for `age_s` seconds; its command line is its name."""
     return Process(pid, name, command or name, user, uid, NOW - age_s, parent, "S", unit)
 
 
 def holder(of: Process, fd: int = 3) -> Holder:
+    """The process, by that fd."""
     return Holder(of.pid, fd, of)
 
 
@@ -72,6 +75,7 @@ def socket(
     holders: tuple[Holder, ...] = (),
     cookie: int = 1,
 ) -> Socket:
+    """A socket of root with one inode, whose flags are unknown."""
     return Socket(
         protocol, family_of(address), state, address, port,
         peer[0] if peer else None, peer[1] if peer else None,
@@ -90,6 +94,7 @@ def group(
     flags: ReuseFlags = UNKNOWN_FLAGS,
     uid: int | None = None,
 ) -> SocketGroup:
+    """So many sockets alike; `clock` has the s until the first and the last is free."""
     first, last = clock or (None, None)
     is_mini = state == "TIME_WAIT" if mini is None else mini
     return SocketGroup(
@@ -111,6 +116,7 @@ def port(
     holders: tuple[Holder, ...] = (),
     connections: Sequence[Socket] | None = None,
 ) -> Port:
+    """A port whose states and holders are counted from its sockets."""
     states: dict[str, int] = {}
     for one in (*listeners, *bound):
         states[one.state] = states.get(one.state, 0) + 1
@@ -130,6 +136,7 @@ def snapshot(
     gaps: tuple[Gap, ...] = (),
     only_port: int | None = None,
 ) -> Snapshot:
+    """A snapshot of the host web-1, taken at `time`."""
     return Snapshot(
         "web-1", "6.18.44", time, 0.003, Netns(4_026_531_840, "host"), tuple(ports), gaps,
         only_port,
@@ -137,6 +144,7 @@ def snapshot(
 
 
 def sshd() -> Port:
+    """22/tcp, a plain server."""
     by = (holder(process(812, "sshd", command="sshd: /usr/sbin/sshd -D", unit="ssh.service")),)
     return port(
         22,
@@ -146,6 +154,7 @@ def sshd() -> Port:
 
 
 def gunicorn() -> Port:
+    """8080/tcp, a parent and three workers with a socket each."""
     workers = tuple(
         process(pid, "gunicorn", parent=None if pid == 4242 else 4242, user="www", uid=33,
                 unit="web.service", command="/usr/bin/gunicorn app:web -w 3")
@@ -171,10 +180,12 @@ def gunicorn() -> Port:
 
 
 def lingering() -> Port:
+    """9000/tcp, TIME_WAITs only."""
     return port(9000, groups=(group("TIME_WAIT", "127.0.0.1", 17, clock=(3.0, 40.5)),))
 
 
 def java() -> Port:
+    """9100/tcp, bound and not listening."""
     by = (holder(process(991, "java", user="tomcat", uid=104, age_s=12)),)
     return port(
         9100,
@@ -183,6 +194,7 @@ def java() -> Port:
 
 
 def dns() -> Port:
+    """53/udp, bound to a device."""
     by = (holder(process(640, "systemd-resolve", user="systemd-resolve", uid=101)),)
     return port(
         53,
@@ -194,10 +206,12 @@ def dns() -> Port:
 
 
 def hidden() -> Port:
+    """3306/tcp, whose holder may not be seen."""
     return port(
         3306, listeners=(socket("LISTEN", "::", 3306, v6only=True, queue=129, backlog=128),)
     )
 
 
 def web_host() -> tuple[Port, ...]:
+    """The ports of the host that the screens are drawn of."""
     return (sshd(), gunicorn(), lingering(), java(), dns(), hidden())

@@ -85,6 +85,7 @@ def collect(
 
 
 def of_pid(*pids: int) -> Callable[[ExplainedFailure], bool]:
+    """Whether a failure is of one of these processes."""
     return lambda explained: explained.failure.pid in pids
 
 

@@ -19,6 +19,7 @@ class Mark:
 
     @property
     def environment(self) -> dict[str, str]:
+        """What the command has to be started with."""
         return {VARIABLE: self._value}
 
     def processes(self) -> dict[int, str]:

@@ -25,6 +25,7 @@ PATIENCE_MS = 5000
 
 @contextmanager
 def tun_network() -> Iterator[TunNetwork]:
+    """The device, with its address, up."""
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", b"peer", IFF_TUN_NO_PI))
@@ -37,6 +38,8 @@ def tun_network() -> Iterator[TunNetwork]:
 
 @dataclass
 class TunNetwork:
+    """The far side of the device."""
+
     fd: int
 
     def receive(self, peer_port: int) -> tuple[int, int, int]:
@@ -69,6 +72,8 @@ class TunNetwork:
 
 @dataclass
 class PeerConnection:
+    """A TCP connection between the kernel and the peer, as the peer sees it."""
+
     network: TunNetwork
     port: int
     peer_port: int
@@ -76,6 +81,7 @@ class PeerConnection:
     ack: int = 0
 
     def send(self, flags: int, data: bytes = b"") -> None:
+        """Send one segment with these TCP flags."""
         addresses = socket.inet_aton(PEER) + socket.inet_aton(KERNEL)
         header = struct.pack(
             "!HHIIBBHHH", self.peer_port, self.port, self.seq, self.ack, 5 << 4, flags, 65535, 0, 0

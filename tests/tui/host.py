@@ -37,6 +37,7 @@ class Host:
         self.now = 100.0
 
     def take(self, number: int | None) -> Snapshot:
+        """What take_snapshot(port=number) is to the app."""
         self.asked.append(number)
         self.looks += 1
         if self.error is not None:
@@ -56,6 +57,7 @@ class Host:
 
 
 async def wait_for(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    """Let the app run until the condition holds; TimeoutError shows the screen."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         if time.monotonic() > deadline:
@@ -65,6 +67,7 @@ async def wait_for(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
 
 
 async def shows(pilot: Pilot[int], text: str) -> None:
+    """Wait for the text on the screen."""
     await wait_for(pilot, lambda: text in "\n".join(screen_lines(pilot.app)))
 
 
@@ -77,6 +80,7 @@ async def look(pilot: Pilot[int], host: Host) -> None:
 
 
 def drawn_looks(app: object) -> int:
+    """How many polls the app has drawn."""
     assert isinstance(app, SockwatchApp)
     return 0 if app.latest is None else round(app.latest.time - build.NOW)
 
@@ -89,6 +93,7 @@ def screen_lines(app: object) -> list[str]:
 
 
 def line_with(app: object, text: str) -> str:
+    """The screen's first line with the text."""
     return next(line for line in screen_lines(app) if text in line)
 
 

@@ -80,6 +80,7 @@ class Program:
             os.close(self.master)
 
     def press(self, keys: str) -> None:
+        """Send the keys, as bytes of a terminal."""
         os.write(self.master, keys.encode())
 
     def resize(self, size: tuple[int, int]) -> None:
@@ -88,6 +89,7 @@ class Program:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def hang_up(self) -> None:
+        """Close the terminal, as a lost connection does."""
         os.close(self.master)
         self.master = -1
 
@@ -106,6 +108,7 @@ class Program:
         self.wait_until(lambda: self.output.find(text.encode(), after) >= 0, f"no {text!r}")
 
     def wait_exit(self) -> int:
+        """Wait for the exit of the program, and read the rest; its exit code."""
         self.wait_until(lambda: self.process.poll() is not None, "the program goes on")
         while self.read(0):
             pass

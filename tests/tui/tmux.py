@@ -18,6 +18,7 @@ PAUSE_S = 0.02  # tmux tells nobody when its screen changes
 
 
 def tmux_is_there() -> bool:
+    """Whether tmux is installed."""
     return shutil.which("tmux") is not None
 
 
@@ -50,10 +51,12 @@ class Tmux:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def press(self, *keys: str) -> None:
+        """Send keys by tmux's names."""
         self._tmux("send-keys", *keys)
 
     @property
     def screen(self) -> str:
+        """The text on the screen."""
         return self._tmux("capture-pane", "-p")
 
     def wait_for(self, *texts: str) -> None:
@@ -65,4 +68,5 @@ class Tmux:
         )
 
     def descendants(self) -> list[psutil.Process]:
+        """The processes that sockwatch has started."""
         return psutil.Process(self.pid).children(recursive=True)

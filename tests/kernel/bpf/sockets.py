@@ -19,6 +19,8 @@ CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING, HALF_OPEN = 8, 9, 10, 11, 12
 
 
 class Flags(NamedTuple):
+    """What a test asks of a socket."""
+
     family: int
     reuseaddr: bool
     reuseport: bool
@@ -37,6 +39,7 @@ ALL_FLAGS = [
 
 
 def new_socket(flags: Flags, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """A socket with the flags, not bound yet."""
     sock = socket.socket(flags.family, kind)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, flags.reuseaddr)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, flags.reuseport)
@@ -46,10 +49,12 @@ def new_socket(flags: Flags, kind: int = socket.SOCK_STREAM) -> socket.socket:
 
 
 def tcp_state(sock: socket.socket) -> int:
+    """The kernel's number of the state."""
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
 def plain_listener(family: int, backlog: int = 16) -> socket.socket:
+    """A listener on loopback without reuse flags."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.bind((LOCALHOST[family], 0))
     listener.listen(backlog)
