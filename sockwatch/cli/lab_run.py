@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from sockwatch.cli.command import UsageError
-from sockwatch.cli.document import SCHEMA
 from sockwatch.cli.exit_codes import ExitCode
+from sockwatch.cli.lab_document import list_document, run_document, runs_document
 from sockwatch.cli.output import narrate, write_data
-from sockwatch.lab import narration
 from sockwatch.lab.model import LabError
+from sockwatch.lab.run import Run
 from sockwatch.lab.sandbox import Sandbox
-from sockwatch.lab.scenario import Scenario, all_scenarios, scenario
-from sockwatch.lab.session import Run, Session
+from sockwatch.lab.scenario import Scenario, all_scenarios, scenario_named
+from sockwatch.lab.session import Session
+from sockwatch.view.lines import Line, wrapped
+from sockwatch.view.rehearsal import (
+    NETWORK_NAMES,
+    conclusion,
+    reason_lines,
+    scenario_lines,
+    step_lines,
+)
 
-ON_HOST = "on the host's own loopback: meanwhile some real ports from 10000 up are in use"
+WIDTH: Final = 80
+ON_HOST: Final = "on the host's own loopback: meanwhile some real ports from 10000 up are in use"
 
 
 def run(options: argparse.Namespace) -> ExitCode:
@@ -32,56 +41,62 @@ def run(options: argparse.Namespace) -> ExitCode:
     if options.step and (options.json or not sys.stdin.isatty()):
         raise UsageError("--step needs a terminal: leave out --json and redirections")
     try:
-        chosen = all_scenarios() if options.all else (scenario(options.name),)
+        scenarios = all_scenarios() if options.all else (scenario_named(options.name),)
     except LabError as error:
         raise UsageError(str(error)) from error
     if options.on_host:
         narrate(ON_HOST)
-    runs = []
-    for one in chosen:
-        runs.append(_play(one, options))
-        if not options.json:
-            write_data(f"{narration.conclusion(runs[-1])}\n\n")
+    runs = [_run_scenario(scenario, options) for scenario in scenarios]
     if options.json:
-        write_data(_document(runs, several=options.all))
+        _write_json(runs_document(runs) if options.all else run_document(runs[0]))
     return _exit_code(runs)
 
 
 def _list(*, as_json: bool) -> ExitCode:
-    found = all_scenarios()
+    scenarios = all_scenarios()
     if as_json:
-        values = [narration.scenario_values(one) for one in found]
-        write_data(_dump({"schema": SCHEMA, "scenarios": values}))
+        _write_json(list_document(scenarios))
     else:
-        width = max(len(one.name) for one in found)
-        write_data("".join(f"{one.name:{width}}  {one.title}\n" for one in found))
+        width = max(len(scenario.name) for scenario in scenarios)
+        write_data("".join(f"{s.name:{width}}  {s.title}\n" for s in scenarios))
     return ExitCode.YES
 
 
-def _play(one: Scenario, options: argparse.Namespace) -> Run:
-    """The scenario in a sandbox of its own, told as it goes."""
+def _run_scenario(scenario: Scenario, options: argparse.Namespace) -> Run:
+    """Run it in a sandbox of its own, and print each step as soon as it is done."""
     with Sandbox("host" if options.on_host else "own") as sandbox:
-        run = Run(one, Session(sandbox))
+        run = Run(scenario, Session(sandbox))
         if not options.json:
-            lines = [*narration.introduction(one), f"  sandbox: {narration.network_text(sandbox)}"]
-            lines += [f"  port {a} is mapped to port {b}" for a, b in run.host_ports.items()]
-            lines.append("")
-            write_data("".join(f"{line}\n" for line in lines))
+            _write_lines(_introduction(run, sandbox))
         while not run.done:
-            if options.step and not _go_on(one, len(run.reports)):
-                run.skipped = f"from step {len(run.reports) + 1} on: you stopped"
+            if options.step and not _confirmed(run):
+                run.skip_rest("you stopped")
                 break
             report = run.next()
             if not options.json:
-                write_data("".join(f"{line}\n" for line in (*narration.step_lines(report), "")))
+                _write_lines((*step_lines(report), *reason_lines(report)))
+    if not options.json:
+        _write_lines([Line("text", conclusion(run))])
     return run
 
 
-def _go_on(one: Scenario, number: int) -> bool:
-    sys.stderr.write(f"next: {one.steps[number].text}  [Enter, or q] ")
+def _introduction(run: Run, sandbox: Sandbox) -> Iterable[Line]:
+    scenario = run.scenario
+    yield Line("title", f"{scenario.name}: {scenario.title}")
+    yield from scenario_lines(scenario)
+    network = NETWORK_NAMES[sandbox.network]
+    user = ", as an ordinary user" if sandbox.own_users else ""
+    yield Line("text", f"sandbox: {network}{user}", 1)
+    for number, host_port in run.host_ports.items():
+        yield Line("text", f"port {number} is mapped to port {host_port}", 1)
+
+
+def _confirmed(run: Run) -> bool:
+    step = run.scenario.steps[len(run.reports)]
+    sys.stderr.write(f"next: {step.text}  [Enter, or q] ")
     sys.stderr.flush()
-    answer = sys.stdin.readline()
-    return bool(answer) and answer.strip().lower() != "q"
+    reply = sys.stdin.readline()
+    return bool(reply) and reply.strip().lower() != "q"
 
 
 def _exit_code(runs: list[Run]) -> ExitCode:
@@ -90,14 +105,10 @@ def _exit_code(runs: list[Run]) -> ExitCode:
     return ExitCode.YES if any(run.reports for run in runs) else ExitCode.UNKNOWN
 
 
-def _document(runs: list[Run], *, several: bool) -> str:
-    head: dict[str, Any] = {"schema": SCHEMA, "kernel": os.uname().release}
-    values = [narration.run_values(run) for run in runs]
-    if not several:
-        return _dump(head | values[0])
-    passed = all(run.passed for run in runs)
-    return _dump(head | {"scenarios": values, "passed": passed})
+def _write_lines(lines: Iterable[Line]) -> None:
+    """Print the lines and an empty one."""
+    write_data("".join(f"{line}\n" for line in wrapped(lines, WIDTH)) + "\n")
 
 
-def _dump(document: dict[str, Any]) -> str:
-    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+def _write_json(document: dict[str, Any]) -> None:
+    write_data(json.dumps(document, ensure_ascii=False, indent=1) + "\n")

@@ -9,8 +9,11 @@ from sockwatch.model import Protocol, SockwatchError
 
 DAYTIME_PORT: Final = 10013
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - all addresses of the sandbox, which is cut off
+LOOPBACK: Final = "127.0.0.1"
+HOST_PORTS: Final = range(10_000, 32_768)  # below what outgoing connections usually get
 LONGEST_NAME: Final = 15  # TASK_COMM_LEN of include/linux/sched.h, less its NUL
 
+Network = Literal["own", "host"]
 Closes = Literal["server", "client", "nobody"]
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from sockwatch.lab.model import DAYTIME_PORT
+from sockwatch.lab.session import Session
 from sockwatch.lab.step import BaseStep, Skipped, StepResult
-
-if TYPE_CHECKING:
-    from sockwatch.lab.session import Session
-    from sockwatch.model import Port
+from sockwatch.model import Port
 
 RECEIVE_S: Final = 1.0
 SETTLE_S: Final = 2.0

@@ -11,15 +11,20 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 from sockwatch.lab import wire
-from sockwatch.lab.model import EVERYWHERE, LONGEST_NAME, LabError, SystemCall
+from sockwatch.lab.model import (
+    EVERYWHERE,
+    LONGEST_NAME,
+    LOOPBACK,
+    LabError,
+    Network,
+    SystemCall,
+)
 from sockwatch.lab.process import PATIENCE_S, LabProcess
 from sockwatch.model import Snapshot
 
-Network = Literal["own", "host"]
-LOOPBACK: Final = "127.0.0.1"
 START_S: Final = 20.0  # a process in the sandbox has that long to start
 
 # Imported from where we were imported from, whatever else the environment and the folder say.

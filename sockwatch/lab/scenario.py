@@ -36,13 +36,13 @@ class Scenario:
 def all_scenarios() -> tuple[Scenario, ...]:
     """Every module of `scenarios` defines one, in the order of their numbers."""
     names = [module.name for module in iter_modules(scenarios.__path__)]
-    found = [import_module(f"{scenarios.__name__}.{name}").SCENARIO for name in names]
-    return tuple(sorted(found, key=lambda one: one.number))
+    modules = [import_module(f"{scenarios.__name__}.{name}") for name in names]
+    return tuple(sorted((module.SCENARIO for module in modules), key=lambda s: s.number))
 
 
-def scenario(name: str) -> Scenario:
+def scenario_named(name: str) -> Scenario:
     """Raises LabError for a name that there is not."""
-    for one in all_scenarios():
-        if one.name == name:
-            return one
+    for scenario in all_scenarios():
+        if scenario.name == name:
+            return scenario
     raise LabError(f"there is no scenario {name!r}; sockwatch lab list names them")

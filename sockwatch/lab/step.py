@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from sockwatch.lab.model import LabError
 from sockwatch.lab.prediction import Prediction
-
-if TYPE_CHECKING:
-    from sockwatch.lab.session import Session
+from sockwatch.lab.session import Session
 
 
 class Skipped(LabError):  # noqa: N818 - nothing went wrong

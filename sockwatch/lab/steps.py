@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sockwatch.lab.model import DAYTIME_PORT, ClientSpec, ServerSpec
 from sockwatch.lab.prediction import (
@@ -12,10 +12,8 @@ from sockwatch.lab.prediction import (
     predict_listen,
     predict_server,
 )
+from sockwatch.lab.session import Session
 from sockwatch.lab.step import BaseStep, Skipped, StepResult
-
-if TYPE_CHECKING:
-    from sockwatch.lab.session import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def test_a_run_narrates_calls_prediction_and_answer() -> None:
     assert (done.returncode, done.stderr) == (ExitCode.YES, "")
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert lines[0].startswith("two-listeners: ")
-    refused = lines.index("second  bind(3, 0.0.0.0:10013) = -1 EADDRINUSE")
+    refused = lines.index("second: bind(3, 0.0.0.0:10013) = -1 EADDRINUSE")
     assert "predicted EADDRINUSE, kernel EADDRINUSE: agreed" in lines[refused:]
     assert any(line.startswith("blocked by LISTEN 0.0.0.0:10013 first(") for line in lines)
     assert lines[-2] == "passed: 4 steps, 3 of 3 predictions right"

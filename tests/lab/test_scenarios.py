@@ -11,9 +11,10 @@ from ipaddress import ip_address
 import pytest
 
 from sockwatch.lab.model import EVERYWHERE, ClientSpec, ServerSpec
+from sockwatch.lab.run import Run, run_step
 from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario, all_scenarios
-from sockwatch.lab.session import Run, Session
+from sockwatch.lab.session import Session
 from sockwatch.lab.steps import Connect, EndTimeWaits, Start, Sysctl
 from tests.support.user import run_as_user
 
@@ -140,13 +141,15 @@ def test_a_prediction_that_is_wrong_fails_the_run(
 ) -> None:
     """Sockwatch looks at a port on which something is, and is made blind to it."""
     session = Session(sandbox)
-    session.run(Start("start", "a"))
+    run_step(session, Start("start", "a"))
     empty = sandbox.take_snapshot(9)
     monkeypatch.setattr(sandbox, "take_snapshot", lambda *_: empty)
-    report = session.run(Connect("bind", "b", ClientSpec(address="127.0.0.1", port=9, to_port=8)))
+    report = run_step(
+        session, Connect("bind", "b", ClientSpec(address="127.0.0.1", port=9, to_port=8))
+    )
     assert (report.predicted, report.kernel, report.agreed) == ("ok", "connect ECONNREFUSED", True)
     object.__setattr__(empty, "only_port", 10013)
-    report = session.run(Start("again", "b"))
+    report = run_step(session, Start("again", "b"))
     assert (report.predicted, report.kernel, report.agreed) == ("ok", "EADDRINUSE", False)
     assert not report.good
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from sockwatch.lab.model import ClientSpec, LabError, ServerSpec, SystemCall
 from sockwatch.lab.observations import See, Send
+from sockwatch.lab.run import StepReport, run_step
 from sockwatch.lab.sandbox import Sandbox
-from sockwatch.lab.session import Session, StepReport
+from sockwatch.lab.session import Session
 from sockwatch.lab.steps import (
     ClientCloses,
     Connect,
@@ -47,12 +48,12 @@ def only_socket(sandbox: Sandbox, protocol: str = "tcp") -> Socket:
 
 def test_the_default_is_the_daytime_server_of_the_article(sandbox: Sandbox) -> None:
     session = Session(sandbox)
-    assert calls(session.run(Start("", "daytime"))) == [
+    assert calls(run_step(session, Start("", "daytime"))) == [
         "socket(AF_INET, SOCK_STREAM, 0) = 3",
         "bind(3, 0.0.0.0:10013) = 0",
         "listen(3, 5) = 0",
     ]
-    report = session.run(Connect("", "client", servers=("daytime",)))
+    report = run_step(session, Connect("", "client", servers=("daytime",)))
     told = calls(report)
     assert "fork()" in told
     (line,) = (text for text in told if text.startswith("write("))
@@ -64,7 +65,7 @@ def test_the_default_is_the_daytime_server_of_the_article(sandbox: Sandbox) -> N
 @pytest.mark.parametrize("late", [False, True])
 def test_flags_are_set_before_or_after_bind(sandbox: Sandbox, late: bool) -> None:
     spec = ServerSpec(reuseaddr=True, reuseport=True, late=late)
-    told = calls(Session(sandbox).run(Start("", "daytime", spec)))
+    told = calls(run_step(Session(sandbox), Start("", "daytime", spec)))
     places = [
         told.index(f"setsockopt(3, SOL_SOCKET, SO_REUSE{w}, 1) = 0") for w in ("ADDR", "PORT")
     ]
@@ -87,7 +88,7 @@ def test_flags_are_set_before_or_after_bind(sandbox: Sandbox, late: bool) -> Non
 def test_addresses_backlog_and_protocol(
     sandbox: Sandbox, spec: ServerSpec, state: str, address: str, v6only: bool
 ) -> None:
-    Session(sandbox).run(Start("", "one", spec))
+    run_step(Session(sandbox), Start("", "one", spec))
     socket = only_socket(sandbox, spec.protocol)
     assert (socket.state, socket.address, socket.v6only) == (state, address, v6only)
     if spec.backlog == 77:
@@ -98,7 +99,7 @@ def test_addresses_backlog_and_protocol(
 def test_another_user(sandbox: Sandbox) -> None:
     if not sandbox.many_uids:
         pytest.skip("a second user needs root")
-    Session(sandbox).run(Start("", "one", ServerSpec(uid=65534)))
+    run_step(Session(sandbox), Start("", "one", ServerSpec(uid=65534)))
     assert only_socket(sandbox).uid == 65534
 
 
@@ -106,13 +107,13 @@ def test_another_user(sandbox: Sandbox) -> None:
 def test_another_user_gets_no_low_port_and_is_told_so(sandbox: Sandbox, port: int) -> None:
     if not sandbox.many_uids:
         pytest.skip("a second user needs root")
-    report = Session(sandbox).run(Start("", "one", ServerSpec(uid=65534, port=port)))
+    report = run_step(Session(sandbox), Start("", "one", ServerSpec(uid=65534, port=port)))
     assert (report.predicted, report.kernel) == ("EACCES", "EACCES")
 
 
 def test_a_second_user_where_there_is_none_is_refused(sandbox: Sandbox) -> None:
     sandbox.many_uids = False
-    report = Session(sandbox).run(Start("", "one", ServerSpec(uid=65534)))
+    report = run_step(Session(sandbox), Start("", "one", ServerSpec(uid=65534)))
     assert report.skipped == "a second user needs root"
     with pytest.raises(LabError, match="a second user needs root"):
         sandbox.start("one", 65534)
@@ -121,33 +122,33 @@ def test_a_second_user_where_there_is_none_is_refused(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("forks", [True, False])
 def test_who_closes_first_keeps_the_time_wait(sandbox: Sandbox, forks: bool) -> None:
     session = Session(sandbox)
-    session.run(Start("", "one", ServerSpec(forks=forks)))
+    run_step(session, Start("", "one", ServerSpec(forks=forks)))
     for closes, waiting in (("server", 2), ("client", 2), ("nobody", 2)):
         spec = ClientSpec(count=2, closes=closes)  # type: ignore[arg-type] # the three of them
-        session.run(Connect("", "client", spec, servers=("one",)))
+        run_step(session, Connect("", "client", spec, servers=("one",)))
         assert port_of(sandbox).states.get("TIME_WAIT", 0) == waiting
     assert port_of(sandbox).states["ESTABLISHED"] == 2
-    session.run(ServerCloses("", "one", "client"))
+    run_step(session, ServerCloses("", "one", "client"))
     assert port_of(sandbox).states == {"LISTEN": 1, "TIME_WAIT": 4}
-    session.run(Connect("", "client", ClientSpec(closes="nobody"), servers=("one",)))
-    session.run(ClientCloses("", "client", "one"))
+    run_step(session, Connect("", "client", ClientSpec(closes="nobody"), servers=("one",)))
+    run_step(session, ClientCloses("", "client", "one"))
     assert port_of(sandbox).states == {"LISTEN": 1, "TIME_WAIT": 4}
-    assert session.run(EndTimeWaits("")).kernel == "4 ended"
+    assert run_step(session, EndTimeWaits("")).kernel == "4 ended"
     assert port_of(sandbox).states == {"LISTEN": 1}
 
 
 def test_a_server_that_never_accepts_fills_its_queue(sandbox: Sandbox) -> None:
     session = Session(sandbox)
-    session.run(Start("", "busy", ServerSpec(backlog=2, accepts=False)))
-    session.run(Connect("", "client", ClientSpec(count=3, closes="nobody")))
-    assert session.run(See("", "queue")).kernel == "3/2"
+    run_step(session, Start("", "busy", ServerSpec(backlog=2, accepts=False)))
+    run_step(session, Connect("", "client", ClientSpec(count=3, closes="nobody")))
+    assert run_step(session, See("", "queue")).kernel == "3/2"
 
 
 def test_a_client_uses_the_port_it_is_given(sandbox: Sandbox) -> None:
     session = Session(sandbox)
-    session.run(Start("", "one"))
+    run_step(session, Start("", "one"))
     spec = ClientSpec(address="127.0.0.9", port=5555, reuseaddr=True, closes="nobody")
-    report = session.run(Connect("", "client", spec, servers=("one",)))
+    report = run_step(session, Connect("", "client", spec, servers=("one",)))
     assert (report.predicted, report.kernel) == ("ok", "ok")
     assert calls(report, "client")[1:4] == [
         "setsockopt(3, SOL_SOCKET, SO_REUSEADDR, 1) = 0",
@@ -157,44 +158,44 @@ def test_a_client_uses_the_port_it_is_given(sandbox: Sandbox) -> None:
 
 
 def test_a_refused_connection_is_an_answer(sandbox: Sandbox) -> None:
-    report = Session(sandbox).run(Connect("", "client"))
+    report = run_step(Session(sandbox), Connect("", "client"))
     assert (report.predicted, report.kernel) == (None, "connect ECONNREFUSED")
 
 
 def test_a_server_that_cannot_have_its_port_ends_as_real_ones_do(sandbox: Sandbox) -> None:
     session = Session(sandbox)
-    session.run(Start("", "one"))
-    session.run(Start("", "two"))
+    run_step(session, Start("", "one"))
+    run_step(session, Start("", "two"))
     assert [process.name for process in session.processes] == ["one"]
 
 
 def test_stop_and_continue(sandbox: Sandbox) -> None:
     session = Session(sandbox)
-    session.run(Start("", "one"))
-    session.run(Signal("", "one", "STOP"))
-    assert session.run(See("", "doing")).kernel == "one is stopped"
+    run_step(session, Start("", "one"))
+    run_step(session, Signal("", "one", "STOP"))
+    assert run_step(session, See("", "doing")).kernel == "one is stopped"
     assert session.processes[0].stopped
-    session.run(Signal("", "one", "CONT"))
+    run_step(session, Signal("", "one", "CONT"))
     assert not session.processes[0].stopped
-    assert session.run(Connect("", "client", servers=("one",))).kernel == "ok"
-    session.run(Signal("", "one", "KILL"))
+    assert run_step(session, Connect("", "client", servers=("one",))).kernel == "ok"
+    run_step(session, Signal("", "one", "KILL"))
     assert [process.name for process in session.processes] == ["client"]
 
 
 def test_who_is_killed_from_outside_is_gone(sandbox: Sandbox) -> None:
     session = Session(sandbox)
-    session.run(Start("", "one"))
+    run_step(session, Start("", "one"))
     os.kill(session.processes[0].pid, signal.SIGKILL)
     with pytest.raises(LabError, match="one is gone"):
-        session.run(Listen("", "one"))
+        run_step(session, Listen("", "one"))
 
 
 def test_datagrams_are_told_by_who_receives_them(sandbox: Sandbox) -> None:
     session = Session(sandbox)
     for name, address in (("a", "127.0.0.1"), ("b", "127.0.0.2")):
-        session.run(Start("", name, ServerSpec(protocol="udp", address=address)))
+        run_step(session, Start("", name, ServerSpec(protocol="udp", address=address)))
     sent = [
-        session.run(Send("", "sender", to, ("a", "b"), expect=wanted)).kernel
+        run_step(session, Send("", "sender", to, ("a", "b"), expect=wanted)).kernel
         for to, wanted in (("127.0.0.1", "a"), ("127.0.0.2", "b"))
     ]
     assert sent == ["a", "b"]
@@ -203,7 +204,7 @@ def test_datagrams_are_told_by_who_receives_them(sandbox: Sandbox) -> None:
 def test_predictions_are_told_before_the_call_is_made(sandbox: Sandbox) -> None:
     told: list[object] = []
     session = Session(sandbox, told.append, told.append)
-    report = session.run(Start("", "one"))
+    report = run_step(session, Start("", "one"))
     assert told[0] is report.prediction
     assert all(isinstance(call, SystemCall) for call in told[1:])
 
@@ -239,12 +240,12 @@ def test_free_play_is_predicted(sandbox: Sandbox) -> None:
         for number, spec in enumerate(wanted):
             # A v4-mapped address needs a socket that takes IPv4.
             fixed = replace(spec, v6only=False) if "ffff" in spec.address else spec
-            report = session.run(Start("", f"server-{number}", fixed))
+            report = run_step(session, Start("", f"server-{number}", fixed))
             told = (fixed, report.predicted, report.kernel)
             assert report.agreed or report.predicted == "depends", told
             seen.add(report.kernel)
         for process in session.processes:
-            session.run(Signal("", process.name, "KILL"))
+            run_step(session, Signal("", process.name, "KILL"))
 
     play()
     assert {"ok", "EADDRINUSE"} <= seen

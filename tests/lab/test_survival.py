@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from sockwatch.lab.model import ClientSpec, LabError, ServerSpec
-from sockwatch.lab.sandbox import Network, Sandbox
+from sockwatch.lab.model import ClientSpec, LabError, Network, ServerSpec
+from sockwatch.lab.run import run_step
+from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.session import Session
 from sockwatch.lab.steps import Connect, ServerCloses, Signal, Start
 from tests.support.child import in_child
@@ -146,7 +147,7 @@ def test_closing_the_sandbox_ends_every_process(mark: Mark) -> None:
 def play(sandbox: Sandbox) -> None:
     session = Session(sandbox)
     for step in STEPS:
-        session.run(step)
+        run_step(session, step)
 
 
 def crash(sandbox: Sandbox) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sockwatch.lab.model import ClientSpec, LabError, ServerSpec, SystemCall
+from sockwatch.lab.model import ClientSpec, LabError, Network, ServerSpec, SystemCall
 from sockwatch.lab.observations import See
 from sockwatch.lab.prediction import predict_server
 from sockwatch.lab.process import LabProcess
-from sockwatch.lab.sandbox import Network, Sandbox
+from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.steps import Connect, EndTimeWaits, ServerCloses, Signal, Start
 from sockwatch.model import HostFacts, Port, ReuseFlags, Snapshot

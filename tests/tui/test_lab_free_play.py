@@ -26,7 +26,7 @@ async def started(pilot: Pilot[int]) -> None:
     await pilot.press("g", "a")
     await shows(pilot, "Start a server")
     await pilot.press("enter")
-    await shows(pilot, "predicted ok  kernel ok  agreed")
+    await shows(pilot, "predicted ok, kernel ok: agreed")
     await pilot.press("tab")
     await shows(pilot, "server-1 pid 4001")
 
@@ -42,7 +42,7 @@ async def test_a_second_server_on_the_port_is_refused_as_predicted() -> None:
         await pilot.press("a")
         await shows(pilot, "[server-2 ")
         await pilot.press("ctrl+s")
-        await shows(pilot, "predicted EADDRINUSE  kernel EADDRINUSE  agreed")
+        await shows(pilot, "predicted EADDRINUSE, kernel EADDRINUSE: agreed")
         assert specs(sandboxes.made[0]) == {"server-1": [ServerSpec()]}
 
 
@@ -119,7 +119,7 @@ async def test_free_play_after_a_scenario_stays_on_its_sandbox() -> None:
         await shows(pilot, "Start a server")
         await pilot.press("enter")
         await shows(pilot, " 2 start server-1")
-        await shows(pilot, "predicted EADDRINUSE  kernel EADDRINUSE  agreed")
+        await shows(pilot, "predicted EADDRINUSE, kernel EADDRINUSE: agreed")
         assert len(sandboxes.made) == 1
         screen = pilot.app.screen
         assert isinstance(screen, LabScreen)

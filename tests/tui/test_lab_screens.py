@@ -102,8 +102,8 @@ async def test_a_wrong_prediction_is_told_in_words() -> None:
     async with Sandboxes(answer="EACCES").app().run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("n")
-        await shows(pilot, "predicted ok  kernel EACCES  NOT AS PREDICTED")
-        await shows(pilot, "NOT AS EXPECTED: ok")
+        await shows(pilot, "predicted ok, kernel EACCES: NOT AS PREDICTED")
+        await shows(pilot, "NOT AS EXPECTED (ok)")
 
 
 async def test_a_failure_of_the_sandbox_is_a_sentence() -> None:
@@ -114,7 +114,7 @@ async def test_a_failure_of_the_sandbox_is_a_sentence() -> None:
         await pilot.press("n")
         await shows(pilot, "! the sandbox is gone")
         await pilot.press("0", "n")
-        await shows(pilot, "predicted ok  kernel ok  agreed")
+        await shows(pilot, "predicted ok, kernel ok: agreed")
         assert len(sandboxes.made) == 2
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sockwatch.lab.sandbox import Network, Sandbox
+from sockwatch.lab.model import Network
+from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario, all_scenarios
 
 

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from sockwatch.lab.model import EVERYWHERE, LONGEST_NAME
-from sockwatch.lab.sandbox import Network
-from sockwatch.lab.session import HOST_PORTS
+from sockwatch.lab.model import EVERYWHERE, HOST_PORTS, LONGEST_NAME, Network
 from sockwatch.model import SockwatchError
 
 LARGEST_UID: Final = 2**32 - 2  # setresuid(2) takes the one above to mean "unchanged"

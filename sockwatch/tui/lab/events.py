@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sockwatch.lab.model import ServerSpec, SystemCall
-from sockwatch.lab.sandbox import Network
+from sockwatch.lab.model import Network, ServerSpec, SystemCall
+from sockwatch.lab.prediction import Prediction
+from sockwatch.lab.run import StepReport
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.session import StepReport
 from sockwatch.lab.step import Step
 from sockwatch.tui.watched import Watched
 
@@ -66,7 +66,7 @@ class StepStarted:
 class Predicted:
     """What sockwatch says the kernel will answer, before it is put to the test."""
 
-    outcome: str
+    prediction: Prediction
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sockwatch.lab.model import ClientSpec, ServerSpec
-from sockwatch.lab.sandbox import LOOPBACK
+from sockwatch.lab.model import LOOPBACK, ClientSpec, ServerSpec
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.step import Step
 from sockwatch.model import Port
@@ -16,7 +15,7 @@ from sockwatch.tui.lab.client_form import CLIENT_FORM, PATIENCE_S
 from sockwatch.tui.lab.events import ProcessView
 from sockwatch.tui.lab.form import Form
 from sockwatch.tui.lab.server_form import SERVER_FORM
-from sockwatch.tui.lab.state import NETWORKS, LabState
+from sockwatch.tui.lab.state import LabState
 from sockwatch.tui.lab.thread import (
     LabCommand,
     LabThread,
@@ -30,6 +29,7 @@ from sockwatch.tui.messages import Noticed
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.watched import Watched
+from sockwatch.view.rehearsal import NETWORK_NAMES
 
 
 class SandboxScreen(BaseScreen):
@@ -117,7 +117,7 @@ class SandboxScreen(BaseScreen):
         if self.state.refused:
             self.submit(OpenSandbox("host"))
         elif self.has_sandbox():
-            self.notice(f"the sandbox is there: {NETWORKS[self.state.network]}")
+            self.notice(f"the sandbox is there: {NETWORK_NAMES[self.state.network]}")
 
     # Free play
 
@@ -223,7 +223,7 @@ class SandboxScreen(BaseScreen):
         if process.stopped:
             self.notice(f"{process.name} is stopped: S resumes it")
             return
-        done = [view.step for view in self.state.run.steps if view.report is not None]
+        done = [report.step for report in self.state.run.steps if report.done]
         step = free_play.close_connections(process, self.state.processes, done)
         if isinstance(step, str):
             self.notice(step)

@@ -19,15 +19,14 @@ from sockwatch.tui.lab.events import (
     SandboxStarting,
     StepFinished,
 )
-from sockwatch.tui.lab.explanation import explanation
 from sockwatch.tui.lab.lab_header import LabHeader
 from sockwatch.tui.lab.pane_title import PaneTitle
 from sockwatch.tui.lab.process_list import ProcessList, process_text
+from sockwatch.tui.lab.run_lines import RunLines, no_sandbox
 from sockwatch.tui.lab.sandbox_screen import SandboxScreen
 from sockwatch.tui.lab.scenario_list import ScenarioList
-from sockwatch.tui.lab.shown_lines import ShownLines
-from sockwatch.tui.lab.state import NETWORKS, RunView
-from sockwatch.tui.lab.step_lines import RunLines, no_sandbox
+from sockwatch.tui.lab.shown_lines import ShownLines, shown
+from sockwatch.tui.lab.state import RunView
 from sockwatch.tui.lab.thread import LabThread, OpenSandbox
 from sockwatch.tui.legend import lab_marks, port_columns, row_signs
 from sockwatch.tui.messages import DetailsWanted, LabReported, WatchChanged
@@ -39,6 +38,7 @@ from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.tui.widgets.status_line import StatusLine
 from sockwatch.view.marks import Marks
 from sockwatch.view.panel import panel
+from sockwatch.view.rehearsal import NETWORK_NAMES, explanation_lines
 from sockwatch.view.sorting import Order, sort_ports
 
 _HEIGHTS: Final = ((0, "-tiny"), (16, "-low"), (22, "-usual"), (36, "-tall"))
@@ -185,9 +185,9 @@ class LabScreen(SandboxScreen):
             return
         state = self.state
         refused = bool(state.refused)
-        place = "no sandbox" if refused else NETWORKS[state.network]
+        network = "no sandbox" if refused else NETWORK_NAMES[state.network]
         warn = refused or state.network == "host"
-        self.query_one(LabHeader).show_network(place, "-warn" if warn else "")
+        self.query_one(LabHeader).show_network(network, "-warn" if warn else "")
         self.query_one(ScenarioList).show(state)
         self.process_list.show(state.processes)
         self._draw_steps()
@@ -197,7 +197,7 @@ class LabScreen(SandboxScreen):
     def _draw_steps(self) -> None:
         width = self.steps.text_width
         if self.state.watched is None:
-            self.steps.show(list(no_sandbox(self.state.refused, width)))
+            self.steps.show(list(shown(no_sandbox(self.state.refused), width)))
         else:
             lines = self._run_lines.of(self._run, width, calls=self._with_calls)
             self.steps.show(lines)
@@ -213,8 +213,9 @@ class LabScreen(SandboxScreen):
                 self._go_to("steps")
         if self._explaining:
             line = self.steps.shown
-            place = line.step if line is not None and line.step is not None else -1
-            box.show(list(explanation(run.steps[place], self.size.width - 1)))
+            index = line.step if line is not None and line.step is not None else -1
+            lines = explanation_lines(run.steps[index])
+            box.show(list(shown(lines, self.size.width - 1)))
 
     def _draw_panel(self) -> None:
         port, snapshot = self.table.row, self._snapshot
@@ -262,8 +263,8 @@ class LabScreen(SandboxScreen):
         names = ["scenarios", "processes", "steps", "ports"]
         if self._explaining:
             names[-1] = "explanation"
-        place = names.index(self._focus_name)
-        self._go_to(names[(place + by) % len(names)])
+        index = names.index(self._focus_name)
+        self._go_to(names[(index + by) % len(names)])
 
     def on_scroll_lines_moved(self, event: ScrollLines.Moved) -> None:
         name = next(key for key, lines in self._lists.items() if lines is event.lines)

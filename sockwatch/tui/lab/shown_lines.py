@@ -1,13 +1,29 @@
-"""Lines with a cursor that somebody else has made: the steps, and what explains them."""
+"""Wrapped lines with a cursor: the steps, and what explains them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from sockwatch.tui.lab.step_lines import ShownLine
-from sockwatch.tui.widgets.lines import Line
+from sockwatch.tui.widgets.lines import KIND_STYLES
+from sockwatch.tui.widgets.lines import Line as DrawnLine
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.view.fit import fit
+from sockwatch.view.lines import Line, wrapped
+
+
+class ShownLine(NamedTuple):
+    """A line, the style it is drawn in, and the index of the step it belongs to, if any."""
+
+    text: str
+    style: str = ""
+    step: int | None = None
+
+
+def shown(lines: Iterable[Line], width: int, step: int | None = None) -> Iterator[ShownLine]:
+    """The lines wrapped to `width` cells."""
+    for line in wrapped(lines, width):
+        yield ShownLine(str(line), KIND_STYLES.get(line.kind, ""), step)
 
 
 class ShownLines(ScrollLines):
@@ -45,7 +61,7 @@ class ShownLines(ScrollLines):
     def row_text(self) -> str:
         return self.shown.text.strip() if self.shown is not None else ""
 
-    def item(self, index: int, *, selected: bool) -> Line:
+    def item(self, index: int, *, selected: bool) -> DrawnLine:
         text, style, _ = self._lines[index]
         base = self.base_style(selected=selected)
         sign = self.symbols.cursor if selected and self.in_focus else " "

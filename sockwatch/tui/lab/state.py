@@ -4,47 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Literal
 
-from sockwatch.lab.model import SystemCall
-from sockwatch.lab.sandbox import Network
+from sockwatch.lab.model import Network
+from sockwatch.lab.run import StepReport
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.session import StepReport
 from sockwatch.lab.step import Step
 from sockwatch.model import Port, Snapshot
 from sockwatch.tui.lab import events
 from sockwatch.tui.lab.events import ProcessView
 from sockwatch.tui.watched import Watched
 
-NETWORKS: Final[dict[Network, str]] = {"own": "own network namespace", "host": "host's loopback"}
 Result = Literal["", "passed", "failed", "skipped"]
-
-
-@dataclass(frozen=True, slots=True)
-class StepView:
-    """A step as far as it has come. `report` is None while it is under way."""
-
-    number: int
-    step: Step
-    free: bool = False
-    calls: tuple[SystemCall, ...] = ()
-    predicted: str | None = None
-    report: StepReport | None = None
 
 
 @dataclass(slots=True)
 class RunView:
-    """What was done in one sandbox: the steps of a scenario and what free play added to them."""
+    """What was done in one sandbox: the steps of a scenario and what free play added to them.
+
+    `left` says that free play has added some, so that the scenario does not go on. `result` is
+    empty until the run is over; `note` says how it ended.
+    """
 
     scenario: Scenario | None
-    steps: list[StepView] = field(default_factory=list)
+    steps: list[StepReport] = field(default_factory=list)
+    left: bool = False
     result: Result = ""
     note: str = ""
-
-    @property
-    def left(self) -> bool:
-        """Whether free play went on before the scenario was over."""
-        return any(view.free for view in self.steps)
 
     @property
     def pending(self) -> Step | None:
@@ -135,7 +121,7 @@ class LabState:
                 self.run.note = text
             case events.Failed(text):
                 self.problem = text
-                if self.run.steps and self.run.steps[-1].report is None:
+                if self.run.steps and not self.run.steps[-1].done:
                     self.run.steps.pop()
                 if not self.run.result and not self.run.left and self.run.scenario is not None:
                     self.run.result, self.run.note = "failed", f"FAILED: {text}"
@@ -149,15 +135,14 @@ class LabState:
         match event:
             case events.StepStarted(step, free):
                 self.problem = ""
-                steps.append(StepView(len(steps) + 1, step, free))
-            case events.Predicted(outcome):
-                steps[-1] = replace(steps[-1], predicted=outcome)
+                self.run.left |= free
+                steps.append(StepReport(len(steps) + 1, step, done=False))
+            case events.Predicted(prediction):
+                steps[-1] = replace(steps[-1], prediction=prediction)
             case events.CallMade(call):
                 steps[-1] = replace(steps[-1], calls=(*steps[-1].calls, call))
             case events.StepFinished(report):
-                steps[-1] = replace(
-                    steps[-1], calls=report.calls, predicted=report.predicted, report=report
-                )
+                steps[-1] = replace(report, number=len(steps))
 
 
 def _key(scenario: Scenario | None) -> str:

@@ -10,18 +10,19 @@ from typing import Final, TypeAlias
 
 from textual.message import Message
 
-from sockwatch.lab.model import SystemCall
-from sockwatch.lab.narration import conclusion
+from sockwatch.lab.model import Network, SystemCall
 from sockwatch.lab.prediction import Prediction
-from sockwatch.lab.sandbox import Network, Sandbox
+from sockwatch.lab.run import Run, run_step
+from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario
-from sockwatch.lab.session import Run, Session
+from sockwatch.lab.session import Session
 from sockwatch.lab.step import Step
 from sockwatch.model import SockwatchError
 from sockwatch.tui.lab import events
 from sockwatch.tui.lab.backend import LabBackend
 from sockwatch.tui.messages import Crashed, LabReported
 from sockwatch.tui.watched import Watched
+from sockwatch.view.rehearsal import conclusion
 
 Post: TypeAlias = Callable[[Message], object]
 
@@ -172,7 +173,7 @@ class LabThread:
         else:
             assert session is not None
             self._emit(events.StepStarted(of, free=True))
-            report = session.run(of)
+            report = run_step(session, of)
         self._emit(events.StepFinished(report))
         self._post_processes()
 
@@ -213,7 +214,7 @@ class LabThread:
             self._emit(events.CallMade(call))
 
     def _on_prediction(self, prediction: Prediction) -> None:
-        self._emit(events.Predicted(prediction.outcome))
+        self._emit(events.Predicted(prediction))
         self._interrupted()
 
     def _post_processes(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from rich.segment import Segment
 from textual.geometry import Region
@@ -10,6 +10,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from sockwatch.tui.symbols import UNICODE, Symbols
+from sockwatch.view.lines import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 
 # Pieces of text, each with the name of a component class (or "" for the widget's own style).
 Line: TypeAlias = "tuple[tuple[str, str], ...]"
+
+
+# How a line of each kind is drawn; one that is not named has the style of its widget.
+KIND_STYLES: Final[dict[Kind, str]] = {
+    "title": "-title",
+    "section": "-head",
+    "warning": "-warn",
+    "call": "-dim",
+    "good": "-good",
+    "bad": "-bad",
+}
 
 
 class LineWidget(Widget, can_focus=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sockwatch.tui.widgets.lines import KIND_STYLES
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.view.details import details, free_port_details
 from sockwatch.view.fit import fit
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from sockwatch.model import Port, Snapshot, Socket
     from sockwatch.tui.widgets.lines import Line
     from sockwatch.view.column import Column
-
-_STYLES = {"title": "-title", "section": "-head", "warning": "-warn"}
 
 
 class SocketList(ScrollLines):
@@ -86,7 +85,7 @@ class SocketList(ScrollLines):
         if self._sockets and index == len(self._above) - 1:
             text = " ".join(fit(c.title, c.width, c.align, "") for c in self.columns)
         cut = fit(text, self.size.width - 1, ellipsis=self.symbols.ellipsis)
-        return ((sign, base), (cut, base or _STYLES.get(line.kind, "")))
+        return ((sign, base), (cut, base or KIND_STYLES.get(line.kind, "")))
 
     def _socket(self, socket: Socket, base: str) -> Line:
         pieces: list[tuple[str, str]] = []
