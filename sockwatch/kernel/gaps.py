@@ -34,6 +34,17 @@ def holder_gaps(unreadable: int, unattributed: int) -> Iterator[Gap]:
         )
 
 
+def stuck_gaps(stuck: int) -> Iterator[Gap]:
+    """`stuck` processes did not let their command line be read."""
+    if stuck:
+        yield Gap(
+            "process-stuck",
+            f"the command line of {plural(stuck, 'process', 'processes')}: reading it would wait "
+            "for whatever the process waits for, such as a disk that does not answer",
+            "",
+        )
+
+
 def flag_gaps(ports: Iterable[Port], bpf_failure: str | None, bpf_remedy: str) -> Iterator[Gap]:
     """How many sockets have unknown reuse flags; `bpf_failure` is why the best way was not open."""
     unknown = waiting = 0

@@ -6,17 +6,16 @@ import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Final, Self
 
 from sockwatch.kernel import gaps as gap
 from sockwatch.kernel import host, proc_net
 from sockwatch.kernel.bpf.reader import BpfLook, BpfReader
 from sockwatch.kernel.facts import read_facts
+from sockwatch.kernel.ports import HoldersByInode, ports_of
 from sockwatch.kernel.proc import holders, reuse_flags
 from sockwatch.kernel.proc.processes import ProcessNames
-from sockwatch.kernel.sock_diag.owners import OwnerTable, owner_table
-from sockwatch.kernel.sock_diag.packed_sockets import PackedSockets
+from sockwatch.kernel.sock_diag.owners import owner_table
 from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
 from sockwatch.kernel.tables import Table, inodes, read_tables
 from sockwatch.model import (
@@ -25,21 +24,13 @@ from sockwatch.model import (
     HostFacts,
     KernelError,
     Port,
-    Protocol,
     Snapshot,
-    Socket,
-    SocketGroup,
     SocketOptions,
-    TimeWait,
 )
 from sockwatch.units import plural
 
-# States in which a socket without an fd waits for accept(); in the others its fd was closed.
-UNACCEPTED_STATES: Final = frozenset({"SYN_RECV", "ESTABLISHED", "CLOSE_WAIT"})
 FACTS_MAX_AGE_S: Final = 3.0
 READ_ANEW: Final = 200  # connections whose flags are read again at each look, 50 us each
-
-Holders = Mapping[int, tuple[Holder, ...]]
 
 
 class SnapshotReader:
@@ -60,12 +51,7 @@ class SnapshotReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -113,10 +99,11 @@ class SnapshotReader:
             else:
                 table, refused = proc_net.table(protocol, port, decoder)
                 gaps.append(refused)
-            ports.extend(self._ports(protocol, table, found, options))
+            ports.extend(ports_of(protocol, table, found, options, self._names.identify))
         unattributed = sum(inode not in found for inode in inodes(decoders.values()))
         release = host.kernel_release()
         gaps.extend(gap.holder_gaps(unreadable, unattributed))
+        gaps.extend(gap.stuck_gaps(self._names.stuck))
         gaps.extend(gap.flag_gaps(ports, self._bpf.missing, self._bpf.remedy))
         gaps.extend(gap.bound_gaps(release, ports))
         return Snapshot(
@@ -142,7 +129,9 @@ class SnapshotReader:
             self._facts, self._facts_of = read_facts(), (netns_inode, now)
         return self._facts
 
-    def _holders(self, decoders: Iterable[Table], look: BpfLook | None) -> tuple[Holders, int]:
+    def _holders(
+        self, decoders: Iterable[Table], look: BpfLook | None
+    ) -> tuple[HoldersByInode, int]:
         """Every holder of the sockets in the dumps by inode, and how many processes hid theirs."""
         wanted = set(inodes(decoders))
         if look is not None and look.holders is not None:
@@ -168,7 +157,7 @@ class SnapshotReader:
     def _options(
         self,
         decoders: Iterable[Table],
-        found: Holders,
+        found: HoldersByInode,
         look: BpfLook | None,
     ) -> Mapping[int, SocketOptions]:
         """What is known of the sockets by cookie, from the best way that is open for each."""
@@ -210,57 +199,6 @@ class SnapshotReader:
             options |= {cookie: self._memory.options[cookie] for cookie in recognised}
         return options | fresh
 
-    def _ports(
-        self,
-        protocol: Protocol,
-        table: OwnerTable,
-        found: Holders,
-        options: Mapping[int, SocketOptions],
-    ) -> Iterator[Port]:
-        if isinstance(table.connections, PackedSockets):
-            table.connections.attach(found, options)
-        for number in sorted(table.sockets.keys() | table.groups.keys() | table.half_open.keys()):
-            sockets = [self._with_holders(sock, found) for sock in table.sockets.get(number, ())]
-            groups = tuple(table.groups.get(number, ()))
-            states: dict[str, int] = {}  # a Counter takes four times as long to make
-            for sock in sockets:
-                states[sock.state] = states.get(sock.state, 0) + 1
-            for group in groups:
-                states[group.state] = states.get(group.state, 0) + group.count
-            orphans, unaccepted = _without_fd(groups)
-            if sockets:
-                held = [holder for sock in sockets for holder in sock.holders]
-            else:
-                held = [
-                    holder
-                    for group in groups
-                    for inode in group.inodes or ()
-                    for holder in found.get(inode, ())
-                ]
-            yield Port(
-                protocol=protocol,
-                number=number,
-                states=states,
-                listeners=tuple(sock for sock in sockets if sock.state != "BOUND"),
-                bound=tuple(sock for sock in sockets if sock.state == "BOUND"),
-                groups=groups,
-                time_wait=TimeWait.of(groups),
-                orphans=orphans,
-                unaccepted=unaccepted,
-                half_open=table.half_open.get(number, 0),
-                holders=tuple(dict.fromkeys(held)),
-                connections=table.connections,
-            )
-
-    def _with_holders(self, sock: Socket, found: Holders) -> Socket:
-        if sock.inode is not None:
-            return sock._replace(holders=found.get(sock.inode, ()))
-        # From /proc/net, with the one holder that psutil saw.
-        processes = ((h, self._names.identify(h.pid)) for h in sock.holders)
-        return sock._replace(
-            holders=tuple(h._replace(process=p) for h, p in processes if p is not None)
-        )
-
 
 def take_snapshot(port: int | None = None) -> Snapshot:
     """One look at this network namespace; with `port`, at that port alone.
@@ -281,22 +219,6 @@ def without_gc() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _without_fd(groups: Iterable[SocketGroup]) -> tuple[int | None, int | None]:
-    """(orphans, unaccepted); None where the table does not tell which sockets have an fd."""
-    orphans = unaccepted = 0
-    for group in groups:
-        if group.mini:
-            continue
-        if group.inodes is None:
-            return None, None
-        missing = group.count - len(group.inodes)
-        if group.state in UNACCEPTED_STATES:
-            unaccepted += missing
-        else:
-            orphans += missing
-    return orphans, unaccepted
 
 
 def _spilled(count: int) -> Gap:

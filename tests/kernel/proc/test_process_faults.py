@@ -20,6 +20,7 @@ import pytest
 
 from sockwatch.kernel.bpf.iterators import SocketIterators
 from sockwatch.kernel.bpf.reader import MISSES
+from sockwatch.kernel.expendable import LIMIT_S
 from sockwatch.kernel.proc import processes, reuse_flags
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import KernelError, Port, Snapshot
@@ -308,6 +309,26 @@ def test_a_process_with_a_hundred_thousand_fds(netns: None, bpf: bool) -> None:
         found = on_port(reader.take())
         assert {holder.pid for holder in found.listeners[0].holders} == {pid}
         assert found.listeners[0].flags.reuseaddr is True
+
+
+def test_a_process_whose_memory_is_locked(netns: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command line cannot be read; all else is told, and the next look does not wait again."""
+    reader_end, writer_end = os.pipe()
+    monkeypatch.setattr(processes, "_read_command_line", lambda pid: os.read(reader_end, pid))
+    with listener(), SnapshotReader() as reader:
+        try:
+            first = reader.take()
+            started = time.monotonic()
+            second = reader.take()
+            assert time.monotonic() - started < LIMIT_S
+        finally:
+            os.write(writer_end, b"x")
+            os.close(writer_end)
+    for snapshot in (first, second):
+        (holder,) = on_port(snapshot).holders
+        assert holder.process is not None
+        assert (holder.process.pid, holder.process.command) == (os.getpid(), "")
+        assert "process-stuck" in {gap.code for gap in snapshot.gaps}
 
 
 def test_a_clock_that_is_set_back(netns: None, monkeypatch: pytest.MonkeyPatch) -> None:
