@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sockwatch.kernel.bpf.assembler import Assembler, Column, R, StackRecord
 from sockwatch.kernel.bpf.layout import FIELDS
 from sockwatch.kernel.failures import rows
+from sockwatch.kernel.failures.burst_program import leave_if_frequent
 from sockwatch.kernel.failures.kernel_reads import KernelReads
 
 if TYPE_CHECKING:
@@ -21,14 +22,11 @@ if TYPE_CHECKING:
 WATCHED = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 _REGISTERS, _ANSWER = 0, 8  # the context's words
-_MAP_LOOKUP, _MAP_UPDATE = 1, 2
 _KTIME, _PID_TGID, _UID_GID, _COMM, _CURRENT_TASK = 5, 14, 15, 16, 35
 _CGROUP_ID, _PROBE_READ_USER, _RINGBUF_OUTPUT = 80, 112, 130
 _SOCKADDR_MOST = 110  # sizeof(struct sockaddr_un)
-_SECOND_NS = 1_000_000_000
 
 ROW = StackRecord(rows.FAILURE_COLUMNS, rows.FAILURE_STRUCT.size, rows.FAILURE_STRUCT.size)
-BURST = StackRecord(rows.BURST_COLUMNS, rows.BURST_STRUCT.size, ROW.size + rows.BURST_STRUCT.size)
 
 # What the program needs to find a socket's struct from its fd, and a process's from its task.
 _TASK = ("task_struct.", "signal_struct.", "pid.", "upid.", "pid_namespace.", "mm_struct.")
@@ -61,7 +59,7 @@ def failure_program(
         code.compute(R.R6, "=", R.R0)  # the registers are not needed any more
         _copy_process(code, reads, layout, pid_namespace)
         _copy_socket(code, reads, layout)
-    _count_alike(code, bursts_fd)
+    leave_if_frequent(code, ROW, bursts_fd)
     _send(code, ring_fd, lost_fd)
     return code
 
@@ -220,52 +218,6 @@ def _copy_namespace(code: Assembler, reads: KernelReads, layout: Layout) -> None
     code.label("capable")
     code.put(ROW, "capable_here", 1)
     code.label("not capable")
-
-
-def _count_alike(code: Assembler, bursts_fd: int) -> None:
-    """Leave, if enough of these were written within a second."""
-
-    def point_at_key() -> None:
-        code.map_pointer(R.R1, bursts_fd)
-        code.address_of(R.R2, ROW)
-        code.compute(R.R2, "+", rows.ALIKE_AT)
-
-    began, written, repeats = (
-        rows.BURST_COLUMNS[name] for name in ("began_ns", "written", "repeats")
-    )
-    point_at_key()
-    code.call(_MAP_LOOKUP)
-    code.jump_if(R.R0, "==", 0, "first of its kind")
-    code.compute(R.R6, "=", R.R0)
-    code.get(R.R7, ROW, "time_ns")
-    code.load(R.R1, R.R6, began.offset, began.size)
-    code.compute(R.R8, "=", R.R7)
-    code.compute(R.R8, "-", R.R1)
-    code.jump_if(R.R8, "<", _SECOND_NS, "same second")
-    code.store(R.R6, began.offset, R.R7, began.size)
-    code.store_number(R.R6, written.offset, 0, written.size)
-    code.label("same second")
-    code.load(R.R1, R.R6, written.offset, written.size)
-    code.jump_if(R.R1, "<", rows.WRITTEN_A_SECOND, "write")
-    code.compute(R.R1, "=", 1)
-    code.add_atomically(R.R6, repeats.offset, R.R1)
-    code.jump("done")
-    code.label("write")
-    code.compute(R.R1, "+", 1)
-    code.store(R.R6, written.offset, R.R1, written.size)
-    code.load(R.R1, R.R6, repeats.offset, repeats.size)
-    code.put(ROW, "repeats", R.R1)
-    code.jump("send")
-    code.label("first of its kind")
-    code.get(R.R1, ROW, "time_ns")
-    code.put(BURST, "began_ns", R.R1)
-    code.put(BURST, "written", 1)
-    code.put(BURST, "repeats", 0)
-    point_at_key()
-    code.address_of(R.R3, BURST)
-    code.compute(R.R4, "=", 0)
-    code.call(_MAP_UPDATE)
-    code.label("send")
 
 
 def _send(code: Assembler, ring_fd: int, lost_fd: int) -> None:
