@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from sockwatch.lab import wire
+from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.units import endpoint
 
 Result = TypeVar("Result")
@@ -56,6 +56,13 @@ class SystemCalls:
             lambda: sock.setsockopt(socket.SOL_SOCKET, FLAGS[name], 1),
         )
 
+    def set_flags(self, sock: socket.socket, spec: ServerSpec | ClientSpec) -> None:
+        """Set those reuse flags that the spec has."""
+        if spec.reuseaddr:
+            self.set_flag(sock, "SO_REUSEADDR")
+        if spec.reuseport:
+            self.set_flag(sock, "SO_REUSEPORT")
+
     def set_v6only(self, sock: socket.socket, *, value: bool) -> None:
         self.make(
             f"setsockopt({sock.fileno()}, IPPROTO_IPV6, IPV6_V6ONLY, {int(value)})",
@@ -95,6 +102,14 @@ class SystemCalls:
             lambda _: f"0, from {written(sock.getsockname())}",
         )
 
+    def sendto(self, sock: socket.socket, text: str, address: str, port: int) -> None:
+        where = (address, port)
+        self.make(
+            f"sendto({sock.fileno()}, {text!r}, {written(where)})",
+            lambda: sock.sendto(text.encode(), where),
+            str,
+        )
+
     def write(self, sock: socket.socket, data: bytes) -> None:
         self.make(f"write({sock.fileno()}, {data!r})", lambda: sock.send(data), str)
 
@@ -115,7 +130,3 @@ def name_of(error: OSError) -> str:
 def written(address: Address) -> str:
     """``127.0.0.1:10013``, ``[::1]:10013``."""
     return endpoint(*address[:2])
-
-
-def inode(sock: socket.socket) -> int:
-    return os.fstat(sock.fileno()).st_ino

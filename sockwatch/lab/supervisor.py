@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from sockwatch.kernel.libc import CLONE_NEWNET, CLONE_NEWPID
-from sockwatch.lab import server, wire
+from sockwatch.lab import program, wire
 from sockwatch.lab.namespaces import (
     adopt_orphans,
     die_with_parent,
@@ -108,7 +108,7 @@ class Supervisor:
                     os.setresgid(uid, uid, uid)
                     os.setresuid(uid, uid, uid)
                 die_with_parent()
-                server.run(fds[0], self._shutdown_pipe, name)
+                program.run(fds[0], self._shutdown_pipe, name)
             finally:
                 os._exit(1)
         os.close(fds[0])
