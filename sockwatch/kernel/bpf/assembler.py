@@ -54,7 +54,7 @@ _COMPARE = {
     "s<": 0xC0,
     "s<=": 0xD0,
 }
-_GOTO, _CALL, _EXIT, _TO_BIG_ENDIAN, _LOAD_64 = 0x05, 0x85, 0x95, 0xDC, 0x18
+_GOTO, _CALL, _EXIT, _LOAD_64 = 0x05, 0x85, 0x95, 0x18
 _IS_MAP, _IS_MAP_VALUE = 1, 2  # BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE
 
 
@@ -182,10 +182,6 @@ class Assembler:
             self._emit(_ALU64_REG | _ALU[operator], target, operand)
         else:
             self._emit(_ALU64_IMM | _ALU[operator], target, immediate=operand)
-
-    def swap_16(self, target: R) -> None:
-        """A 16-bit number in network order becomes one in host order."""
-        self._emit(_TO_BIG_ENDIAN, target, immediate=16)
 
     def number_64(self, target: R, number: int) -> None:
         self._emit_64(target, 0, number)

@@ -76,15 +76,6 @@ class SocketIterators:
         if len(failures) == len(self._all):
             raise failures[0]
 
-    def tcp(self, port: int | None = None) -> Records:
-        """A row for each TCP socket with this local port, TIME_WAITs too; None = all ports.
-
-        Not for bound sockets that neither listen nor are connected: see task_files().
-        Raises BpfUnavailable, KernelError.
-        """
-        with self._tcp.lock:
-            return self._tcp.run(port, wanted=WRITE_MINI | WRITE_FULL)[0]
-
     def udp(self, port: int | None = None) -> Records:
         """A row for each bound UDP socket. Raises BpfUnavailable, KernelError."""
         with self._udp.lock:
@@ -99,14 +90,11 @@ class SocketIterators:
         with self._task_file.lock:
             return self._task_file.run(port, netns_inode=netns_inode or 0)[0]
 
-    def time_waits(self, port: int | None = None) -> list[TimeWaitGroup]:
-        """The mini sockets, counted in the kernel. Raises BpfUnavailable, KernelError."""
-        return self._tcp.counted(port, COUNT_MINI).groups
-
     def tcp_summary(self, port: int | None = None) -> TcpSummary:
-        """tcp() and time_waits() in one pass; one port's mini sockets are rows as well.
+        """TCP sockets with this local port, None = all: mini sockets counted, others a row each.
 
-        Raises BpfUnavailable, KernelError.
+        One port's mini sockets are rows as well. Not there are bound sockets that neither listen
+        nor are connected: see task_files(). Raises BpfUnavailable, KernelError.
         """
         return self._tcp.counted(port, COUNT_MINI | WRITE_FULL | (WRITE_MINI if port else 0))
 

@@ -31,7 +31,7 @@ HELPERS: Final = {
 NOTE_AT: Final = 48
 
 # Documentation/bpf/standardization/instruction-set.rst
-_LD, _LDX, _ST, _STX, _ALU32, _JMP, _ALU64 = 0, 1, 2, 3, 4, 5, 7
+_LD, _LDX, _ST, _STX, _JMP = 0, 1, 2, 3, 5
 _WIDTHS: Final = {0x00: "u32", 0x08: "u16", 0x10: "u8", 0x18: "u64"}
 _OPERATORS: Final = {
     0x00: "+=", 0x10: "-=", 0x40: "|=", 0x50: "&=", 0x60: "<<=", 0x70: ">>=", 0xB0: "=",
@@ -79,8 +79,6 @@ def _text(
             condition = f"{target} {_COMPARISONS[operation]} {right}" if operation else ""
             return f"if {condition} {goto}" if condition else goto
         return f"call {HELPERS[code.immediate]}" if operation == 0x80 else "exit"
-    if kind == _ALU32:
-        return f"{target} = be{code.immediate} {target}"
     return f"{target} {_OPERATORS[operation]} {right}"
 
 

@@ -33,7 +33,7 @@ from sockwatch.kernel.bpf.snippets import (
 if TYPE_CHECKING:
     from sockwatch.kernel.bpf.layout import Layout
 
-_UID, _FD, _FILE = 16, 16, 24  # more context words; `uid` of tcp and udp, `fd` of task_file
+_FD, _FILE = 16, 24  # more context words, of task_file
 _MAP_LOOKUP, _MAP_UPDATE, _SOCK_FROM_FILE = 1, 2, 162
 _TO_TCP_SOCK, _TO_TIME_WAIT_SOCK = 137, 138
 _ONLY_IF_NEW = 1  # BPF_NOEXIST
@@ -65,12 +65,9 @@ def tcp_program(layout: Layout, options_fd: int, groups_fd: int) -> Assembler:
     code.jump_if(R.R1, "==", 0, "done")
     code.label("wanted")
     copy_common(code, layout)
-    code.put(ROW, "protocol", socket.IPPROTO_TCP)
     code.get(R.R1, ROW, "state")
     code.jump_if(R.R1, "==", _TCP_TIME_WAIT, "mini")
 
-    code.load(R.R1, CTX, _UID, 4)
-    code.put(ROW, "uid", R.R1)
     code.compute(R.R1, "=", SOCK)
     code.call(_TO_TCP_SOCK)
     code.jump_if(R.R0, "==", 0, "half-open")
@@ -116,10 +113,7 @@ def udp_program(layout: Layout, options_fd: int) -> Assembler:
     begin(code, layout, options_fd)
     code.jump_if(SOCK, "==", 0, "last")
     skip_other_ports(code, layout)
-    code.load(R.R1, CTX, _UID, 4)
-    code.put(ROW, "uid", R.R1)
     copy_common(code, layout)
-    code.put(ROW, "protocol", socket.IPPROTO_UDP)
     copy_inode(code, layout, SOCK)
     code.jump("write")
     end(code)
@@ -153,7 +147,6 @@ def task_file_program(layout: Layout, options_fd: int) -> Assembler:
         code.jump_if(R.R1, "==", protocol, "known")
     code.jump("done")
     code.label("known")
-    code.put(ROW, "protocol", R.R1)
     skip_other_ports(code, layout)
     copy_common(code, layout)
     load_option(code, R.R1, "netns_inode")
@@ -162,8 +155,6 @@ def task_file_program(layout: Layout, options_fd: int) -> Assembler:
     code.jump_if(R.R1, "!=", R.R2, "done")
     code.label("here")
 
-    code.load_field(R.R1, SOCK, layout.field("sock.sk_uid.val"))
-    code.put(ROW, "uid", R.R1)
     code.load(R.R1, CTX, _FD, 4)
     code.put(ROW, "fd", R.R1)
     code.load(R.R1, CTX, _FILE, 8)

@@ -35,13 +35,9 @@ _KEY = (
 )
 _ROW = (
     *_KEY,
-    ("uid", "I"),
-    ("peer_address", "16s"),
     ("netns_inode", "I"),
     ("pid", "i"),
     ("fd", "i"),
-    ("peer_port", "H"),
-    ("protocol", "H"),
     ("cookie", "Q"),
     ("inode", "Q"),
     ("frees_in_jiffies", "q"),
@@ -82,11 +78,10 @@ class SocketRow(NamedTuple):
     """One socket as an iterator saw it.
 
     `state` is the kernel's number; of a mini socket the one it stands for (6 or 5), of a half-open
-    request 12. `uid` of a mini socket is 0 and means nothing, as do `uid` and `flags` of a
-    half-open request. `inode` is 0 where no fd is known. `netns_inode` is the number in
-    /proc/PID/ns/net. `pid` and `fd` are set by task_files() only. `cookie` is 0 until sock_diag
-    has asked for it. `frees_in_jiffies` counts from the moment the row was written, for mini
-    sockets only.
+    request 12, whose `flags` mean nothing. `inode` is 0 where no fd is known. `netns_inode` is the
+    number in /proc/PID/ns/net. `pid` and `fd` are set by task_files() only. `cookie` is 0 until
+    sock_diag has asked for it. `frees_in_jiffies` counts from the moment the row was written, for
+    mini sockets only.
     """
 
     packed_address: bytes
@@ -96,13 +91,9 @@ class SocketRow(NamedTuple):
     flags: int
     state: int
     is_mini: int
-    uid: int
-    packed_peer: bytes
     netns_inode: int
     pid: int
     fd: int
-    peer_port: int
-    protocol: int  # 6, 17, or 262 for MPTCP
     cookie: int
     inode: int
     frees_in_jiffies: int
@@ -111,11 +102,6 @@ class SocketRow(NamedTuple):
     def local(self) -> bytes:
         """The local address, 4 or 16 bytes."""
         return self.packed_address[:4] if self.family == socket.AF_INET else self.packed_address
-
-    @property
-    def peer(self) -> bytes:
-        """The peer's address, 4 or 16 bytes."""
-        return self.packed_peer[:4] if self.family == socket.AF_INET else self.packed_peer
 
     @property
     def reuseaddr(self) -> bool:

@@ -73,10 +73,6 @@ def copy_common(code: Assembler, layout: Layout) -> None:
     ):
         code.load_field(R.R1, SOCK, layout.field(f"sock_common.{member}"))
         code.put(ROW, name, R.R1)
-    code.load_field(R.R1, SOCK, layout.field("sock_common.skc_dport"))
-    code.swap_16(R.R1)
-    code.put(ROW, "peer_port", R.R1)
-
     code.load_field(R.R1, SOCK, layout.field("sock_common.skc_reuse"))
     for member, shift in (
         ("skc_reuseport", rows.REUSEPORT_SHIFT),
@@ -90,29 +86,23 @@ def copy_common(code: Assembler, layout: Layout) -> None:
     code.load_field(R.R1, SOCK, layout.field("sock_common.skc_net.net"))
     code.load_field(R.R1, R.R1, layout.field("net.ns.inum"))
     code.put(ROW, "netns_inode", R.R1)
-    _copy_addresses(code, layout)
+    _copy_address(code, layout)
 
 
-def _copy_addresses(code: Assembler, layout: Layout) -> None:
-    pairs = (
-        ("address", "skc_rcv_saddr", "skc_v6_rcv_saddr"),
-        ("peer_address", "skc_daddr", "skc_v6_daddr"),
-    )
+def _copy_address(code: Assembler, layout: Layout) -> None:
+    start = ROW.start + ROW.columns["address"].offset
     code.get(R.R1, ROW, "family")
     code.jump_if(R.R1, "==", socket.AF_INET6, "ipv6")
-    for name, ipv4, _ in pairs:
-        code.load_field(R.R1, SOCK, layout.field(f"sock_common.{ipv4}"))
-        code.store(R.STACK, ROW.start + ROW.columns[name].offset, R.R1, 4)
-    code.jump("addresses done")
+    code.load_field(R.R1, SOCK, layout.field("sock_common.skc_rcv_saddr"))
+    code.store(R.STACK, start, R.R1, 4)
+    code.jump("address copied")
     code.label("ipv6")
-    for name, _, ipv6 in pairs:
-        field = layout.fields.get(f"sock_common.{ipv6}")
-        if field is None:  # a kernel built without IPv6
-            continue
+    ipv6 = layout.fields.get("sock_common.skc_v6_rcv_saddr")  # or a kernel built without IPv6
+    if ipv6 is not None:
         for half in (0, 8):
-            code.load(R.R1, SOCK, field.offset + half, 8)
-            code.store(R.STACK, ROW.start + ROW.columns[name].offset + half, R.R1, 8)
-    code.label("addresses done")
+            code.load(R.R1, SOCK, ipv6.offset + half, 8)
+            code.store(R.STACK, start + half, R.R1, 8)
+    code.label("address copied")
 
 
 def copy_inode(code: Assembler, layout: Layout, sock: R) -> None:

@@ -29,10 +29,9 @@ def open_fds() -> set[str]:
 
 
 def look(iterators: SocketIterators) -> None:
-    iterators.tcp()
+    iterators.tcp_summary()
     iterators.udp()
     iterators.task_files()
-    iterators.time_waits()
     iterators.tcp_summary(80)
 
 
@@ -48,9 +47,7 @@ def test_no_fd_stays_open() -> None:
     assert open_fds() == before
     iterators.close()
     with pytest.raises(ValueError, match="closed"):
-        iterators.tcp()
-    with pytest.raises(ValueError, match="closed"):
-        iterators.time_waits()
+        iterators.tcp_summary()
 
 
 @in_netns
@@ -68,7 +65,7 @@ def test_no_fd_stays_open_when_opening_or_reading_fails() -> None:
             raise OSError(errno.ENOMEM, "no memory")
 
         patch.setattr(os, "read", fail)
-        for ask in (iterators.tcp, iterators.udp, iterators.time_waits, iterators.task_files):
+        for ask in (iterators.tcp_summary, iterators.udp, iterators.task_files):
             with pytest.raises(KernelError) as caught:
                 ask()
             assert caught.value.errno == errno.ENOMEM
@@ -88,8 +85,6 @@ def test_one_iterator_that_cannot_be_had_leaves_the_others() -> None:
         }
         assert list(iterators.udp()) == []
         asks: list[Callable[[], object]] = [
-            iterators.tcp,
-            iterators.time_waits,
             iterators.tcp_summary,
             iterators.task_files,
         ]
@@ -133,7 +128,7 @@ def test_a_kernel_without_ipv6_has_no_such_members() -> None:
         socket.create_server(("127.0.0.1", 0)) as server,
     ):
         assert iterators.failures == {}
-        (row,) = iterators.tcp()
+        (row,) = iterators.tcp_summary().rows
         assert socket.inet_ntoa(row.local) == "127.0.0.1"
         assert row.port == server.getsockname()[1]
 
@@ -150,8 +145,8 @@ def test_a_run_that_is_cut_short_is_an_error() -> None:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(module, "_read_all", spoil)
                 with pytest.raises(KernelError, match="cut short"):
-                    iterators.tcp()
-        assert len(iterators.tcp()) == 1
+                    iterators.tcp_summary()
+        assert len(iterators.tcp_summary().rows) == 1
 
 
 @in_netns
@@ -205,7 +200,7 @@ def test_a_look_shows_the_namespace_of_the_calling_thread() -> None:
         def elsewhere() -> None:
             enter_new_netns()
             other = socket.create_server(("127.0.0.1", 8002))
-            seen["tcp"] = [(row.port, row.netns_inode) for row in iterators.tcp()]
+            seen["tcp"] = [(row.port, row.netns_inode) for row in iterators.tcp_summary().rows]
             seen["here"] = [row.port for row in iterators.task_files(netns_inode())]
             seen["home"] = [row.port for row in iterators.task_files(home)]
             every = {row.port for row in iterators.task_files()}
@@ -223,7 +218,9 @@ def test_a_look_shows_the_namespace_of_the_calling_thread() -> None:
             "every": True,
             "netns": seen["netns"],
         }
-        assert [(row.port, row.netns_inode) for row in iterators.tcp()] == [(8001, home)]
+        assert [(row.port, row.netns_inode) for row in iterators.tcp_summary().rows] == [
+            (8001, home)
+        ]
     server.close()
 
 
@@ -295,7 +292,7 @@ def test_an_older_kernel_cannot_tell_the_pids_of_a_container() -> None:
     def inside() -> None:
         with SocketIterators(older) as iterators:
             assert iterators.failures["task_file"].reason == "pid-namespace"
-            assert len(iterators.tcp()) == 1
+            assert len(iterators.tcp_summary().rows) == 1
             with pytest.raises(BpfUnavailable):
                 iterators.task_files()
 
@@ -336,8 +333,8 @@ def test_mptcp_is_seen_by_its_subflow_and_by_its_holder() -> None:
     server.bind(("127.0.0.1", 8001))
     server.listen()
     with SocketIterators() as iterators:
-        (row,) = iterators.tcp(8001)
+        (row,) = iterators.tcp_summary(8001).rows
         assert row.reuseaddr
         (held,) = iterators.task_files(netns_inode(), 8001)
-        assert (held.protocol, held.fd, held.reuseaddr) == (262, server.fileno(), True)
+        assert (held.fd, held.reuseaddr) == (server.fileno(), True)
     server.close()

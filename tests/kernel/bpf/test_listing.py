@@ -23,7 +23,6 @@ def test_each_kind_of_instruction() -> None:
     code.add_atomically(R.R6, 0, R.R1)
     code.compute(R.R1, "+", 5)
     code.compute(R.R1, "=", R.R2)
-    code.swap_16(R.R1)
     code.number_64(R.R2, 0x1_0000_0002)
     code.map_pointer(R.R1, 1)
     code.map_value(R.R1, 2, 8)
@@ -41,7 +40,6 @@ def test_each_kind_of_instruction() -> None:
         "lock *(u64 *)(r6 + 0) += r1",
         "r1 += 5",
         "r1 = r2",
-        "r1 = be16 r1",
         "r2 = 0x100000002 ll",
         "r1 = map options",
         "r1 = value of map groups + 8",

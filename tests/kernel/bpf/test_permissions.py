@@ -59,9 +59,9 @@ def test_capabilities_that_are_enough(capabilities: tuple[int, ...]) -> None:
     become(NOBODY, *capabilities)
     with SocketIterators() as iterators:
         assert iterators.failures == {}
-        assert [row.port for row in iterators.tcp(port)] == [port]
+        assert [row.port for row in iterators.tcp_summary(port).rows] == [port]
         assert [row.pid for row in iterators.task_files(port=port)] == [os.getpid()]
-        assert iterators.time_waits() == []
+        assert iterators.tcp_summary().groups == []
 
 
 @pytest.mark.skipif(loader._release() < (6, 0), reason="older kernels ask again at each look")
@@ -70,9 +70,9 @@ def test_iterators_opened_as_root_serve_after_all_is_dropped() -> None:
     sock = socket.create_server(("127.0.0.1", 0))
     with SocketIterators() as iterators:
         become(NOBODY)
-        assert len(iterators.tcp()) == 1
+        assert len(iterators.tcp_summary().rows) == 1
         assert len(iterators.task_files()) >= 1
-        assert iterators.time_waits() == []
+        assert iterators.tcp_summary().groups == []
     sock.close()
 
 

@@ -48,14 +48,13 @@ def test_tcp(make: Make, state: int, mini: bool) -> None:
             port = sockets[0].getsockname()[1]
 
             def matching(port: int = port) -> list[SocketRow]:
-                rows = iterators.tcp(port)
+                rows = iterators.tcp_summary(port).rows
                 assert all(row.port == port for row in rows)
                 return [row for row in rows if (row.state, row.mini) == (state, mini)]
 
             (row,) = wait_until(matching)
             # The kernel leaves what was in memory before in a request's flags: we say 0.
             assert row.flags == 0 if state == HALF_OPEN else flags_of(row) == flags
-            assert row.protocol == socket.IPPROTO_TCP
             assert row.netns_inode == netns_inode()
             assert row.half_open == (state == HALF_OPEN)
             # Of an unaccepted or half-open one, sockets[0] is the listener.
@@ -67,8 +66,6 @@ def test_tcp(make: Make, state: int, mini: bool) -> None:
                 address = "127.0.0.1" if flags.family == socket.AF_INET else "::1"
                 assert row.family == flags.family
                 assert socket.inet_ntop(row.family, row.local) == address
-                assert socket.inet_ntop(row.family, row.peer) == address
-                assert row.peer_port
             assert (row.frees_in_jiffies > 0) == mini
         summary = iterators.tcp_summary()
         assert summary.spilled == 0
@@ -85,13 +82,12 @@ def test_bound_only(make: Make) -> None:
         for flags in ALL_FLAGS:
             (sock,) = make(flags)
             port = sock.getsockname()[1]
-            assert list(iterators.tcp(port)) == []
+            assert list(iterators.tcp_summary(port).rows) == []
             (row,) = iterators.task_files(netns_inode(), port)
             assert flags_of(row) == flags
-            assert (row.state, row.protocol) == (CLOSE, socket.IPPROTO_TCP)
+            assert row.state == CLOSE
             assert (row.pid, row.fd) == (os.getpid(), sock.fileno())
             assert row.inode == os.fstat(sock.fileno()).st_ino
-            assert row.uid == 0
 
 
 @pytest.mark.parametrize(("make", "state"), UDP_CASES, ids=[make.__name__ for make, _ in UDP_CASES])
@@ -105,7 +101,7 @@ def test_udp(make: Make, state: int) -> None:
             port = sock.getsockname()[1]
             (row,) = iterators.udp(port)
             assert flags_of(row) == flags
-            assert (row.state, row.protocol) == (state, socket.IPPROTO_UDP)
+            assert row.state == state
             assert row.inode == os.fstat(sock.fileno()).st_ino
             (held,) = iterators.task_files(netns_inode(), port)
             assert held._replace(pid=0, fd=0) == row
@@ -122,19 +118,7 @@ def test_a_v4_mapped_address_keeps_its_family_and_a_device_its_index() -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
         sock.bind(("::ffff:127.0.0.1", 0))
         sock.listen()
-        (row,) = iterators.tcp(sock.getsockname()[1])
+        (row,) = iterators.tcp_summary(sock.getsockname()[1]).rows
         assert row.family == socket.AF_INET6
         assert socket.inet_ntop(row.family, row.local) == "::ffff:127.0.0.1"
         assert row.device == socket.if_nametoindex("lo")
-
-
-@in_netns
-def test_the_uid_is_that_of_the_maker() -> None:
-    os.setegid(65534)
-    os.seteuid(65534)
-    sock = socket.create_server(("127.0.0.1", 0))
-    os.seteuid(0)
-    with SocketIterators() as iterators:
-        port = sock.getsockname()[1]
-        assert [row.uid for row in iterators.tcp(port)] == [65534]
-        assert [row.uid for row in iterators.task_files(port=port)] == [65534]

@@ -42,7 +42,7 @@ def by_port(groups: list[TimeWaitGroup]) -> dict[int, int]:
 
 def settled(iterators: SocketIterators, total: int) -> None:
     """The last client's FIN may still be under way."""
-    wait_until(lambda: sum(by_port(iterators.time_waits()).values()) == total)
+    wait_until(lambda: sum(by_port(iterators.tcp_summary().groups).values()) == total)
 
 
 @in_netns
@@ -51,9 +51,10 @@ def test_rows_and_counts_of_one_port_come_in_one_pass() -> None:
     make_time_waits({9001: 2000, 9002: 5})
     with SocketIterators() as iterators:
         settled(iterators, 2005)
+        sock_diag.dump()  # gives each a cookie
         summary = iterators.tcp_summary(9001)
         assert by_port(summary.groups) == {9001: 2000}
-        assert len(summary.rows) == len({(row.peer, row.peer_port) for row in summary.rows}) == 2000
+        assert len(summary.rows) == len({row.cookie for row in summary.rows}) == 2000
         assert summary.spilled == 0
 
 
@@ -67,15 +68,15 @@ def test_counts_equal_those_of_ss() -> None:
             ["ss", "-Htan", "state", "time-wait"], check=True, capture_output=True, text=True
         ).stdout
         by_ss = Counter(int(line.split()[2].rpartition(":")[2]) for line in output.splitlines())
-        groups = iterators.time_waits()
+        groups = iterators.tcp_summary().groups
         assert by_port(groups) == by_ss == PORTS
         assert {(g.family, g.state, g.local, g.device) for g in groups} == {
             (socket.AF_INET, TIME_WAIT, b"\x7f\0\0\1", 0)
         }
         assert all(g.reuseaddr and not g.reuseport and not g.v6only for g in groups)
         for port, count in PORTS.items():
-            assert by_port(iterators.time_waits(port)) == {port: count}
-            rows = iterators.tcp(port)
+            assert by_port(iterators.tcp_summary(port).groups) == {port: count}
+            rows = iterators.tcp_summary(port).rows
             assert len(rows) == count
             assert all(row.mini and row.state == TIME_WAIT for row in rows)
         summary = iterators.tcp_summary()
@@ -95,21 +96,25 @@ def test_groups_keep_apart_what_the_bind_test_tells_apart() -> None:
                 # Its peer has to stay open, or FIN_WAIT2 would go on to TIME_WAIT.
                 kept.extend(sockets[1:])
         ports = {port for port, *_ in expected}
-        wait_until(
-            lambda: (
-                sum(g.sockets for g in iterators.time_waits() if g.port in ports) == len(expected)
-            )
-        )
-        seen = [
-            (g.port, g.state, (g.family, g.reuseaddr, g.reuseport, g.v6only))
-            for g in iterators.time_waits()
-            if g.port in ports
-        ]
+
+        def groups() -> list[TimeWaitGroup]:
+            return [group for group in iterators.tcp_summary().groups if group.port in ports]
+
+        wait_until(lambda: sum(group.sockets for group in groups()) == len(expected))
+        seen = [(g.port, g.state, (g.family, g.reuseaddr, g.reuseport, g.v6only)) for g in groups()]
         assert sorted(seen) == sorted(expected)
-        assert all(g.sockets == 1 for g in iterators.time_waits())
+        assert all(g.sockets == 1 for g in iterators.tcp_summary().groups)
 
 
 kept: list[socket.socket] = []
+
+
+def expiries() -> dict[tuple[int, int], int]:
+    """Milliseconds left, by port and cookie."""
+    return {
+        (row.port, int.from_bytes(row.cookie, sys.byteorder)): row.expires_ms
+        for row in sock_diag.dump(states=0x60)
+    }
 
 
 @in_netns
@@ -119,10 +124,16 @@ def test_the_time_left_is_that_of_sock_diag() -> None:
     tick_ms = 1000 / ticks_per_second()
     with SocketIterators() as iterators:
         settled(iterators, 101)
-        before = {(r.port, r.peer_port): r.expires_ms for r in sock_diag.dump(states=0x60)}
-        rows = {(r.port, r.peer_port): r for r in iterators.tcp() if r.mini}
-        groups = iterators.time_waits()
-        after = {(r.port, r.peer_port): r.expires_ms for r in sock_diag.dump(states=0x60)}
+        before = expiries()
+        groups = iterators.tcp_summary().groups
+        ports = {group.port for group in groups}
+        rows = {
+            (row.port, row.cookie): row
+            for port in ports
+            for row in iterators.tcp_summary(port).rows
+            if row.mini
+        }
+        after = expiries()
     assert before.keys() == rows.keys() == after.keys()
     for key, row in rows.items():
         left_ms = row.frees_in_jiffies * tick_ms
@@ -144,9 +155,9 @@ def test_sock_diag_and_the_iterator_share_the_cookie() -> None:
     make_time_waits({9001: 20})
     with SocketIterators() as iterators:
         settled(iterators, 20)
-        assert {row.cookie for row in iterators.tcp()} == {0}
+        assert {row.cookie for row in iterators.tcp_summary(9001).rows} == {0}
         asked = {int.from_bytes(row.cookie, sys.byteorder) for row in sock_diag.dump()}
-        assert {row.cookie for row in iterators.tcp()} == asked
+        assert {row.cookie for row in iterators.tcp_summary(9001).rows} == asked
         assert len(asked) == 20
 
 
@@ -185,7 +196,7 @@ def test_without_batches_the_map_is_read_key_by_key() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(syscall, "bpf", no_batches)
             for _ in range(2):
-                assert by_port(iterators.time_waits()) == {9001: 3, 9002: 4}
+                assert by_port(iterators.tcp_summary().groups) == {9001: 3, 9002: 4}
 
 
 @in_netns
@@ -205,7 +216,7 @@ def test_many_groups_come_in_many_batches() -> None:
             client.close()
     with SocketIterators() as iterators:
         settled(iterators, count)
-        groups = iterators.time_waits()
+        groups = iterators.tcp_summary().groups
         assert len(groups) == len(by_port(groups)) == count
 
 
@@ -221,7 +232,7 @@ def test_readers_in_several_threads_do_not_mix_their_counts() -> None:
             try:
                 expected = counts if port is None else {port: counts[port]}
                 for _ in range(30):
-                    seen = by_port(iterators.time_waits(port))
+                    seen = by_port(iterators.tcp_summary(port).groups)
                     rows = iterators.tcp_summary(port).rows
                     written = 0 if port is None else counts[port]
                     if seen != expected or len(rows) != written:
@@ -253,14 +264,12 @@ def test_a_broken_run_leaves_nothing_behind() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "_read_all", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                iterators.time_waits()
-        assert by_port(iterators.time_waits()) == {9001: 30}
+                iterators.tcp_summary()
+        assert by_port(iterators.tcp_summary().groups) == {9001: 30}
 
 
 def row(left: int, port: int = 80) -> SocketRow:
-    return SocketRow(
-        b"\x7f\0\0\1" + bytes(12), 0, port, 2, 1, 6, 1, 0, bytes(16), 1, 0, 0, 9, 6, 0, 0, left
-    )
+    return SocketRow(b"\x7f\0\0\1" + bytes(12), 0, port, 2, 1, 6, 1, 1, 0, 0, 0, 0, left)
 
 
 def test_merging_rows_into_groups() -> None:
