@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from sockwatch.kernel.expendable import call, call_each
+from tests.support.privilege import REAL_ROOT
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_the_interpreter_exits_all_the_same() -> None:
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a limit of threads does not hold for nobody alone")
+@pytest.mark.skipif(not REAL_ROOT, reason="needs root to become somebody else")
 def test_where_no_thread_can_be_started_there_is_no_result() -> None:
     code = (
         "import os, resource\nfrom sockwatch.kernel.expendable import call\n"

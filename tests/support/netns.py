@@ -67,7 +67,10 @@ def set_ipv4_sysctl(name: str, value: str) -> None:
 
 
 def become_root_of_a_user_namespace() -> bool:
-    """Let an ordinary user make network namespaces; False where the kernel refuses."""
+    """Let an ordinary user make network namespaces; False where the kernel refuses.
+
+    The user's network is then one of those: nobody but root may return to the host's.
+    """
     uid, gid = os.getuid(), os.getgid()
     try:
         unshare(CLONE_NEWUSER)
@@ -76,4 +79,5 @@ def become_root_of_a_user_namespace() -> bool:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    enter_new_netns()
     return True

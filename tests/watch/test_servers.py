@@ -251,10 +251,9 @@ def test_a_port_range_that_is_used_up(watch: FailureWatch, netns: None) -> None:
     assert explained.explained
 
 
+@needs_root
 def test_without_the_kernels_structs(taken: socket.socket) -> None:
     """No BTF: the helpers and the call's arguments tell most of it, the fd the rest."""
-    if os.geteuid():
-        pytest.skip("watching needs root (BPF)")
     with (
         FailureWatch(Layout({}, {})) as watch,
         socket.socket() as one,
