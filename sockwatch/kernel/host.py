@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from sockwatch.model import Netns
+from sockwatch.model import KernelError, Netns
 from sockwatch.text import NAME_LIMIT, clean
 
 NAMED_NETNS: Final = Path("/run/netns")  # ip-netns(8)
@@ -27,8 +27,18 @@ def kernel_release() -> str:
 
 
 def current_netns() -> Netns:
-    """The network namespace of this thread: ``host``, a name given by ip-netns(8), or None."""
-    inode = Path("/proc/thread-self/ns/net").stat().st_ino
+    """The network namespace of this thread: ``host``, a name given by ip-netns(8), or None.
+
+    Raises KernelError where /proc does not tell.
+    """
+    try:
+        inode = Path("/proc/thread-self/ns/net").stat().st_ino
+    except OSError as error:
+        raise KernelError(
+            f"/proc/thread-self/ns/net: {error.strerror}; is /proc mounted here? "
+            "mount -t proc proc /proc does it",
+            error.errno or 0,
+        ) from error
     if ONLY_IN_HOST_NETNS.exists():
         return Netns(inode, "host")
     try:
@@ -42,7 +52,10 @@ def current_netns() -> Netns:
 
 def sees_every_process() -> bool:
     """Whether /proc shows all processes of the host: this is the initial pid namespace."""
-    return Path("/proc/self/ns/pid").stat().st_ino == INITIAL_PID_NAMESPACE
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino == INITIAL_PID_NAMESPACE
+    except OSError:
+        return False
 
 
 def device_namer() -> Callable[[int], str | None]:

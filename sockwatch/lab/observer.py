@@ -6,6 +6,7 @@ process with a single thread may enter.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -21,6 +22,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.kernel.sock_diag.destroy import destroy
+from sockwatch.lab.model import LabError
 from sockwatch.lab.namespaces import join, name_process
 from sockwatch.model import Snapshot
 
@@ -34,20 +36,22 @@ def main() -> None:
     fd = int(sys.argv[1])
     name_process("sockwatch-look")
     with socket.socket(fileno=os.dup(fd)) as handles:
-        word, fds, _, _ = socket.recv_fds(handles, 1, 2)
+        word, fds, _, _ = socket.recv_fds(handles, 64, 2)
     if not word:  # no sandbox came about
         return
     connection = Connection(fd)
+    expected: int | None = json.loads(word)  # the inode of its network namespace
     try:
         join(fds)
-        if fds:
+        if expected is not None:
+            check_netns(expected)
             _make_addresses()
         connection.send(None)
-    except (OSError, NetlinkError) as error:
+    except (OSError, NetlinkError, LabError) as error:
         connection.send(str(error))
         return
     with SnapshotReader() as reader:
-        observer = Observer(reader)
+        observer = Observer(reader, expected)
         with suppress(EOFError, ConnectionError):  # sockwatch is gone
             while True:
                 verb, arguments = connection.recv()
@@ -69,11 +73,18 @@ def _make_addresses() -> None:
                 route.addr("add", index=1, address=address, prefixlen=length, **flags)
 
 
-class Observer:
-    """One method a question."""
+def check_netns(inode: int | None) -> None:
+    """Raises LabError unless this is the sandbox's own network namespace."""
+    if inode is None or os.stat("/proc/self/ns/net").st_ino != inode:
+        raise LabError("this is not the sandbox's network namespace: nothing is changed here")
 
-    def __init__(self, reader: SnapshotReader) -> None:
+
+class Observer:
+    """One method a question. `netns` is the inode of the sandbox's own, None on the host."""
+
+    def __init__(self, reader: SnapshotReader, netns: int | None) -> None:
         self._reader = reader
+        self._netns = netns
 
     def do_take_snapshot(self, port: int | None) -> Snapshot:
         snapshot = self._reader.take(port)
@@ -87,11 +98,13 @@ class Observer:
         return replace(snapshot, ports=tuple(ports))
 
     def do_set_sysctl(self, name: str, value: str) -> None:
+        check_netns(self._netns)
         with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
             file.write(value)
 
     def do_end_time_waits(self, port: int) -> int:
-        """How many were ended. Raises KernelError."""
+        """How many were ended. Raises KernelError, LabError."""
+        check_netns(self._netns)
         found = self._reader.take(port).port("tcp", port)
         sockets = (found.connections or ()) if found is not None else ()
         return destroy([sock for sock in sockets if sock.state == "TIME_WAIT"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -76,9 +77,13 @@ class Sandbox:
                 f"no namespace for the sandbox: {kept['refused']}; "
                 "sockwatch lab run --on-host uses the host's loopback"
             )
+        if len(fds) != len(kept["kept"]):
+            raise LabError("the namespaces of the sandbox did not arrive")
         self.own_users = "user" in kept["kept"]
         self.many_uids = bool(kept["uids"])
-        socket.send_fds(observer, [b"n"], fds if self.network == "own" else [])
+        own = self.network == "own"
+        netns = json.dumps(kept["netns"] if own else None)
+        socket.send_fds(observer, [netns.encode()], fds if own else [])
         for fd in fds:
             os.close(fd)
         self._observer = Connection(os.dup(observer.fileno()))

@@ -58,7 +58,10 @@ def main() -> None:
     kinds = [kind for kind in NAMESPACES if kind == "net" or own_user]
     fds = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in kinds]
     uids = os.geteuid() == 0 and not own_user and _maps_many_users()
-    wire.send(control, {"kept": kinds, "own_pids": own_pids, "uids": uids}, tuple(fds))
+    netns = os.stat("/proc/self/ns/net").st_ino
+    wire.send(
+        control, {"kept": kinds, "netns": netns, "own_pids": own_pids, "uids": uids}, tuple(fds)
+    )
     for fd in fds:
         os.close(fd)
     Supervisor(control).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import json
 import os
 import socket
@@ -33,18 +34,23 @@ def send(sock: socket.socket, content: dict[str, Any], fds: tuple[int, ...] = ()
 def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, int, list[int]]:
     """(content or None at the end, pid of the sender as seen from here or 0, fds).
 
-    Raises TimeoutError.
+    Raises TimeoutError, and OSError where fds got lost on the way: the kernel drops them where
+    there is no room for them, or a security module forbids it.
     """
     room = socket.CMSG_SPACE(CREDENTIALS.size) + socket.CMSG_SPACE(MOST_FDS * 4)
-    data, extra, _, _ = sock.recvmsg(LARGEST, room, socket.MSG_CMSG_CLOEXEC)
+    data, extra, flags, _ = sock.recvmsg(LARGEST, room, socket.MSG_CMSG_CLOEXEC)
     pid, fds = 0, array.array("i")
     for level, kind, payload in extra:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
             pid = CREDENTIALS.unpack(payload)[0]
         elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
-    if not data:
+    is_truncated = flags & socket.MSG_CTRUNC
+    if is_truncated or not data:
         for fd in fds:
             os.close(fd)
+    if is_truncated:
+        raise OSError(errno.EMFILE, "file descriptors that were sent did not arrive")
+    if not data:
         return None, pid, []
     return json.loads(data), pid, list(fds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -66,11 +67,15 @@ class NetnsVisitor:
                 finally:
                     _enter(self._home, self.home_inode)
 
-        return self._thread.submit(visit).result()
+        try:
+            return self._thread.submit(visit).result()
+        except RuntimeError as error:  # RLIMIT_NPROC, or pids.max of the cgroup
+            raise KernelError(str(error), errno.EAGAIN) from error
 
     def close(self) -> None:
         """End the thread."""
-        self._thread.submit(self._reader.close).result()
+        with suppress(RuntimeError):  # no thread could be started, and none is
+            self._thread.submit(self._reader.close).result()
         self._thread.shutdown()
         os.close(self._home)
 
