@@ -1,4 +1,4 @@
-"""The words of the lab as frozen values."""
+"""The values of the lab: what a server or client does, and a system call."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Closes = Literal["server", "client", "nobody"]
 
 
 class LabError(SockwatchError):
-    """The sandbox could not be set up, or something on it did not answer."""
+    """The sandbox could not be set up, or something in it did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """What a test server does. The default is the article's forking daytime server.
+    """What a test server does. The default is a forking daytime server (RFC 867).
 
-    `late` sets the reuse flags after bind(). `backlog` None: bind() without listen(). `accepts`
-    False leaves connections in the queue. `closes` is who closes a connection first.
-    `forks` handles each connection in a child; that child then runs another program if `execs`,
-    which keeps the listening fd unless `cloexec`. `group` is a multicast group to join (UDP).
-    `uid` None: the user of the sandbox.
+    `late` sets the reuse flags after bind(). A `backlog` of None means that it does not listen.
+    Unless it `accepts`, connections stay in the queue. `closes` says who closes a connection first.
+    If it `forks`, a child handles each connection, and then, if it `execs`, runs another program,
+    which inherits the listening fd unless `cloexec` is set. `group` is a multicast group to join
+    (UDP). A `uid` of None means the user of the sandbox.
     """
 
     protocol: Protocol = "tcp"
@@ -51,10 +51,10 @@ class ServerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ClientSpec:
-    """`count` connections to `to`:`to_port`, from a given local address and port or any.
+    """`count` connections to `to`:`to_port`, from `address` and `port`, or any if None and 0.
 
-    Each reads the line of the server, and closes by itself if `closes` says so. `patience_s` is
-    how long connect() may take before it counts as waiting.
+    Each reads the line of the server; `closes` says who closes it first. A connect() that takes
+    longer than `patience_s` seconds counts as waiting.
     """
 
     to: str = "127.0.0.1"
@@ -69,11 +69,15 @@ class ClientSpec:
 
     @property
     def binds(self) -> bool:
+        """Whether the client calls bind() before connect()."""
         return self.address is not None or self.port != 0
 
 
 class SystemCall(NamedTuple):
-    """A system call of a process in the sandbox, as it was answered."""
+    """A system call of a process in the sandbox, with the kernel's answer.
+
+    `who` is the name of the process, or ``you`` for what sockwatch does at the user's request.
+    """
 
     who: str
     text: str  # ``bind(3, 127.0.0.1:10013) = -1 EADDRINUSE``

@@ -1,4 +1,4 @@
-"""The steps that change nothing: what is received, what the tables show."""
+"""The steps that observe: what is received, what the tables show."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sockwatch.model import Port
 
 RECEIVE_S: Final = 1.0
 SETTLE_S: Final = 2.0
-DOINGS: Final = {"T": "is stopped", "t": "is traced", "D": "cannot be interrupted"}
+ACTIVITIES: Final = {"T": "is stopped", "t": "is traced", "D": "cannot be interrupted"}
 
 
 @dataclass(frozen=True, slots=True)
 class Send(BaseStep):
-    """A datagram from the process `who`; which of `servers` receive it is the answer.
+    """Send a datagram from the process `who`, and see which of `servers` receive it.
 
-    With `counted` it is how many do, where which one is up to the kernel's hash.
+    With `counted`, see how many do, where the kernel's hash decides which one.
     """
 
     WHY = (
@@ -42,14 +42,16 @@ class Send(BaseStep):
         sent = session.get_or_start(self.who).request("send", to=self.to, port=port, text="hello")
         if sent["outcome"] != "ok":
             return StepResult(f"sendto {sent['outcome']}")
-        wanted = len((self.expect or "").split(", "))
-        got: list[str] = []
+        expected_count = len((self.expect or "").split(", "))
+        receivers: list[str] = []
         deadline = time.monotonic() + RECEIVE_S
-        while len(got) < wanted and time.monotonic() < deadline:
-            got += [name for name, one in servers.items() if one.request("received")["texts"]]
+        while len(receivers) < expected_count and time.monotonic() < deadline:
+            receivers += [
+                name for name, server in servers.items() if server.request("received")["texts"]
+            ]
         if self.counted:
-            return StepResult(f"{len(got)} of {len(servers)} receive it")
-        return StepResult(", ".join(sorted(got, key=list(servers).index)) or "nobody")
+            return StepResult(f"{len(receivers)} of {len(servers)} receive it")
+        return StepResult(", ".join(sorted(receivers, key=list(servers).index)) or "nobody")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class See(BaseStep):
     """What the table of sockwatch shows of a port.
 
     `states`: ``1 LISTEN, 3 TIME_WAIT``; `queue`: ``2/1``; `holders`: the names of the processes;
-    `doing`: the first holder and what it does. What is expected may take a moment to come.
+    `doing`: the first holder and what it does. What is expected has two seconds to come true.
     """
 
     WHY = "This is what sockwatch reads from the kernel's socket tables, for every state."
@@ -81,13 +83,13 @@ class See(BaseStep):
             parts = [f"{count} {state}" for state, count in port.states.items()]
             return ", ".join(parts) or "nothing"
         if self.what == "queue":
-            return ", ".join(f"{one.queue}/{one.backlog}" for one in port.listeners)
+            return ", ".join(f"{sock.queue}/{sock.backlog}" for sock in port.listeners)
         names = [holder.process.name for holder in port.holders if holder.process is not None]
         if self.what == "holders":
             return ", ".join(sorted(set(names))) or "nobody"
         for holder in port.holders:
             if holder.process is not None:
-                return f"{holder.process.name} {DOINGS.get(holder.process.state, 'goes on')}"
+                return f"{holder.process.name} {ACTIVITIES.get(holder.process.state, 'is running')}"
         return "nobody"
 
 

@@ -1,4 +1,4 @@
-"""A process in the sandbox's network namespace that looks at it, and changes what belongs to it.
+"""A process in the sandbox's network namespace that takes snapshots and changes settings.
 
 It is a process of its own since an ordinary user's sandbox has a user namespace, which only a
 process with a single thread may enter.
@@ -55,12 +55,12 @@ def main() -> None:
         with suppress(EOFError, ConnectionError):  # sockwatch is gone
             while True:
                 verb, arguments = connection.recv()
-                answer: Any
+                reply: Any
                 try:
-                    answer = getattr(observer, f"do_{verb}")(*arguments)
+                    reply = getattr(observer, f"do_{verb}")(*arguments)
                 except Exception as error:  # noqa: BLE001 - sockwatch raises it again
-                    answer = error
-                connection.send(answer)
+                    reply = error
+                connection.send(reply)
 
 
 def _make_addresses() -> None:
@@ -74,43 +74,47 @@ def _make_addresses() -> None:
 
 
 def check_netns(inode: int | None) -> None:
-    """Raises LabError unless this is the sandbox's own network namespace."""
+    """Raise LabError unless this process is in the network namespace with this inode."""
     if inode is None or os.stat("/proc/self/ns/net").st_ino != inode:
         raise LabError("this is not the sandbox's network namespace: nothing is changed here")
 
 
 class Observer:
-    """One method a question. `netns` is the inode of the sandbox's own, None on the host."""
+    """Carries out what sockwatch asks for: a method ``do_X`` for each command X.
+
+    `netns` is the inode of the sandbox's network namespace; None means the host's, in which
+    nothing may be changed.
+    """
 
     def __init__(self, reader: SnapshotReader, netns: int | None) -> None:
         self._reader = reader
         self._netns = netns
 
-    def do_take_snapshot(self, port: int | None) -> Snapshot:
-        snapshot = self._reader.take(port)
+    def do_take_snapshot(self, number: int | None) -> Snapshot:
+        """A snapshot of one port, or of all. Raises KernelError."""
+        snapshot = self._reader.take(number)
         # Packed rows stay where they are; what goes to another process are values.
         ports = (
-            found
-            if found.connections is None
-            else found._replace(connections=tuple(found.connections))
-            for found in snapshot.ports
+            port if port.connections is None else port._replace(connections=tuple(port.connections))
+            for port in snapshot.ports
         )
         return replace(snapshot, ports=tuple(ports))
 
     def do_set_sysctl(self, name: str, value: str) -> None:
+        """Write net.ipv4.`name`. Raises OSError, LabError."""
         check_netns(self._netns)
         with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
             file.write(value)
 
     def do_end_time_waits(self, port: int) -> int:
-        """How many were ended. Raises KernelError, LabError."""
+        """End them, and return how many they were. Raises KernelError, LabError."""
         check_netns(self._netns)
-        found = self._reader.take(port).port("tcp", port)
-        sockets = (found.connections or ()) if found is not None else ()
+        observed = self._reader.take(port).port("tcp", port)
+        sockets = (observed.connections or ()) if observed is not None else ()
         return destroy([sock for sock in sockets if sock.state == "TIME_WAIT"])
 
     def do_ss(self, port: int) -> str | None:
-        """The lines of `ss -ltn` for this port, or None where there is no ss."""
+        """The lines of `ss -ltn` for this port; None if ss is not installed."""
         program = shutil.which("ss")
         if program is None:
             return None

@@ -1,4 +1,4 @@
-"""What sockwatch says a server in the sandbox will get, before it is started."""
+"""What sockwatch predicts for a server or client in the sandbox, before it is started."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ WILDCARDS = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - the address of a request, no
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """`outcome` is what the program meets first: ``ok``, ``EADDRINUSE``, ``listen EADDRINUSE``."""
+    """`outcome` is what the program gets first: ``ok``, ``EADDRINUSE``, ``listen EADDRINUSE``."""
 
     outcome: str
     verdict: Verdict
 
 
 def predict_server(spec: ServerSpec, snapshot: Snapshot) -> Prediction:
-    """The answer to bind(), and to listen() where the server calls it."""
+    """The answer to the server's bind(), and to its listen() if it listens."""
     # Flags that are set after bind() count for listen() alone.
     at_bind = replace(spec, reuseaddr=False, reuseport=False) if spec.late else spec
     verdict = _explain(server_request(at_bind), snapshot, spec.uid)
@@ -32,7 +32,7 @@ def predict_server(spec: ServerSpec, snapshot: Snapshot) -> Prediction:
 
 
 def predict_listen(spec: ServerSpec, snapshot: Snapshot, inode: int) -> Prediction:
-    """The answer to listen() of a socket that is bound already, and is not in its own way."""
+    """The answer to listen() on a socket that is already bound, and does not block itself."""
     ports = tuple(
         port._replace(bound=tuple(sock for sock in port.bound if sock.inode != inode))
         for port in snapshot.ports
@@ -43,7 +43,7 @@ def predict_listen(spec: ServerSpec, snapshot: Snapshot, inode: int) -> Predicti
 
 
 def predict_client(spec: ClientSpec, snapshot: Snapshot) -> Prediction:
-    """The answer to the bind() of a client that asks for its own port."""
+    """The answer to the bind() of a client that asks for a port of its own."""
     version = 6 if ":" in spec.to else 4
     request = BindRequest(
         "tcp",
@@ -57,7 +57,7 @@ def predict_client(spec: ClientSpec, snapshot: Snapshot) -> Prediction:
 
 
 def server_request(spec: ServerSpec) -> BindRequest:
-    """Raises SockwatchError for what is no address or port."""
+    """What the server asks of bind(). Raises SockwatchError for a bad address or port."""
     return BindRequest(
         spec.protocol,
         spec.address,

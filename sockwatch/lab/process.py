@@ -1,4 +1,4 @@
-"""A process in the sandbox as seen from here."""
+"""A process in the sandbox, as sockwatch commands it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ PATIENCE_S: Final = 10.0
 
 
 class LabProcess:
-    """Asks its process to do something and hears what it, and its children, say.
+    """Sends requests to the process, and receives what it and its children report.
 
-    `pid` is its number as sockwatch sees it; `opened` are the specs of its open sockets.
+    `pid` is that of sockwatch's pid namespace; `opened` are the specs of its open sockets,
+    `children` the pids it has forked. `on_call` gets every system call that it reports.
     """
 
     def __init__(
@@ -39,16 +40,18 @@ class LabProcess:
             raise LabError(f"{name} could not be started: {content}")
 
     def fileno(self) -> int:
+        """The fd of its channel, for select()."""
         return self._channel.fileno()
 
     def close(self) -> None:
+        """Close its channel, upon which it exits."""
         self.alive = False
         self._channel.close()
 
     def request(
         self, verb: str, meanwhile: Sequence[LabProcess] = (), **arguments: Any
     ) -> dict[str, Any]:
-        """What it answers; the calls that it and the others make meanwhile are told.
+        """Its reply. System calls of `meanwhile` are received while it takes its time.
 
         Raises LabError.
         """
@@ -63,7 +66,7 @@ class LabProcess:
                 return content
 
     def _drain_until_ready(self, others: Sequence[LabProcess]) -> None:
-        """Hear the others until it says something: their channels have room for few calls."""
+        """Drain the others until it sends something: their channels have room for few messages."""
         while listed := [other for other in others if other.alive]:
             ready = select.select([self, *listed], [], [], PATIENCE_S)[0]
             if self in ready or not ready:
@@ -73,30 +76,27 @@ class LabProcess:
 
     def open(self, spec: ServerSpec) -> dict[str, Any]:
         """Bind, and listen if the spec says so. Raises LabError."""
-        answer = self.request("open", spec=asdict(spec))
-        if answer["outcome"] == "ok":
-            self.opened.append(replace(spec, port=answer["port"]))  # where it asked for port 0
-        return answer
+        reply = self.request("open", spec=asdict(spec))
+        if reply["outcome"] == "ok":
+            self.opened.append(replace(spec, port=reply["port"]))  # where it asked for port 0
+        return reply
 
     def connect(self, spec: ClientSpec, servers: Sequence[LabProcess] = ()) -> dict[str, Any]:
         """Make the connections of a client to the servers. Raises LabError."""
         return self.request("connect", servers, spec=asdict(spec))
 
     def wait_for(self, event: str, count: int) -> None:
-        """Until it, and its children, have said so that often since the last time.
-
-        Raises LabError.
-        """
+        """Wait until it and its children have reported `event` `count` times. Raises LabError."""
         while self._events[event] < count:
             self._next_message()
         self._events[event] -= count
 
     def pop_count(self, event: str) -> int:
-        """How often it has said so since the last question, as far as it was heard."""
+        """How often it has reported `event` since the last time, without waiting."""
         return self._events.pop(event, 0)
 
     def drain(self) -> None:
-        """Tell the calls that have come in unasked."""
+        """Receive what it has sent without being asked."""
         self._channel.setblocking(False)
         try:
             while True:

@@ -1,4 +1,4 @@
-"""The sandbox: where test servers run, cut off from the host, and how they always go away."""
+"""The sandbox: test servers run in it, cut off from the host, and never outlive it."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ BOOT: Final = (
 
 
 class Sandbox:
-    """Processes that do what they are told, in a network namespace of their own.
+    """Processes that carry out requests, in a network namespace of their own.
 
-    As an ordinary user within a user namespace. On the `host` its ports are real, so there are
-    loopback addresses only. close() it, or use it as a context manager; whatever happens to this
-    process, nothing of the sandbox outlives it. Snapshots may be taken in another thread.
+    An ordinary user's sandbox has a user namespace too. With the network of the `host` its ports
+    are real, so it keeps to loopback addresses. close() it, or use it as a context manager;
+    whatever happens to this process, nothing of the sandbox outlives it. Snapshots may be taken
+    in another thread. `many_uids` says whether its processes may run as other users.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Sandbox:
             raise LabError(f"the sandbox's network could not be set up: {failure}")
 
     def _start(self, module: str, sock: socket.socket, *arguments: str) -> None:
-        """Start one of our programs with the socket; our terminal's signals are not for it."""
+        """Start one of our programs with the socket, out of reach of the terminal's signals."""
         command = [sys.executable, "-I", "-S", "-c", BOOT.format(module), str(sock.fileno())]
         path = os.pathsep.join(folder for folder in sys.path if folder)
         self._programs.append(
@@ -115,19 +116,19 @@ class Sandbox:
         self.close()
 
     def hang_up(self) -> None:
-        """Have every process end at once, from whatever thread: a step under way hears it.
+        """Have every process exit at once, called from any thread; a step under way fails.
 
-        close() is still to be called, by the thread that uses the sandbox.
+        The thread that uses the sandbox still has to close() it.
         """
         with suppress(OSError):  # it is closed already
             self._control.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End every process; they are gone when this returns."""
+        """End every process, and return once they are gone."""
         self._control.close()
         for process in self.processes:
             process.close()
-        with self._lock:  # a snapshot under way still gets its answer
+        with self._lock:  # a snapshot under way still gets its reply
             if self._observer is not None:
                 self._observer.close()
                 self._observer = None
@@ -145,7 +146,7 @@ class Sandbox:
         return EVERYWHERE if self.network == "own" else LOOPBACK
 
     def start(self, name: str, uid: int | None = None) -> LabProcess:
-        """A process that waits for what it is told. Raises LabError."""
+        """Start a process that waits for requests. Raises LabError."""
         if uid is not None and not self.many_uids:
             raise LabError("a second user needs root: this sandbox has one user only")
         self._last_number += 1
@@ -163,7 +164,7 @@ class Sandbox:
         return process
 
     def signal(self, process: LabProcess, number: signal.Signals) -> None:
-        """Signal a process of the sandbox; a stop or an end has come when this returns."""
+        """Signal a process; after SIGSTOP or SIGKILL, return once it has stopped or exited."""
         process.drain()
         command = {"do": "signal", "number": process.number, "signal_number": int(number)}
         self._request(command)
@@ -174,13 +175,13 @@ class Sandbox:
             self.drop(process)
 
     def end_orphans(self, of: LabProcess) -> int:
-        """Kill the children that a dead process has left behind; how many there were."""
-        answer = self._request({"do": "end_orphans", "pids": of.children})
+        """Kill the children that a dead process has left behind, and count them."""
+        reply = self._request({"do": "end_orphans", "pids": of.children})
         self.on_call(SystemCall("you", f"kill -KILL the child of {of.name}"))
-        return int(answer["count"])
+        return int(reply["count"])
 
     def drop(self, process: LabProcess) -> None:
-        """Forget a process; one that is still there ends."""
+        """Forget a process; one that is still running exits."""
         process.close()
         if process in self.processes:
             self.processes.remove(process)
@@ -199,7 +200,7 @@ class Sandbox:
         self.on_call(SystemCall("you", f"sysctl net.ipv4.{name}='{value}'"))
 
     def end_time_waits(self, port: int) -> int:
-        """End the TIME_WAITs on this port; how many. Raises LabError, KernelError."""
+        """End the TIME_WAITs on this port, and count them. Raises LabError, KernelError."""
         if self.network == "host":
             raise LabError("TIME_WAITs of the host are left alone")
         ended = int(self._observe("end_time_waits", port))
@@ -207,7 +208,7 @@ class Sandbox:
         return ended
 
     def ss(self, port: int) -> str | None:
-        """What `ss -ltn` prints of this port; None where ss is not installed."""
+        """What `ss -ltn` prints about this port; None if ss is not installed."""
         lines = self._observe("ss", port)
         return None if lines is None else str(lines)
 
@@ -221,14 +222,14 @@ class Sandbox:
                 raise LabError("the sandbox is closed")
             try:
                 self._observer.send((verb, arguments))
-                answer = self._observer.recv()
+                reply = self._observer.recv()
             except (OSError, EOFError) as error:
                 raise LabError("the sandbox is gone") from error
-        if isinstance(answer, OSError):
-            raise LabError(str(answer)) from answer
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if isinstance(reply, OSError):
+            raise LabError(str(reply)) from reply
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     def _request(self, command: dict[str, Any], fds: tuple[int, ...] = ()) -> dict[str, Any]:
         try:

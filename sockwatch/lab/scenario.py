@@ -18,9 +18,9 @@ Need = Literal["own network", "ipv6", "linux 6.8"]
 class Scenario:
     """`claim` is the sentence under test, `finding` what Linux makes of it.
 
-    `ports` are those it binds. `needs` is what it cannot do without: a network of its own
-    (settings, addresses or a wildcard that the host must not have), IPv6, or a kernel that lists
-    bound sockets.
+    `ports` are those it binds. `needs` are its requirements: a network of its own (for settings,
+    addresses or a wildcard that are out of place on the host), IPv6, or a kernel that lists bound
+    sockets.
     """
 
     number: int
@@ -34,14 +34,14 @@ class Scenario:
 
 
 def all_scenarios() -> tuple[Scenario, ...]:
-    """Every module of `scenarios` defines one, in the order of their numbers."""
+    """All scenarios, by number: each module of `scenarios` defines one."""
     names = [module.name for module in iter_modules(scenarios.__path__)]
     modules = [import_module(f"{scenarios.__name__}.{name}") for name in names]
     return tuple(sorted((module.SCENARIO for module in modules), key=lambda s: s.number))
 
 
 def scenario_named(name: str) -> Scenario:
-    """Raises LabError for a name that there is not."""
+    """The scenario of this name. Raises LabError if there is none."""
     for scenario in all_scenarios():
         if scenario.name == name:
             return scenario

@@ -1,4 +1,4 @@
-"""The steps a scenario is made of, and free play too. Each is data that knows how to be done."""
+"""The steps a scenario is made of, and free play too. Each is data that can carry itself out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sockwatch.lab.step import BaseStep, Skipped, StepResult
 
 @dataclass(frozen=True, slots=True)
 class Start(BaseStep):
-    """Start the process `who`, unless it runs, and open a socket in it."""
+    """Start the process `who`, unless it is running, and open a socket in it."""
 
     WHY = (
         "A server asks for its port with bind(), and opens it to connections with "
@@ -36,12 +36,12 @@ class Start(BaseStep):
         prediction = predict_server(spec, session.sandbox.take_snapshot(spec.port or None))
         session.on_prediction(prediction)
         process = session.get_or_start(self.who, spec.uid)
-        answer = process.open(spec)
-        if answer["outcome"] == "ok":
-            session.inodes[self.who] = answer["inode"]
+        reply = process.open(spec)
+        if reply["outcome"] == "ok":
+            session.inodes[self.who] = reply["inode"]
         elif not process.opened:
             session.end(self.who)  # as a server does that cannot have its port
-        return StepResult(answer["outcome"], prediction)
+        return StepResult(reply["outcome"], prediction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Listen(BaseStep):
 
 @dataclass(frozen=True, slots=True)
 class Connect(BaseStep):
-    """Connections of the process `who`; those of `servers` that accept them are waited for."""
+    """Connections of the process `who`; wait until `servers`, which accept, have served them."""
 
     WHY = (
         "Each connection is one socket at the client and one at the server. The server's "
@@ -87,13 +87,13 @@ class Connect(BaseStep):
         servers = [session.process(name) for name in self.servers]
         for server in servers:
             server.request("change", closes=spec.closes)
-        answer = session.get_or_start(self.who).connect(spec, servers)
-        served = session.wait_for_all(servers, "served", answer["made"])
+        reply = session.get_or_start(self.who).connect(spec, servers)
+        served = session.wait_for_all(servers, "served", reply["made"])
         if spec.closes == "client":
-            session.wait_for_all(servers, "closed", answer["made"])
-        kernel = answer["outcome"]
-        if answer.get("waiting"):
-            kernel = f"{answer['made']} connected, {answer['waiting']} waiting"
+            session.wait_for_all(servers, "closed", reply["made"])
+        kernel = reply["outcome"]
+        if reply.get("waiting"):
+            kernel = f"{reply['made']} connected, {reply['waiting']} waiting"
         elif len(servers) > 1 and kernel == "ok":
             kernel = f"{sum(count > 0 for count in served)} of {len(servers)} serve"
         return StepResult(kernel, prediction)
@@ -170,7 +170,7 @@ class EndChildren(BaseStep):
 
 @dataclass(frozen=True, slots=True)
 class CloseSockets(BaseStep):
-    """The process closes the sockets it has opened, and goes on."""
+    """The process closes the sockets it has opened, and keeps running."""
 
     WHY = "A socket is gone when the last fd that refers to it is closed."
 
@@ -204,7 +204,7 @@ class SetFlag(BaseStep):
 
 @dataclass(frozen=True, slots=True)
 class Sysctl(BaseStep):
-    """A setting net.ipv4.NAME of the session."""
+    """Set net.ipv4.NAME in the network namespace of the sandbox."""
 
     WHY = "This sysctl belongs to the network namespace; the host keeps its own."
 

@@ -68,19 +68,23 @@ def main() -> None:
 
 
 class Supervisor:
-    """`_servers` are the processes by the number that sockwatch gave them."""
+    """Carries out what sockwatch asks for: a method ``do_X`` for each command X.
+
+    `_servers` has the pid of each process by the number that sockwatch gave it.
+    """
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._servers: dict[int, int] = {}
-        self._shutdown_pipe, _ = os.pipe()  # nobody writes: it ends with us
-        # A child's end wakes the loop.
+        self._shutdown_pipe, _ = os.pipe()  # nobody writes: it is closed when we exit
+        # The exit of a child wakes the loop.
         self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def run(self) -> None:
+        """Serve the control channel until it is closed."""
         while True:
             waited: list[Any] = [self._control, self._wake]
             ready, _, _ = select.select(waited, [], [])
@@ -95,9 +99,9 @@ class Supervisor:
                 if command is None:
                     return
                 verb = command.pop("do")
-                answer = getattr(self, f"do_{verb}")(**command, fds=fds)
+                reply = getattr(self, f"do_{verb}")(**command, fds=fds)
                 with suppress(OSError):
-                    wire.send(self._control, {"done": True} | answer)
+                    wire.send(self._control, {"done": True} | reply)
 
     def do_start(self, number: int, name: str, uid: int | None, fds: list[int]) -> dict[str, Any]:
         """Fork a server that serves the channel behind the fd."""
@@ -119,7 +123,7 @@ class Supervisor:
         return {}
 
     def do_signal(self, number: int, signal_number: int, fds: list[int]) -> dict[str, Any]:
-        """Signal a server, and wait until it has stopped or ended where that must come.
+        """Signal a server, and after SIGSTOP or SIGKILL wait until it has stopped or exited.
 
         It is our child and not yet waited for, so its pid cannot be another process.
         """
@@ -136,7 +140,7 @@ class Supervisor:
         return {}
 
     def do_end_orphans(self, pids: list[int], fds: list[int]) -> dict[str, Any]:
-        """End those of the servers' children that are ours now, since their parents are dead."""
+        """Kill those of the servers' children that are ours now, since their parents are dead."""
         assert not fds
         ended = 0
         for pid in pids:
@@ -155,8 +159,8 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            for number, known in list(self._servers.items()):
-                if known == pid:
+            for number, server_pid in list(self._servers.items()):
+                if server_pid == pid:
                     del self._servers[number]
                     with suppress(OSError):
                         wire.send(self._control, {"ended": number})

@@ -16,14 +16,14 @@ CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
-    """Our end, which learns the pid of whoever speaks, and theirs."""
+    """Our end, which receives the pid of each sender, and theirs."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     return ours, theirs
 
 
 def send(sock: socket.socket, content: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-    """Raises OSError if nobody is there."""
+    """Send a message. Raises OSError if the other end is closed."""
     data = json.dumps(content).encode()
     if fds:
         socket.send_fds(sock, [data], list(fds))
@@ -32,10 +32,10 @@ def send(sock: socket.socket, content: dict[str, Any], fds: tuple[int, ...] = ()
 
 
 def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, int, list[int]]:
-    """(content or None at the end, pid of the sender as seen from here or 0, fds).
+    """The content, or None at the end; the pid of the sender in our pid namespace, or 0; the fds.
 
-    Raises TimeoutError, and OSError where fds got lost on the way: the kernel drops them where
-    there is no room for them, or a security module forbids it.
+    Raises TimeoutError, and OSError if fds were lost on the way: the kernel drops them if there is
+    no room for them, or if a security module forbids them.
     """
     room = socket.CMSG_SPACE(CREDENTIALS.size) + socket.CMSG_SPACE(MOST_FDS * 4)
     data, extra, flags, _ = sock.recvmsg(LARGEST, room, socket.MSG_CMSG_CLOEXEC)

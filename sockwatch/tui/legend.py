@@ -43,6 +43,15 @@ def lab_marks() -> Iterator[tuple[str, str]]:
     yield "A- -P", "a process has a socket open with SO_REUSEADDR, with SO_REUSEPORT"
 
 
+def lab_legend(symbols: Symbols) -> Iterator[tuple[str, str]]:
+    """What the lab's help explains: its marks, the columns of its ports, the signs before a row."""
+    yield from lab_marks()
+    yield " ", ""
+    yield from port_columns()
+    yield " ", ""
+    yield from row_signs(symbols)
+
+
 def filter_terms() -> Iterator[tuple[str, str]]:
     yield "Filter", ""
     yield "text", FREE_TEXT_HELP

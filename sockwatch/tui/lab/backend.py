@@ -1,4 +1,4 @@
-"""What the lab screen works with."""
+"""What the lab's screen works with, so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sockwatch.lab.scenario import Scenario, all_scenarios
 
 @dataclass(frozen=True, slots=True)
 class LabBackend:
-    """`pause_s` is how long a run waits before each test and each step, for human eyes."""
+    """`pause_s` is how long a run pauses after each prediction and each step, for human eyes."""
 
     sandbox: Callable[[Network], Sandbox] = Sandbox
     scenarios: Callable[[], tuple[Scenario, ...]] = all_scenarios

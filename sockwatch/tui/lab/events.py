@@ -1,4 +1,4 @@
-"""What the lab's thread tells the screen, as frozen values."""
+"""What the lab's thread reports to the screen, as frozen values."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class ProcessView:
 
 @dataclass(frozen=True, slots=True)
 class SandboxStarting:
-    """What was there before is gone; a fresh sandbox is being set up."""
+    """A sandbox is being set up; the one before is closed."""
 
     network: Network
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxReady:
-    """`watched` looks at it; `many_uids` says whether other users may have servers on it."""
+    """The sandbox is up. `watched` polls it; `many_uids` allows servers of other users."""
 
     network: Network
     watched: Watched
@@ -41,7 +41,7 @@ class SandboxReady:
 
 @dataclass(frozen=True, slots=True)
 class SandboxRefused:
-    """The sandbox could not be set up, in a sentence."""
+    """The sandbox could not be set up; `text` says why."""
 
     network: Network
     text: str
@@ -49,14 +49,14 @@ class SandboxRefused:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The sandbox is fresh; None is free play."""
+    """A run starts in an unused sandbox; without a scenario it is free play."""
 
     scenario: Scenario | None
 
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
-    """A step is under way; `free` says that it comes from no scenario."""
+    """A step is under way; a `free` one belongs to no scenario."""
 
     step: Step
     free: bool
@@ -64,14 +64,14 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What sockwatch says the kernel will answer, before it is put to the test."""
+    """What sockwatch predicts, before the kernel is asked."""
 
     prediction: Prediction
 
 
 @dataclass(frozen=True, slots=True)
 class CallMade:
-    """A system call, as it was answered."""
+    """A system call was made, and answered."""
 
     call: SystemCall
 
@@ -85,14 +85,14 @@ class StepFinished:
 
 @dataclass(frozen=True, slots=True)
 class ProcessesChanged:
-    """The processes that are there."""
+    """A process has started, exited, stopped, or opened a socket: all that are running."""
 
     processes: tuple[ProcessView, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """Every step of the scenario is done, or not, if `skipped`; `text` says how it went."""
+    """The scenario is over, or the rest of it is `skipped`; `text` says how it went."""
 
     passed: bool
     skipped: bool
@@ -101,14 +101,14 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The sandbox did not do what was asked, in a sentence; the step under way is lost."""
+    """The sandbox failed, and with it the step under way; `text` says why."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing runs and nothing is asked for any more."""
+    """No step is under way and no command waits."""
 
 
 LabEvent: TypeAlias = (

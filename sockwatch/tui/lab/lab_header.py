@@ -6,7 +6,7 @@ from sockwatch.tui.widgets.header_bar import HeaderBar, HeaderPiece
 
 
 class LabHeader(HeaderBar):
-    """The host's name and kernel give room to the place."""
+    """Shows the network of the sandbox in place of the host's name and kernel."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The title over a list; a sign before it tells that the keys go there."""
+"""The title over a list; a sign before it says that the keys go there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sockwatch.view.fit import cell_width, fit
 
 
 class PaneTitle(LineWidget):
-    """What is at the right end gives way."""
+    """A title, and a text at the right end if there is room for both."""
 
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id)

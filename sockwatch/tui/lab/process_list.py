@@ -16,7 +16,7 @@ NOBODY: Final = "no process"
 
 
 class ProcessList(ScrollLines):
-    """The cursor stays on its process."""
+    """A line for each process; the cursor stays on its process."""
 
     def __init__(self) -> None:
         super().__init__()

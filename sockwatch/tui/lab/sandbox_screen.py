@@ -1,4 +1,4 @@
-"""A screen with a sandbox: what it asks of the lab's thread, and free play on it."""
+"""A screen with a sandbox: the commands it sends to the lab's thread, and free play."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from sockwatch.view.rehearsal import NETWORK_NAMES
 
 
 class SandboxScreen(BaseScreen):
-    """A subclass shows the state, and tells what is under the cursors."""
+    """A subclass shows the state, and says what is under its cursors."""
 
     def __init__(self, symbols: Symbols, thread: LabThread, scenarios: Sequence[Scenario]) -> None:
         super().__init__(symbols)
@@ -46,7 +46,7 @@ class SandboxScreen(BaseScreen):
 
     @property
     def scenario(self) -> Scenario | None:
-        """The one under the cursor; None is free play."""
+        """The scenario under the cursor; None means free play."""
         raise NotImplementedError
 
     @property
@@ -64,7 +64,7 @@ class SandboxScreen(BaseScreen):
         raise NotImplementedError
 
     def show_current(self) -> None:
-        """Put the cursor on the scenario that is in the sandbox."""
+        """Put the cursor on the scenario of the sandbox."""
         raise NotImplementedError
 
     def notice(self, text: str) -> None:
@@ -78,7 +78,7 @@ class SandboxScreen(BaseScreen):
         self.thread.submit(command)
 
     def has_sandbox(self) -> bool:
-        """Whether there is one; if not, say so."""
+        """Whether there is a sandbox; if not, say so."""
         if self.state.watched is not None:
             return True
         self.notice("there is no sandbox" if self.state.refused else "the sandbox is being set up")
@@ -122,13 +122,13 @@ class SandboxScreen(BaseScreen):
     # Free play
 
     def _do(self, *steps: Step) -> None:
-        """On the sandbox as it is."""
+        """Run steps in the sandbox as it is."""
         self.show_current()
         self.submit(RunSteps(steps))
         self.follow()
 
     def _do_new(self, step: Step) -> None:
-        """The same, but on a fresh sandbox where free play was chosen on that of a scenario."""
+        """Run a step; in a fresh sandbox if free play is chosen and the sandbox is a scenario's."""
         if self._wants_fresh_sandbox:
             self.submit(Reset(None))
             self.submit(RunSteps((step,)))
@@ -141,7 +141,7 @@ class SandboxScreen(BaseScreen):
         return self.scenario is None and not self.state.is_current(None)
 
     def _processes(self) -> tuple[ProcessView, ...]:
-        """The processes that a new one will meet."""
+        """The processes that a new one will share the sandbox with."""
         return () if self._wants_fresh_sandbox else self.state.processes
 
     def _limits(self) -> Limits:

@@ -15,7 +15,7 @@ _STYLES: Final = {"ok": "-good", "FAIL": "-bad", "skip": "-warn", "-": "-dim"}
 
 
 class ScenarioRow(NamedTuple):
-    """`mark` says in a word how it went."""
+    """`mark` is how it went, in a word."""
 
     number: str
     name: str
@@ -23,7 +23,7 @@ class ScenarioRow(NamedTuple):
 
 
 class ScenarioList(ScrollLines):
-    """A line each."""
+    """A line for each scenario, after one for free play."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -12,13 +12,7 @@ from textual.containers import Horizontal, Vertical
 from sockwatch.lab.scenario import Scenario
 from sockwatch.model import Port, Snapshot
 from sockwatch.tui.commands import LAB_COMMANDS, LAB_FOOTERS, MOVE_COMMANDS, bindings
-from sockwatch.tui.lab.events import (
-    ProcessView,
-    RunStarted,
-    SandboxReady,
-    SandboxStarting,
-    StepFinished,
-)
+from sockwatch.tui.lab import events
 from sockwatch.tui.lab.lab_header import LabHeader
 from sockwatch.tui.lab.pane_title import PaneTitle
 from sockwatch.tui.lab.process_list import ProcessList, process_text
@@ -28,7 +22,7 @@ from sockwatch.tui.lab.scenario_list import ScenarioList
 from sockwatch.tui.lab.shown_lines import ShownLines, shown
 from sockwatch.tui.lab.state import RunView
 from sockwatch.tui.lab.thread import LabThread, OpenSandbox
-from sockwatch.tui.legend import lab_marks, port_columns, row_signs
+from sockwatch.tui.legend import lab_legend
 from sockwatch.tui.messages import DetailsWanted, LabReported, WatchChanged
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.widgets.footer_bar import FooterBar
@@ -41,12 +35,9 @@ from sockwatch.view.panel import panel
 from sockwatch.view.rehearsal import NETWORK_NAMES, explanation_lines
 from sockwatch.view.sorting import Order, sort_ports
 
-_HEIGHTS: Final = ((0, "-tiny"), (16, "-low"), (22, "-usual"), (36, "-tall"))
-_WIDTHS: Final = ((0, "-slim"), (100, "-wide"))
-
 
 class LabScreen(SandboxScreen):
-    """The keys go to one of its lists; what it knows of the lab is in its LabState."""
+    """The screen of the lab. The keys go to one of its lists."""
 
     BINDINGS: ClassVar = bindings((*LAB_COMMANDS, *MOVE_COMMANDS))
     COMMAND_TABLE = (*LAB_COMMANDS, *MOVE_COMMANDS)
@@ -54,15 +45,15 @@ class LabScreen(SandboxScreen):
 
     def __init__(self, symbols: Symbols, thread: LabThread, scenarios: Sequence[Scenario]) -> None:
         super().__init__(symbols, thread, scenarios)
-        self.VERTICAL_BREAKPOINTS = list(_HEIGHTS)
-        self.HORIZONTAL_BREAKPOINTS = list(_WIDTHS)
+        self.VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-low"), (22, "-usual"), (36, "-tall")]
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (100, "-wide")]
         self._snapshot: Snapshot | None = None
         self._marks = Marks()
         self._focus_name = "scenarios"
         self._run_lines = RunLines()
         self._with_calls = True
         self._explaining = False
-        self._look_error = ""
+        self._poll_error = ""
 
     def compose(self) -> ComposeResult:
         yield LabHeader()
@@ -95,21 +86,13 @@ class LabScreen(SandboxScreen):
         self._go_to("scenarios")
 
     def legend(self) -> Iterator[tuple[str, str]]:
-        yield from lab_marks()
-        yield " ", ""
-        yield from port_columns()
-        yield " ", ""
-        yield from row_signs(self.symbols)
+        yield from lab_legend(self.symbols)
 
     # What is shown
 
     @property
     def lines(self) -> ScrollLines:
         return self._lists[self._focus_name]
-
-    @property
-    def process_list(self) -> ProcessList:
-        return self.query_one(ProcessList)
 
     @property
     def table(self) -> PortTable:
@@ -120,8 +103,8 @@ class LabScreen(SandboxScreen):
         return self.query_one("#steps", ShownLines)
 
     @property
-    def process(self) -> ProcessView | None:
-        return self.process_list.process
+    def process(self) -> events.ProcessView | None:
+        return self.query_one(ProcessList).process
 
     @property
     def port(self) -> Port | None:
@@ -141,19 +124,19 @@ class LabScreen(SandboxScreen):
         if not self.drawable:
             return
         match event:
-            case SandboxStarting():
+            case events.SandboxStarting():
                 self._snapshot = None
                 self.query_one(LabHeader).forget()
                 self.table.show((), Order(), 0.0)
                 self._draw_panel()
                 self.post_message(WatchChanged())
-            case SandboxReady():
+            case events.SandboxReady():
                 self._marks = Marks()
                 self.fresh = True
                 self.post_message(WatchChanged())
-            case RunStarted() if self.state.is_current(self.scenario):
+            case events.RunStarted() if self.state.is_current(self.scenario):
                 self.follow()
-            case StepFinished():
+            case events.StepFinished():
                 self.call_later(self.run_action, "app.poll_now")
         self.draw()
 
@@ -168,7 +151,7 @@ class LabScreen(SandboxScreen):
         self._draw_titles()
 
     def show_error(self, text: str) -> None:
-        self._look_error = text
+        self._poll_error = text
         self.query_one(StatusLine).show_error(self.state.problem or text)
 
     def follow(self) -> None:
@@ -180,7 +163,7 @@ class LabScreen(SandboxScreen):
         scenarios.show_cursor()
 
     def draw(self) -> None:
-        """Everything but the ports, which come with the looks."""
+        """Draw everything but the ports, which come with the snapshots."""
         if not self.drawable:
             return
         state = self.state
@@ -189,7 +172,7 @@ class LabScreen(SandboxScreen):
         warn = refused or state.network == "host"
         self.query_one(LabHeader).show_network(network, "-warn" if warn else "")
         self.query_one(ScenarioList).show(state)
-        self.process_list.show(state.processes)
+        self.query_one(ProcessList).show(state.processes)
         self._draw_steps()
         self._draw_explanation()
         self._draw_titles()
@@ -220,11 +203,10 @@ class LabScreen(SandboxScreen):
     def _draw_panel(self) -> None:
         port, snapshot = self.table.row, self._snapshot
         if port is not None and snapshot is not None:
-            self.query_one(Panel).show(panel(port, snapshot))
-        elif snapshot is not None:
-            self.query_one(Panel).show(("no port is in use in the sandbox",))
+            lines = panel(port, snapshot)
         else:
-            self.query_one(Panel).show(())
+            lines = () if snapshot is None else ("no port is in use in the sandbox",)
+        self.query_one(Panel).show(lines)
 
     def _draw_titles(self) -> None:
         focus, scenario = self._focus_name, self.scenario
@@ -238,12 +220,12 @@ class LabScreen(SandboxScreen):
         refused = self.state.refused and self.state.watched is None
         self.query_one(FooterBar).show_commands(LAB_FOOTERS["refused" if refused else focus])
         status = self.query_one(StatusLine)
-        status.show_error(self.state.problem or self._look_error)
+        status.show_error(self.state.problem or self._poll_error)
         status.show(self._focus_text(), self.state.sandbox_text)
 
     def _focus_text(self) -> str:
         lines = self.lines
-        process = self.process_list.process
+        process = self.process
         if self._focus_name == "processes" and process is not None:
             return process_text(process)
         return f"{self._focus_name}: {lines.cursor + 1 if lines.total else 0} of {lines.total}"
@@ -308,7 +290,7 @@ class LabScreen(SandboxScreen):
             self.post_message(DetailsWanted(port, snapshot, watched.only(port.number)))
 
     async def action_back(self) -> None:
-        """Close the explanation, else leave the lab: nothing in the sandbox outlives that."""
+        """Close the explanation; if it is not open, leave the lab, which ends the sandbox."""
         if self._explaining:
             self._explaining = False
             self.draw()

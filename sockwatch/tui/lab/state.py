@@ -1,4 +1,4 @@
-"""What the screen knows of the lab: it follows the events, and has no widget."""
+"""What the screen knows of the lab from its events; no widgets here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RunView:
 
 
 class LabState:
-    """`runs` are the last ones of each scenario by its name, and of free play by ``""``.
+    """`runs` has the last run of each scenario by its name, and of free play by ``""``.
 
     `ports` are the numbers that the servers of this sandbox have, or had, open.
     """
@@ -77,14 +77,14 @@ class LabState:
 
     @property
     def sandbox_text(self) -> str:
-        """What is in the sandbox, and whether it goes on by itself."""
+        """What is in the sandbox, and whether it is running."""
         if self.watched is None:
             return "no sandbox"
         name = "free play" if self.run.scenario is None else self.run.scenario.name
         return f"sandbox: {name}, {'running' if self.busy else 'waiting'}"
 
     def mark(self, scenario: Scenario | None) -> str:
-        """``ok``, ``FAIL``, ``skip``, ``runs``, how far it has come, or ``-`` for not run."""
+        """``ok``, ``FAIL``, ``skip``, ``runs``, ``3/8`` steps, or ``-`` if it has not run."""
         run = self.run_of(scenario)
         if run.result:
             return {"passed": "ok", "failed": "FAIL", "skipped": "skip"}[run.result]
@@ -95,7 +95,7 @@ class LabState:
         return f"{len(run.steps)}/{len(scenario.steps)}" if run.steps else "-"
 
     def shown_ports(self, snapshot: Snapshot) -> tuple[Port, ...]:
-        """All ports of a sandbox of its own; on the host those that the lab has used."""
+        """All ports of an own network; on the host those that the lab has used."""
         if self.network == "own":
             return snapshot.ports
         return tuple(port for port in snapshot.ports if port.number in self.ports)

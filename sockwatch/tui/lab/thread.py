@@ -26,7 +26,7 @@ from sockwatch.view.rehearsal import conclusion
 
 Post: TypeAlias = Callable[[Message], object]
 
-# Of a step with a thousand connections the first calls say it all.
+# Of a step with a thousand connections the first calls are enough.
 MOST_CALLS: Final = 40
 
 
@@ -39,7 +39,7 @@ class OpenSandbox:
 
 @dataclass(frozen=True, slots=True)
 class RunScenario:
-    """The next step of the scenario, or the `whole` rest of it; once it is over, from its start."""
+    """Run the next step of the scenario, or the `whole` rest; if it is over, start it again."""
 
     scenario: Scenario
     whole: bool
@@ -47,28 +47,28 @@ class RunScenario:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A fresh sandbox for the scenario, or for free play."""
+    """Make a fresh sandbox for the scenario, or for free play if None."""
 
     scenario: Scenario | None
 
 
 @dataclass(frozen=True, slots=True)
 class RunSteps:
-    """Free play: these steps in the sandbox as it is. The scenario on it does not go on."""
+    """Free play: run these steps in the sandbox as it is. A scenario in it does not go on."""
 
     steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Do nothing more after the step under way, as with every command that comes meanwhile."""
+    """End the run after the step under way, as every other command does."""
 
 
 LabCommand: TypeAlias = OpenSandbox | RunScenario | Reset | RunSteps | Stop
 
 
 class LabThread:
-    """Commands come through a queue, events go out as messages; no widget is touched."""
+    """Takes commands from a queue and posts events as messages; it touches no widget."""
 
     def __init__(self, backend: LabBackend) -> None:
         self._backend = backend
@@ -105,7 +105,7 @@ class LabThread:
 
     @property
     def ended(self) -> bool:
-        """Whether the thread has run and is over."""
+        """Whether the thread has run and has ended."""
         return self._thread.ident is not None and not self._thread.is_alive()
 
     def join(self, timeout_s: float) -> None:
