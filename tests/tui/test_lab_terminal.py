@@ -48,11 +48,11 @@ def test_two_scenarios_and_free_play(terminal: Tmux) -> None:
     terminal.press("a")
     terminal.wait_for("Start a server", "[server-1 ")
     terminal.press("Enter")
-    terminal.wait_for("1 start server-1", "predicted ok  kernel ok  agreed", "10013 0/5")
+    terminal.wait_for("1 start server-1", "predicted ok, kernel ok: agreed", "10013 0/5")
     terminal.press("a")
     terminal.wait_for("[server-2 ")
     terminal.press("Enter")
-    terminal.wait_for("= -1 EADDRINUSE", "predicted EADDRINUSE  kernel EADDRINUSE  agreed")
+    terminal.wait_for("= -1 EADDRINUSE", "predicted EADDRINUSE, kernel EADDRINUSE: agreed")
 
     terminal.press("C")
     terminal.wait_for("Connect clients", "[10013 ")
@@ -66,7 +66,7 @@ def test_two_scenarios_and_free_play(terminal: Tmux) -> None:
 def test_leaving_the_lab_ends_its_processes(terminal: Tmux) -> None:
     left = servers(terminal)
     terminal.press("n")
-    terminal.wait_for("1/8", "predicted ok  kernel ok  agreed")
+    terminal.wait_for("1/8", "predicted ok, kernel ok: agreed")
     left += [one for one in servers(terminal) if one not in left]
     assert "old" in {process.name() for process in left}
     terminal.press("Escape")
@@ -77,7 +77,7 @@ def test_leaving_the_lab_ends_its_processes(terminal: Tmux) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=["SIGKILL", "SIGHUP"])
 def test_the_end_of_sockwatch_ends_its_processes(terminal: Tmux, number: signal.Signals) -> None:
     terminal.press("n")
-    terminal.wait_for("1/8", "predicted ok  kernel ok  agreed")
+    terminal.wait_for("1/8", "predicted ok, kernel ok: agreed")
     left = servers(terminal)
     os.kill(terminal.pid, number)
     assert_gone(left)
