@@ -48,6 +48,13 @@ def plural(count: int, singular: str, many: str | None = None) -> str:
     return f"{count} {singular if count == 1 else many or singular + 's'}"
 
 
+def verb(count: int, singular: str) -> str:
+    """The verb for `count` subjects: ``has`` or ``have``, ``listens`` or ``listen``."""
+    if count == 1:
+        return singular
+    return {"has": "have", "is": "are"}.get(singular, singular.removesuffix("s"))
+
+
 def endpoint(address: str, port: int | None) -> str:
     """``0.0.0.0:8080``, ``[::1]:8080``; ``?`` stands for a port that is not known."""
     host = f"[{address}]" if ":" in address else address

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from sockwatch.bind import fixes
-from sockwatch.bind.case import Case, Found, in_ephemeral_range
+from sockwatch.bind.cause_ids import CauseId
+from sockwatch.bind.evidence import Evidence, Explanation, in_ephemeral_range
 from sockwatch.bind.held import BOUND, SERVER
 from sockwatch.bind.leftovers import REST
 from sockwatch.bind.model import Blocker, Cause, Fix, Verdict
@@ -14,92 +15,93 @@ from sockwatch.model import Snapshot
 
 
 def with_causes(verdict: Verdict, snapshot: Snapshot) -> Verdict:
-    """The verdict with the cause of each blocker, the main one first, and what to do."""
+    """Return the verdict with the cause of each blocker, the main cause, and the fixes."""
     port = snapshot.port(verdict.request.protocol, verdict.request.port)
     if verdict.bind in _BEFORE_THE_TEST:
-        cause, does = _BEFORE_THE_TEST[verdict.bind](verdict)
-        return replace(verdict, cause=cause, fixes=does)
+        cause, todo = _BEFORE_THE_TEST[verdict.bind](verdict)
+        return replace(verdict, cause=cause, fixes=todo)
     if not verdict.blockers or port is None:
         risk = _in_range(verdict, snapshot)
         return verdict if risk is None else replace(verdict, cause=risk[0], fixes=risk[1])
-    found = [
-        _find(Case(verdict, _with_its_group(blocker, verdict), port, snapshot))
+    explanations = [
+        _explain(Evidence(verdict, _with_its_group(blocker, verdict), port, snapshot))
         for blocker in verdict.blockers
     ]
     blockers = tuple(
         replace(blocker, cause=cause)
-        for blocker, (cause, _) in zip(verdict.blockers, found, strict=True)
+        for blocker, (cause, _) in zip(verdict.blockers, explanations, strict=True)
     )
-    ranked = sorted(range(len(blockers)), key=lambda place: _rank(blockers[place]))
-    todo = dict.fromkeys(fix for place in ranked for fix in found[place][1])
+    ranked = sorted(range(len(blockers)), key=lambda i: _rank(blockers[i]))
+    todo = tuple(dict.fromkeys(fix for i in ranked for fix in explanations[i][1]))
     seconds = fixes.frees_in_s(blockers)
     return replace(
         verdict,
         blockers=blockers,
-        cause=found[ranked[0]][0],
+        cause=explanations[ranked[0]][0],
         fixes=fixes.with_time(todo, seconds),
         frees_in_s=seconds,
     )
 
 
 def _with_its_group(blocker: Blocker, verdict: Verdict) -> Blocker:
-    """A server's socket with the holders of all that share its address: they are one cause."""
-    group = [each for each in verdict.blockers if _place(each) == _place(blocker)]
+    """Give a server's socket the holders of all that share its address: they are one cause."""
+    group = [other for other in verdict.blockers if _bound_to(other) == _bound_to(blocker)]
     if blocker.owner.mini or len(group) == 1:
         return blocker
-    return replace(blocker, holders=tuple(holder for each in group for holder in each.holders))
+    return replace(blocker, holders=tuple(holder for other in group for holder in other.holders))
 
 
-def _place(blocker: Blocker) -> tuple[str, str, str | None]:
+def _bound_to(blocker: Blocker) -> tuple[str, str, str | None]:
     owner = blocker.owner
     return (owner.state, owner.address, owner.device)
 
 
 def _rank(blocker: Blocker) -> int:
-    """A server explains more than what it left behind."""
+    """Sort key: a server explains more than what it left behind."""
     if blocker.owner.state in ("LISTEN", "UNCONN"):
         return 0
     return 1 if blocker.owner.state == "BOUND" else 3 if blocker.owner.mini else 2
 
 
-def _find(case: Case) -> Found:
-    is_bound = case.blocker.owner.state == "BOUND"
-    finders = SERVER if case.is_server else BOUND if is_bound else REST
+def _explain(evidence: Evidence) -> Explanation:
+    is_bound = evidence.blocker.owner.state == "BOUND"
+    finders = SERVER if evidence.is_server else BOUND if is_bound else REST
     for finder in finders:
-        if (found := finder(case)) is not None:
-            return found
-    raise AssertionError(finders)  # the last of each always finds something
+        if (explanation := finder(evidence)) is not None:
+            return explanation
+    raise AssertionError(finders)  # the last of each always explains
 
 
-def _in_range(verdict: Verdict, snapshot: Snapshot) -> Found | None:
+def _in_range(verdict: Verdict, snapshot: Snapshot) -> Explanation | None:
     port = verdict.request.port
     if verdict.bind != "ok" or not in_ephemeral_range(port, snapshot):
         return None
-    text = (
-        f"free now, but any outgoing connection may take port {port}: it is in the range for them"
-    )
-    return Cause("free-in-range", text), (fixes.reserve(port, snapshot.facts),)
+    text = f"free now, but any outgoing connection may take it: {port} is in ip_local_port_range"
+    return Cause(CauseId.FREE_IN_RANGE, text), (fixes.reserve(port, snapshot.facts),)
 
 
-def _low_port(verdict: Verdict) -> Found:
+def _low_port(verdict: Verdict) -> Explanation:
     port = verdict.request.port
-    text = f"port {port} is below ip_unprivileged_port_start, and the program has no right to it"
+    text = f"port {port} is below ip_unprivileged_port_start, and CAP_NET_BIND_SERVICE is missing"
     lower = Fix(
-        "or for everybody, as root", f"sysctl -w net.ipv4.ip_unprivileged_port_start={port}"
+        "or, as root, let every program use it",
+        f"sysctl -w net.ipv4.ip_unprivileged_port_start={port}",
     )
-    return Cause("low-port", text), (*fixes.LOW_PORT, lower)
+    return Cause(CauseId.LOW_PORT, text), (*fixes.LOW_PORT, lower)
 
 
-def _not_local(verdict: Verdict) -> Found:
+def _not_local(verdict: Verdict) -> Explanation:
     if verdict.reason is not None and verdict.reason.id == "tentative":
-        text = f"{verdict.request.address} is still being checked for duplicates"
-        return Cause("address-tentative", text), (
+        text = (
+            f"{verdict.request.address} is tentative: duplicate address detection is still running"
+        )
+        return Cause(CauseId.ADDRESS_TENTATIVE, text), (
             Fix("wait a second or two", "ip -6 address show tentative"),
         )
     text = f"no interface of this host has {verdict.request.address}"
-    return Cause("address-not-local", text), (
-        Fix("see which addresses it has", "ip address"),
-        Fix("start the server after network-online.target if it comes late", None),
+    return Cause(CauseId.ADDRESS_NOT_LOCAL, text), (
+        Fix("list the addresses of this host", "ip address"),
+        Fix("if it is configured late, start the server after network-online.target", None),
     )
 
 

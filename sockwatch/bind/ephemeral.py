@@ -13,15 +13,15 @@ from itertools import chain
 from sockwatch.bind.kernels import Quirk
 from sockwatch.bind.model import Outcome, Owner, Rule
 from sockwatch.bind.rules import NewSocket, judge
-from sockwatch.model import Gap, HostFacts, Snapshot
+from sockwatch.model import Gap, GapCode, HostFacts, Snapshot
 
 EXHAUSTED = Rule(
     "range-exhausted", "Every port of ip_local_port_range is taken on this address or reserved."
 )
 RANGE_UNSEEN = Gap(
-    "port-range-unseen",
-    "ip_local_port_range was not read; a free port is taken to exist.",
-    "sysctl net.ipv4.ip_local_port_range",
+    GapCode.PORT_RANGE_UNSEEN,
+    "ip_local_port_range could not be read; a free port is assumed to exist",
+    "check `sysctl net.ipv4.ip_local_port_range`",
 )
 
 
@@ -32,7 +32,7 @@ def find_port(
     owners_of: Callable[[int], Collection[Owner]],
     quirks: Collection[Quirk] = (),
 ) -> tuple[Outcome, list[Gap]]:
-    """Ok if a port can be had, EADDRINUSE if none, depends if unknown flags decide."""
+    """Return "ok" if a port is free, EADDRINUSE if none is, "depends" if unknown flags decide."""
     if facts.port_range is None:
         return "ok", [RANGE_UNSEEN]
     first, last = facts.port_range
@@ -66,9 +66,9 @@ def _best(
 ) -> Outcome:
     best: Outcome = "EADDRINUSE"
     for number in usable:
-        answers = {blocks(owner) for owner in owners_of(number)}
-        if answers <= {False}:
+        results = {blocks(owner) for owner in owners_of(number)}
+        if results <= {False}:
             return "ok"
-        if True not in answers:
+        if True not in results:
             best = "depends"
     return best

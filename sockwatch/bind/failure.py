@@ -1,7 +1,7 @@
-"""Why a call failed: the verdict for exactly that request, on what was there right afterwards.
+"""Why a call failed: the verdict for exactly that request, on a snapshot taken right afterwards.
 
-The kernel has answered already, so the verdict is put to the test: where it says something else,
-the failure is not explained, and something was not seen or a rule is wrong.
+The kernel has answered already, so the verdict is put to the test: if the two differ, the failure
+is not explained, since something was not seen or a rule is wrong.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, Verdict
 from sockwatch.bind.unix import explain_name
 from sockwatch.bind.verdict import explain_bind
 from sockwatch.failure import Failure, UnixLook, UnixOwner
-from sockwatch.model import Gap, HostFacts, Netns, Port, Protocol, Snapshot, SockwatchError
+from sockwatch.model import Gap, GapCode, HostFacts, Netns, Port, Protocol, Snapshot, SockwatchError
 
 NOT_JUDGED = Gap(
-    "not-judged",
-    "only failures of TCP, UDP and unix sockets are explained",
-    "nothing would show more",
+    GapCode.NOT_JUDGED, "only failures of TCP, UDP and unix sockets are explained", remedy=None
 )
 BOUND_SINCE = Gap(
-    "bound-since",
-    "the same socket has the port by now: what was in its way has gone",
-    "nothing would show more",
+    GapCode.BOUND_SINCE,
+    "the socket has bound in the meantime; whatever blocked it is gone",
+    remedy=None,
 )
 ADDRESS_UNSEEN = Gap(
-    "address-unseen",
-    "which address and port the call was about could not be read",
-    "nothing would show more: the process has gone, or its memory was not there",
+    GapCode.ADDRESS_UNSEEN,
+    "the call's address and port could not be read: the process has exited, or its memory was"
+    " paged out",
+    remedy=None,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedFailure:
-    """A failure, and what was found right after it.
+    """A failure, and what a snapshot right after it showed.
 
-    `explained`: the verdict says what the kernel said. `request` is None where the call could not
-    be made out. `looked_after_s` is how long after the failure the look ended.
+    `explained`: the verdict is what the kernel answered. `request` and `verdict` are None if the
+    call's address is unknown or its protocol is not judged. `unix_owners` are the unix sockets that
+    have the name. `looked_after_s` is how many seconds after the failure the snapshot was complete;
+    None if there was none.
     """
 
     failure: Failure
@@ -54,11 +55,12 @@ class ExplainedFailure:
 
     @property
     def blockers(self) -> tuple[Blocker, ...]:
+        """The blockers of the verdict; empty without one."""
         return self.verdict.blockers if self.verdict is not None else ()
 
 
 def unexplained(failure: Failure, *gaps: Gap) -> ExplainedFailure:
-    """A failure that could not be looked at."""
+    """Return the failure without a verdict."""
     netns = None if failure.netns_inode is None else Netns(failure.netns_inode, None)
     return ExplainedFailure(failure, netns, gaps=(*failure.gaps, *gaps))
 
@@ -66,12 +68,12 @@ def unexplained(failure: Failure, *gaps: Gap) -> ExplainedFailure:
 def explain_failure(
     failure: Failure, snapshot: Snapshot, device_names: Mapping[int, str]
 ) -> ExplainedFailure:
-    """The verdict for the failed call of a TCP or UDP socket, on a later snapshot."""
+    """Return the verdict for the failed call of a TCP or UDP socket, on a later snapshot."""
     failure = _completed(failure, snapshot)
     request = request_of(failure, device_names)
     if request is None:
-        found = unexplained(failure, ADDRESS_UNSEEN if failure.protocol else NOT_JUDGED)
-        return replace(found, netns=snapshot.netns)
+        gap = ADDRESS_UNSEEN if failure.protocol else NOT_JUDGED
+        return replace(unexplained(failure, gap), netns=snapshot.netns)
     others = _without(failure, snapshot)
     verdict = explain_bind(
         replace(request, reuseport=request.reuseport and not failure.own_group),
@@ -96,11 +98,10 @@ def explain_failure(
 
 
 def explain_unix_failure(failure: Failure, look: UnixLook, at: float) -> ExplainedFailure:
-    """The same for a unix socket, on what stood at its name at that time."""
-    found = unexplained(failure, *look.gaps)
+    """Explain the same for a unix socket; `at` is when its name was looked up (epoch seconds)."""
     cause, fixes = explain_name(failure, look)
     return replace(
-        found,
+        unexplained(failure, *look.gaps),
         unix_owners=look.owners,
         cause=cause,
         fixes=fixes,
@@ -110,7 +111,7 @@ def explain_unix_failure(failure: Failure, look: UnixLook, at: float) -> Explain
 
 
 def request_of(failure: Failure, device_names: Mapping[int, str]) -> BindRequest | None:
-    """What the call asked for; None for other protocols, or where too little was seen."""
+    """Return what the call asked for; None for other protocols, or if the address is unknown."""
     if failure.protocol not in get_args(Protocol) or failure.address is None:
         return None
     protocol: Protocol = "tcp" if failure.protocol == "tcp" else "udp"
@@ -134,7 +135,7 @@ def request_of(failure: Failure, device_names: Mapping[int, str]) -> BindRequest
 
 
 def _facts(failure: Failure, facts: HostFacts) -> HostFacts:
-    """The host as the failing program met it."""
+    """Return the facts as they are for the failing program."""
     if failure.call == "listen":
         # bind() has passed what comes before the test.
         return replace(
@@ -151,7 +152,7 @@ def _facts(failure: Failure, facts: HostFacts) -> HostFacts:
 
 
 def _completed(failure: Failure, snapshot: Snapshot) -> Failure:
-    """With the address that the snapshot shows for the failing socket, where nobody told it."""
+    """Take an unknown address from the failing socket in the snapshot."""
     if failure.address is not None or failure.inode is None:
         return failure
     for port in snapshot.ports:
@@ -162,7 +163,7 @@ def _completed(failure: Failure, snapshot: Snapshot) -> Failure:
 
 
 def _without(failure: Failure, snapshot: Snapshot) -> Snapshot:
-    """The snapshot without the failing socket, which does not stand in its own way."""
+    """Return the snapshot without the failing socket, which does not block itself."""
     if failure.inode is None:
         return snapshot
     changed: dict[tuple[Protocol, int], Port] = {}

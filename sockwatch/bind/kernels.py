@@ -1,16 +1,21 @@
 """Which kernels test differently from 6.18. Each difference has a name and a span of releases.
 
 The spans come from reading kernel trees (5.15.215, 6.0-rc1, 6.1.20, 6.4.6, 6.8.0, 6.18.24,
-6.19.0); distributions may have carried a fix back without changing the number.
+6.19.0); distributions may have backported a fix without changing the number.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from sockwatch.model import Gap, GapCode
 
 Release = tuple[int, int, int]
+
+NEWEST_READ: Final = (6, 19)  # the newest release of which a whole tree was read
 
 
 class Quirk(Enum):
@@ -19,26 +24,28 @@ class Quirk(Enum):
     PAIRWISE_OVERLAP = auto()
     """TCP compares addresses two by two, as UDP does."""
     TIME_WAIT_MISSED = auto()
-    """A bind to one address does not see mini sockets."""
+    """A bind to a specific address does not see mini sockets."""
     DUAL_WILDCARD_MISSED = auto()
-    """A bind to one IPv4 address does not see a dual-stack ::."""
+    """A bind to a specific IPv4 address does not see a dual-stack ::."""
     MAPPED_MISSED = auto()
-    """An AF_INET bind to one address does not see v4-mapped owners."""
+    """An AF_INET bind to a specific address does not see v4-mapped owners."""
     V6ONLY_BLOCKS_MAPPED = auto()
     """A v4-mapped bind is blocked by a v6only ::."""
     ONE_WILDCARD_LIST = auto()
-    """Only one of the lists of wildcard owners is looked at."""
+    """Only one of the lists of wildcard owners is searched."""
     REUSEADDR_MEMORY = auto()
-    """SO_REUSEADDR cleared after bind still counts as set."""
+    """SO_REUSEADDR that was cleared after bind() still counts as set."""
     REUSEPORT_MEMORY_OF_ANY_ADDRESS = auto()
     """The remembered SO_REUSEPORT binder covers every address."""
     BOUND_UNSEEN = auto()
-    """Sock_diag does not show bound sockets that do not listen."""
+    """The kernel does not list bound sockets (BOUND_INACTIVE)."""
     UDP_WILDCARD_MISSES = auto()
     """A wildcard UDP bind among many sockets sees only other wildcards."""
 
 
 class Span(NamedTuple):
+    """The releases that have a quirk: from `since` up to, not including, `before`."""
+
     quirk: Quirk
     since: Release
     before: Release
@@ -62,7 +69,7 @@ SPANS: tuple[Span, ...] = (
 
 
 def parse_release(kernel: str) -> Release | None:
-    """(6, 18, 44) of "6.18.44-generic"; None if it does not begin like a release."""
+    """Return (6, 18, 44) for "6.18.44-generic"; None if it does not begin with a release."""
     match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", kernel)
     if match is None:
         return None
@@ -70,8 +77,26 @@ def parse_release(kernel: str) -> Release | None:
     return int(major), int(minor), int(patch)
 
 
+def release_gaps(kernel: str) -> Iterator[Gap]:
+    """What is not known of the rules of a kernel release."""
+    release = parse_release(kernel)
+    if release is None:
+        yield Gap(
+            GapCode.KERNEL_UNKNOWN,
+            f"which rules the kernel {kernel!r} follows; those of 6.18 are used",
+            remedy=None,
+        )
+    elif release[:2] > NEWEST_READ:
+        newest = ".".join(map(str, NEWEST_READ))
+        yield Gap(
+            GapCode.KERNEL_NEWER,
+            f"whether Linux {kernel} follows the rules of {newest}, the newest that are known",
+            "use a newer sockwatch",
+        )
+
+
 def quirks_of(kernel: str) -> frozenset[Quirk]:
-    """The differences of a kernel release; none for one that cannot be read."""
+    """Return the quirks of a kernel release; none if it cannot be parsed."""
     release = parse_release(kernel)
     if release is None:
         return frozenset()

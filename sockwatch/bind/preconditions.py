@@ -1,4 +1,4 @@
-"""The errors that bind() answers before it looks at any owner, in the kernel's order.
+"""The errors that bind() returns before it tests any owner, in the kernel's order.
 
 The order is that of __inet_bind (net/ipv4/af_inet.c) and __inet6_bind (net/ipv6/af_inet6.c). It
 differs: AF_INET looks at the address first, AF_INET6 at the right to use the port.
@@ -10,35 +10,34 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from sockwatch.bind.model import BindRequest, Outcome, Rule
-from sockwatch.model import Gap, HostFacts, OwnAddress
+from sockwatch.model import Gap, GapCode, HostFacts, OwnAddress
 
-NO_IPV6 = Rule("no-ipv6", "This kernel has no IPv6.")
+NO_IPV6 = Rule("no-ipv6", "The kernel has no IPv6.")
 NO_DEVICE = Rule("no-device", "There is no such network device.")
-NO_ZONE = Rule("no-zone", "A link-local address needs its device: fe80::1%eth0, or a bound device.")
+NO_ZONE = Rule("no-zone", "A link-local address needs a device: fe80::1%eth0, or SO_BINDTODEVICE.")
 NOT_LOCAL = Rule("not-local", "No interface of this host has the address.")
-TENTATIVE = Rule("tentative", "The address is still being checked for duplicates on its link.")
-TCP_MULTICAST = Rule("tcp-multicast", "TCP cannot use an IPv6 multicast address.")
-V6ONLY_MAPPED = Rule("v6only-mapped", "An IPV6_V6ONLY socket cannot use a v4-mapped address.")
+TENTATIVE = Rule("tentative", "Duplicate address detection is still running for the address.")
+TCP_MULTICAST = Rule("tcp-multicast", "TCP cannot bind an IPv6 multicast address.")
+V6ONLY_MAPPED = Rule("v6only-mapped", "An IPV6_V6ONLY socket cannot bind a v4-mapped address.")
 PRIVILEGED = Rule(
     "privileged-port",
     "The port is below ip_unprivileged_port_start, and CAP_NET_BIND_SERVICE is missing.",
 )
 
 ADDRESSES_UNSEEN = Gap(
-    "addresses-unseen",
-    "The host's own addresses were not read; the address is taken for one of them.",
-    "ip address",
+    GapCode.ADDRESSES_UNSEEN,
+    "the host's addresses could not be read; the address is assumed to be one of them",
+    "check `ip address`",
 )
 PRIVILEGE_UNSEEN = Gap(
-    "privilege-unseen",
-    "Whether the program may use a port this low was not seen; it is taken to be allowed.",
-    "sysctl net.ipv4.ip_unprivileged_port_start, and CapEff in /proc/PID/status",
+    GapCode.PRIVILEGE_UNSEEN,
+    "whether the program may bind a port this low could not be read; it is assumed to be allowed",
+    "check `sysctl net.ipv4.ip_unprivileged_port_start` and CapEff in /proc/PID/status",
 )
 PRIVILEGE_ASSUMED = Gap(
-    "privilege-assumed",
-    "Whether that user's program has CAP_NET_BIND_SERVICE is not known in advance;"
-    " root is taken to have it, other users not.",
-    "CapEff in /proc/PID/status of the program",
+    GapCode.PRIVILEGE_ASSUMED,
+    "root is assumed to have CAP_NET_BIND_SERVICE, other users are assumed not to",
+    "check CapEff in /proc/PID/status of the program",
 )
 
 
@@ -50,7 +49,7 @@ class Refusal(NamedTuple):
 
 
 def find_refusal(request: BindRequest, facts: HostFacts) -> tuple[Refusal | None, list[Gap]]:
-    """The first error before the test, or None, and what could not be seen on the way."""
+    """Return the first error before the test, or None, and what could not be seen."""
     gaps: list[Gap] = []
     if request.family == "ipv6" and facts.ipv6 is False:
         return Refusal("EAFNOSUPPORT", NO_IPV6), gaps

@@ -1,7 +1,7 @@
 """What the kernel remembers of a TCP port, by which it may skip its test.
 
 It keeps the user and the address of the last socket that bound or listened with SO_REUSEPORT. A
-new SO_REUSEPORT socket of that user, on that address or one covered by it, is let in unasked
+new SO_REUSEPORT socket of that user, on that address or one covered by it, skips the test
 (sk_reuseport_match in net/ipv4/inet_connection_sock.c). No interface shows the memory.
 """
 
@@ -13,7 +13,7 @@ from sockwatch.bind.kernels import Quirk
 from sockwatch.bind.model import Owner
 from sockwatch.bind.overlap import ClassifiedAddress, classify, overlaps
 from sockwatch.bind.rules import JudgedOwner, NewSocket
-from sockwatch.model import Gap
+from sockwatch.model import Gap, GapCode
 
 # remembered class -> classes of a new address that it covers besides its own address
 COVERS: dict[str, frozenset[str]] = {
@@ -35,10 +35,10 @@ WILDCARDS = (
 )
 
 FORGOTTEN = Gap(
-    "port-memory",
-    "A SO_REUSEPORT socket of the same user that is closed by now may have left the kernel's test"
-    " of this port switched off; bind() would then succeed.",
-    "only a real bind() shows it",
+    GapCode.PORT_MEMORY,
+    "a socket that shared this port and is closed now may make the kernel skip its test; bind()"
+    " would then succeed",
+    "try a real bind()",
 )
 
 
@@ -50,7 +50,7 @@ def covers(remembered: ClassifiedAddress, new: ClassifiedAddress) -> bool:
 def remembered(
     new: NewSocket, judged: Sequence[JudgedOwner], quirks: Collection[Quirk] = ()
 ) -> list[Owner]:
-    """The owners that the kernel may remember, so that it would not ask those that block."""
+    """Return the owners that the kernel may remember, and then skip those that block."""
     if new.protocol != "tcp" or not new.reuseport:
         return []
     blockers = [j.owner for j in judged if j.blocks is True]
@@ -66,18 +66,18 @@ def _may_be_remembered(
         return False
     if owner.uid is not None and new.uid is not None and owner.uid != new.uid:
         return False
-    there = _address(owner)
-    if not covers(there, new.address) and Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS not in quirks:
+    memory = _address(owner)
+    if not covers(memory, new.address) and Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS not in quirks:
         if owner.state in ("LISTEN", "BOUND"):
             return False
-        there = new.address  # a connection may have been bound to a wildcard
-    elif not there.wildcard:
-        there = new.address
-    return not any(_resets(new, there, blocker) for blocker in blockers)
+        memory = new.address  # a connection may have been bound to a wildcard
+    elif not memory.wildcard:
+        memory = new.address
+    return not any(_resets(new, memory, blocker) for blocker in blockers)
 
 
 def _resets(new: NewSocket, remembered: ClassifiedAddress, blocker: Owner) -> bool:
-    """Whether the memory cannot be older than the blocker, nor the remembered one younger.
+    """Whether the blocker must have replaced the memory, and the owner cannot have bound after it.
 
     listen() of another user's socket replaces the memory, and afterwards blocks whatever
     overlaps it.
@@ -90,26 +90,26 @@ def _resets(new: NewSocket, remembered: ClassifiedAddress, blocker: Owner) -> bo
 def forgotten(
     new: NewSocket, judged: Sequence[JudgedOwner], quirks: Collection[Quirk] = ()
 ) -> bool:
-    """Whether a socket that is gone by now could have switched the test off."""
+    """Whether a socket that is closed now could make the kernel skip the test."""
     blockers = [j.owner for j in judged if j.blocks is True]
     if new.protocol != "tcp" or not blockers:
         return False
     if Quirk.REUSEADDR_MEMORY in quirks and new.reuseaddr:
         return all(owner.state != "LISTEN" for owner in blockers)
     return new.reuseport and any(
-        all(_lived_with(owner, there) for owner in blockers)
-        for there in (new.address, *WILDCARDS)
-        if covers(there, new.address)
+        all(_lived_with(owner, closed) for owner in blockers)
+        for closed in (new.address, *WILDCARDS)
+        if covers(closed, new.address)
     )
 
 
-def _lived_with(owner: Owner, there: ClassifiedAddress) -> bool:
-    """Whether the owner could share the port with a SO_REUSEPORT socket on `there`.
+def _lived_with(owner: Owner, closed: ClassifiedAddress) -> bool:
+    """Whether the owner could share the port with a SO_REUSEPORT socket on `closed`.
 
     By an address that does not overlap; by SO_REUSEADDR on both sides; or as a connection that
     another user accepted from a socket it shares SO_REUSEPORT with.
     """
-    if not overlaps(there, _address(owner), "tcp"):
+    if not overlaps(closed, _address(owner), "tcp"):
         return True
     if owner.state == "LISTEN":
         return False

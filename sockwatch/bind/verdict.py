@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sockwatch.bind.causes import with_causes
 from sockwatch.bind.ephemeral import EXHAUSTED, find_port
-from sockwatch.bind.kernels import Quirk, parse_release, quirks_of
+from sockwatch.bind.kernels import Quirk, quirks_of, release_gaps
 from sockwatch.bind.model import (
     BindRequest,
     Blocker,
@@ -22,15 +22,15 @@ from sockwatch.bind.overlap import classify
 from sockwatch.bind.preconditions import effective_v6only, find_refusal
 from sockwatch.bind.rules import JudgedOwner, NewSocket, judge
 from sockwatch.bind.shortcut import FORGOTTEN, forgotten, remembered
-from sockwatch.model import Gap, Holder, HostFacts, Port, Snapshot, Socket, SockwatchError
+from sockwatch.model import Gap, GapCode, Holder, HostFacts, Port, Snapshot, Socket, SockwatchError
 
 UDP_SLOT = 10  # sockets in a UDP hash slot above which the kernel scans its second table
 
 BOUND_UNSEEN = Gap(
-    "bound-unseen",
-    "Before 6.8 the kernel does not list sockets that are bound but neither listen nor connect;"
-    " one of them may be in the way.",
-    "Linux 6.8",
+    GapCode.BOUND_UNSEEN,
+    "sockets that are bound but neither listen nor connect, which Linux lists from 6.8 on; one of"
+    " them may block the port",
+    "use Linux 6.8 or later",
 )
 
 FLAG_PAIRS = ((False, False), (True, False), (False, True), (True, True))
@@ -82,14 +82,7 @@ def _judge(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdic
             f"The snapshot holds port {snapshot.only_port} only, not {request.port or 'all ports'}."
         )
     gaps = [*snapshot.gaps]
-    if parse_release(snapshot.kernel) is None:
-        gaps.append(
-            Gap(
-                "kernel-unknown",
-                f"Which rules {snapshot.kernel!r} follows is not known; those of 6.18 are used.",
-                "uname -r",
-            )
-        )
+    gaps.extend(release_gaps(snapshot.kernel))
     refusal, unseen = find_refusal(request, facts)
     judge_owners = _judge_port_zero if request.port == 0 else _judge_port
     judged = judge_owners(request, snapshot, facts)

@@ -1,35 +1,36 @@
-"""What a look could not see, in a sentence, and what would show it."""
+"""What a snapshot could not show, and what would show it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sockwatch.kernel import host
-from sockwatch.model import Gap, Port
-from sockwatch.units import plural
+from sockwatch.model import Gap, GapCode, KernelError, Port, Protocol
+from sockwatch.units import plural, verb
 
 BOUND_VISIBLE_SINCE: Final = (6, 8)  # net/ipv4/inet_diag.c: TCPF_BOUND_INACTIVE
-HOLDERS_BY_ROOT: Final = "run as root"
+SANDBOXED: Final = frozenset({errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 
 
 def holder_gaps(unreadable: int, unattributed: int) -> Iterator[Gap]:
     """`unreadable` processes hid their fds, `unattributed` sockets with an fd show no holder."""
     root = os.geteuid() == 0
-    sockets = plural(unattributed, "socket")
+    sockets = f"{plural(unattributed, 'socket')} {verb(unattributed, 'has')}"
     if unreadable:
         yield Gap(
-            "holders-not-permitted",
+            GapCode.HOLDERS_NOT_PERMITTED,
             f"no permission to read the fds of {plural(unreadable, 'process', 'processes')}: "
-            f"{sockets} without a known holder, and any socket may have more",
-            "run with the capabilities of those processes" if root else HOLDERS_BY_ROOT,
+            f"{sockets} no known holder, and any socket may have more",
+            "run with the capabilities of those processes" if root else "run as root",
         )
     elif unattributed and not (root and host.sees_every_process()):
         yield Gap(
-            "holders-not-visible",
-            f"{sockets} held by no process that is visible from here",
+            GapCode.HOLDERS_NOT_VISIBLE,
+            f"{sockets} no holder among the processes visible from here",
             "run as root in the host's pid namespace",
         )
 
@@ -38,15 +39,17 @@ def stuck_gaps(stuck: int) -> Iterator[Gap]:
     """`stuck` processes did not let their command line be read."""
     if stuck:
         yield Gap(
-            "process-stuck",
+            GapCode.PROCESS_STUCK,
             f"the command line of {plural(stuck, 'process', 'processes')}: reading it would wait "
             "for whatever the process waits for, such as a disk that does not answer",
-            "",
+            remedy=None,
         )
 
 
-def flag_gaps(ports: Iterable[Port], bpf_failure: str | None, bpf_remedy: str) -> Iterator[Gap]:
-    """How many sockets have unknown reuse flags; `bpf_failure` is why the best way was not open."""
+def flag_gaps(
+    ports: Iterable[Port], bpf_failure: str | None, bpf_remedy: str | None
+) -> Iterator[Gap]:
+    """How many sockets have unknown reuse flags; `bpf_failure` is why BPF could not read them."""
     unknown = waiting = 0
     for port in ports:
         unknown += sum(None in sock.flags[:2] for sock in (*port.listeners, *port.bound))
@@ -55,22 +58,44 @@ def flag_gaps(ports: Iterable[Port], bpf_failure: str | None, bpf_remedy: str) -
     if not unknown + waiting:
         return
     of_them = f", {waiting} of them TIME_WAIT" if waiting else ""
+    why = f": {bpf_failure}" if bpf_failure else ""
     yield Gap(
-        "flags-unknown",
-        f"reuse flags of {plural(unknown + waiting, 'socket')} unknown{of_them}"
-        + (f": {bpf_failure}" if bpf_failure else ""),
-        bpf_remedy or "sample again: the flags of sockets that appeared meanwhile are known then",
+        GapCode.FLAGS_UNKNOWN,
+        f"reuse flags of {plural(unknown + waiting, 'socket')} unknown{of_them}{why}",
+        bpf_remedy or (None if bpf_failure else "poll again, which reads sockets that are new"),
     )
 
 
 def bound_gaps(release: str, ports: Iterable[Port]) -> Iterator[Gap]:
-    """Whether this kernel lists sockets that are bound and do not listen."""
+    """Whether this kernel hides sockets that are bound and do not listen."""
     version = re.match(r"(\d+)\.(\d+)", release)
     if version is None or (int(version[1]), int(version[2])) >= BOUND_VISIBLE_SINCE:
         return
     if not any(port.bound for port in ports):
         yield Gap(
-            "bound-not-visible",
-            f"sockets that are bound but do not listen: linux {release} does not list them",
-            "Linux 6.8 or newer",
+            GapCode.BOUND_NOT_VISIBLE,
+            f"Linux {release} does not list sockets that are bound but do not listen",
+            "use Linux 6.8 or later",
         )
+
+
+def netlink_gap(protocol: Protocol, refusal: KernelError) -> Gap:
+    """What /proc/net does not show; `refusal` is why sock_diag could not be read."""
+    return Gap(
+        GapCode.SOCK_DIAG_REFUSED,
+        f"{protocol} from /proc/net ({refusal}): no bound sockets, accept queues, TIME_WAIT"
+        " clocks, uids or IPV6_V6ONLY, and one holder a socket",
+        "run outside the sandbox, or allow AF_NETLINK in it"
+        if refusal.errno in SANDBOXED
+        else "poll again",
+    )
+
+
+def map_gap(time_waits: int) -> Gap:
+    """Count the TIME_WAITs that a full BPF map passed on one by one."""
+    return Gap(
+        GapCode.TIME_WAIT_GROUPS,
+        f"{plural(time_waits, 'TIME_WAIT')} did not fit into the kernel map: none is missing, the"
+        " poll took longer",
+        remedy=None,
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections import Counter
 from typing import Any, Final
 
 import psutil
 
+from sockwatch.kernel.gaps import netlink_gap
 from sockwatch.kernel.sock_diag.owners import OwnerTable
 from sockwatch.kernel.sock_diag.row_decoder import connection_v6only
 from sockwatch.model import Family, Gap, Holder, KernelError, Protocol, Socket, SocketGroup
@@ -16,12 +16,6 @@ from sockwatch.model import Family, Gap, Holder, KernelError, Protocol, Socket, 
 # psutil's names -> ours, where they differ.
 TCP_NAMES: Final = {"CLOSE": "BOUND"}
 UDP_NAMES: Final = {"NONE": "UNCONN"}
-# What seccomp(2) and RestrictAddressFamilies= of systemd.exec(5) say.
-NOT_PERMITTED: Final = frozenset(
-    {errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
-)
-OUTSIDE_SANDBOX: Final = "run outside the sandbox, where AF_NETLINK is allowed"
-AGAIN: Final = "run it again"
 
 
 def table(protocol: Protocol, port: int | None, refusal: KernelError) -> tuple[OwnerTable, Gap]:
@@ -65,12 +59,7 @@ def table(protocol: Protocol, port: int | None, refusal: KernelError) -> tuple[O
         )
     if port is not None:
         result.connections = connections
-    return result, Gap(
-        "sock-diag-refused",
-        f"{protocol} from /proc/net ({refusal}): no bound-only sockets, no accept "
-        "queues, no TIME_WAIT clock, no uid, no IPV6_V6ONLY, one holder per socket",
-        OUTSIDE_SANDBOX if refusal.errno in NOT_PERMITTED else AGAIN,
-    )
+    return result, netlink_gap(protocol, refusal)
 
 
 def _socket(protocol: Protocol, row: Any) -> Socket:

@@ -27,7 +27,6 @@ from sockwatch.model import (
     Snapshot,
     SocketOptions,
 )
-from sockwatch.units import plural
 
 FACTS_MAX_AGE_S: Final = 3.0
 READ_ANEW: Final = 200  # connections whose flags are read again at each look, 50 us each
@@ -86,7 +85,7 @@ class SnapshotReader:
             self._bpf.miss(str(error))
             decoders, look = read_tables(None, self._memory.options, namespace.inode, port)
         if look is not None and look.spilled:
-            gaps.append(_spilled(look.spilled))
+            gaps.append(gap.map_gap(look.spilled))
         found, unreadable = self._holders(decoders.values(), look)
         options = self._options(decoders.values(), found, look)
         ports: list[Port] = []
@@ -219,11 +218,3 @@ def without_gc() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _spilled(count: int) -> Gap:
-    return Gap(
-        "time-wait-groups",
-        f"{plural(count, 'TIME_WAIT')} did not fit the kernel's map and were copied one by one",
-        "nothing is missing; the sample took longer",
-    )

@@ -21,14 +21,16 @@ from sockwatch.kernel.failures.netns_visits import NetnsVisitor
 from sockwatch.kernel.failures.path_probe import PathProbe
 from sockwatch.kernel.failures.unix_sockets import look_at_name, seen_path, unix_sockets
 from sockwatch.kernel.failures.watcher import FailureWatcher
-from sockwatch.model import Gap, KernelError
+from sockwatch.model import Gap, GapCode, KernelError
 
 if TYPE_CHECKING:
     from sockwatch.kernel.bpf.layout import Layout
 
 PORTS_EACH: Final = 3  # with failures on more ports than this at once, all are looked at together
 NO_NETNS: Final = Gap(
-    "netns-unknown", "in which network namespace the call failed is not known", "run on the host"
+    GapCode.NETNS_UNKNOWN,
+    "in which network namespace the call failed",
+    "run on the host",
 )
 
 
@@ -106,7 +108,7 @@ class FailureWatch:
                 else:
                     explained = self._explain_port(inode, some)
             except KernelError as error:
-                gap = Gap("netns-unseen", str(error), "root on the host can enter all of them")
+                gap = Gap(GapCode.NETNS_UNSEEN, str(error), "run as root on the host")
                 explained = [unexplained(failure, gap) for failure in some]
             found.update(zip(places, explained, strict=True))
         return [found[place] for place in range(len(failures))]

@@ -9,12 +9,12 @@ from functools import partial
 import pytest
 
 from sockwatch.bind import BindRequest, Verdict, explain_bind
-from sockwatch.model import Gap, HostFacts, Port, Process, ReuseFlags, Snapshot
+from sockwatch.model import Gap, GapCode, HostFacts, Port, Process, ReuseFlags, Snapshot
 from tests.support import build
 from tests.support.build import group, holder, port, process, socket
 
 FACTS = HostFacts(uid=0, port_range=(32768, 60999), reserved_ports=((9000, 9010),))
-HIDDEN = (Gap("holders-not-permitted", "the fds of 9 processes may not be read", "root"),)
+HIDDEN = (Gap(GapCode.HOLDERS_NOT_PERMITTED, "the fds of 9 processes may not be read", "root"),)
 
 
 def server(
@@ -160,34 +160,34 @@ def test_held_sockets(explain: Callable[[], Verdict], cause: str, command: str |
         (
             partial(explained, leftovers("TIME_WAIT", build.A, mini=True)),
             "request-lacks-flag",
-            ["set SO_REUSEADDR before bind(), in Python", "wait 40 s, then it is free"],
+            ["set SO_REUSEADDR before bind(), in Python", "wait 40 s; the port is free then"],
         ),
         (
             partial(explained, leftovers("TIME_WAIT", build.NONE, mini=True), reuseaddr=True),
             "time-wait-no-flag",
-            ["wait 40 s, then it is free", "or destroy what is left", "from the next start on"],
+            ["wait 40 s; the port is free then", "or, as root, destroy", "for future restarts"],
         ),
         (
             partial(explained, leftovers("TIME_WAIT", ReuseFlags(), mini=True), reuseaddr=True),
             "leftovers-flags-unknown",
-            ["wait 40 s, then it is free", "if they had it"],
+            ["wait 40 s; the port is free then", "if they had it"],
         ),
         (
             partial(explained, leftovers("LAST_ACK", build.NONE), reuseaddr=True),
             "orphans",
-            ["or destroy what is left", "from the next start on"],
+            ["or, as root, destroy", "for future restarts"],
         ),
         (
             partial(explained, leftovers("ESTABLISHED", build.NONE), reuseaddr=True),
             "unaccepted",
-            ["from the next start on"],
+            ["for future restarts"],
         ),
         (
             partial(
                 explained, leftovers("ESTABLISHED", build.NONE, inodes=(5, 6, 7)), reuseaddr=True
             ),
             "leftovers-no-flag",
-            ["from the next start on"],
+            ["for future restarts"],
         ),
     ],
 )
@@ -206,7 +206,7 @@ def test_setting_the_flag_is_no_advice_for_now_where_the_old_sockets_lack_it() -
     verdict = explained(leftovers("TIME_WAIT", build.NONE, mini=True))
     for fix in verdict.fixes:
         if "SO_REUSEADDR" in (fix.command or ""):
-            assert fix.text.startswith("from the next start on")
+            assert fix.text.startswith("for future restarts")
 
 
 def test_a_listener_and_what_it_left_are_both_explained() -> None:

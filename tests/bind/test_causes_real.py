@@ -92,8 +92,8 @@ def test_ending_the_listener_frees_the_port(netns: None) -> None:
     with ExitStack() as stack:
         pid = stack.enter_context(idle_child(lambda: kept.append(server())))
         verdict = why("127.0.0.1", reuseaddr=True)
-        assert fix(verdict, "end it").command == f"kill {pid}"
-        carry_out(fix(verdict, "end it"))
+        assert fix(verdict, "stop it").command == f"kill {pid}"
+        carry_out(fix(verdict, "stop it"))
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert why("127.0.0.1", reuseaddr=True).bind == "ok"
 
@@ -121,7 +121,7 @@ def test_time_waits_of_a_server_without_the_flag(netns: None) -> None:
     assert cause(verdict) == "time-wait-no-flag"
     assert verdict.frees_in_s is not None
     assert 50 < verdict.frees_in_s <= 60
-    carry_out(fix(verdict, "or destroy"))
+    carry_out(fix(verdict, "or, as root, destroy"))
     assert why(reuseaddr=True).bind == "ok"
 
 
@@ -163,7 +163,7 @@ def test_an_orphan(netns: None) -> None:
         verdict = why(reuseaddr=True)
         assert verdict.blockers[0].owner.state == "LAST_ACK"
         assert cause(verdict) == "orphans"
-        carry_out(fix(verdict, "or destroy"))
+        carry_out(fix(verdict, "or, as root, destroy"))
         assert why(reuseaddr=True).bind == "ok"
 
 
@@ -174,7 +174,7 @@ def test_an_outgoing_connection_has_the_port(netns: None) -> None:
         assert cause(verdict) == "client-port"
         assert f"to 127.0.0.1:{PORT}" in str(verdict.cause)
         assert not any("kill" in (each.command or "") for each in verdict.fixes)
-        carry_out(fix(verdict, "reserve the port"))
+        carry_out(fix(verdict, "as root, reserve the port"))
         reserved = Path("/proc/sys/net/ipv4/ip_local_reserved_ports").read_text()
         assert reserved.strip() == str(taken)
 
@@ -236,7 +236,7 @@ def test_a_child_that_inherited_the_listener(netns: None) -> None:
         verdict = why("127.0.0.1", reuseaddr=True)
         assert cause(verdict) == "inherited-listener"
         assert f"sleep({heir.pid})" in str(verdict.cause)
-        carry_out(fix(verdict, "end what inherited it"))
+        carry_out(fix(verdict, "stop what inherited it"))
         heir.wait()
         assert why("127.0.0.1", reuseaddr=True).bind == "ok"
     finally:

@@ -16,11 +16,11 @@ from sockwatch.bind.failure import (
     request_of,
 )
 from sockwatch.failure import Failure, UnixLook, UnixName, UnixOwner
-from sockwatch.model import Gap, Holder, Process, ReuseFlags
+from sockwatch.model import Gap, GapCode, Holder, Process, ReuseFlags
 from tests.bind.makers import FACTS, snapshot, socket
 
 DEVICES = {1: "lo", 2: "eth0"}
-GAP = Gap("code", "text", "remedy")
+GAP = Gap(GapCode.NOT_JUDGED, "text", "remedy")
 
 
 def failure(**changes: Any) -> Failure:
@@ -150,12 +150,17 @@ LIVE = UnixOwner("LISTEN", 3, (Holder(5, 4, PROCESS),))
     ("one", "look", "cause", "text"),
     [
         (UNIX, UnixLook(True, "socket", (LIVE,)), "unix-live", "dockerd(5) listens on /run/my x"),
-        (UNIX, UnixLook(True, "socket", (LIVE._replace(holders=()),)), "unix-live", "not seen"),
+        (
+            UNIX,
+            UnixLook(True, "socket", (LIVE._replace(holders=()),)),
+            "unix-live",
+            "could not be seen",
+        ),
         (
             UNIX,
             UnixLook(True, "socket", is_alive=False),
             "unix-stale",
-            "left of a socket that is gone",
+            "is stale",
         ),
         (UNIX, UnixLook(True, "socket", is_alive=True), "unix-live", "another network namespace"),
         (UNIX, UnixLook(True, "socket"), None, ""),

@@ -72,7 +72,7 @@ def test_a_line_comes_at_once(taken: socket.socket) -> None:
             head, _, why = line.partition(" EADDRINUSE: ")
             assert head.split()[2:] == ["bind", "tcp", "127.0.0.1:8080"]
             assert f"({os.getpid()})" in why
-            assert why.rstrip().endswith("listens on 127.0.0.1:8080")
+            assert " listens on 127.0.0.1:8080; " in why
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == ExitCode.INTERRUPTED
 

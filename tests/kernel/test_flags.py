@@ -15,7 +15,7 @@ import pytest
 import sockwatch
 from sockwatch.kernel.proc.reuse_flags import Memory
 from sockwatch.kernel.snapshot import SnapshotReader
-from sockwatch.model import FlagCounts, Port, Protocol, ReuseFlags, SocketOptions
+from sockwatch.model import FlagCounts, GapCode, Port, Protocol, ReuseFlags, SocketOptions
 from tests.support.child import become, in_child
 from tests.support.privilege import REAL_ROOT
 from tests.support.seccomp import refuse
@@ -195,7 +195,7 @@ def test_without_any_way_the_flags_are_unknown(netns: None) -> None:
         snapshot = in_child(sandboxed)
         assert snapshot.ports[0].listeners[0].flags == ReuseFlags()
         gaps = {gap.code: gap.text for gap in snapshot.gaps}
-        assert "seccomp" in gaps["flags-unknown"]
+        assert "seccomp" in gaps[GapCode.FLAGS_UNKNOWN]
 
 
 @pytest.mark.skipif(not REAL_ROOT, reason="needs root to become somebody else")

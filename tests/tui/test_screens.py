@@ -6,7 +6,7 @@ import pytest
 from textual.app import App
 from textual.strip import Strip
 
-from sockwatch.model import Gap, KernelError, Port, Socket
+from sockwatch.model import Gap, GapCode, KernelError, Port, Socket
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.options import Options
 from sockwatch.tui.screens.details import DetailsScreen
@@ -20,7 +20,9 @@ from tests.support.build import A, group, holder, port, process, socket
 from tests.tui.host import Host, check_golden, line_with, look, screen_lines, shows, wait_for
 
 SIZES = [(80, 24), (120, 40)]
-GAPS = (Gap("holders-not-permitted", "the fds of 9 processes may not be read", "root shows it"),)
+GAPS = (
+    Gap(GapCode.HOLDERS_NOT_PERMITTED, "the fds of 9 processes may not be read", "root shows it"),
+)
 
 
 def table(app: App[int]) -> PortTable:
@@ -258,7 +260,7 @@ HOSTILE = ("[/x]", "[@click=app.quit]nginx[/]", "[b", "[red]", "$name", "{x}", "
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_hostile_names_are_only_text(name: str) -> None:
     held = (holder(process(7, name, user=name, command=name, unit=name)),)
-    gaps = (Gap("x", name, name),)
+    gaps = (Gap(GapCode.NOT_JUDGED, name, name),)
     found = port(
         80, listeners=(socket("LISTEN", "0.0.0.0", 80, holders=held),),
         connections=(socket("ESTABLISHED", "10.0.0.1", 80, peer=("::", 1), holders=held),),

@@ -10,7 +10,7 @@ import pytest
 from sockwatch.bind.failure import ExplainedFailure, unexplained
 from sockwatch.bind.model import Cause
 from sockwatch.failure import Failure
-from sockwatch.model import Gap, Netns, Process, ReuseFlags
+from sockwatch.model import Gap, GapCode, Netns, Process, ReuseFlags
 from sockwatch.view.failures import failure_line
 from sockwatch.view.folding import Fold, fold
 
@@ -107,7 +107,7 @@ def test_the_oldest_go() -> None:
 
 
 CAUSE = Cause("listener", "apache2(700) of user root listens on 0.0.0.0:80")
-GAP = Gap("netns-unseen", "nobody is there", "root")
+GAP = Gap(GapCode.NETNS_UNSEEN, "nobody is there", "root")
 
 
 def test_lines() -> None:

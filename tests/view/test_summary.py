@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from sockwatch.model import Gap, Holder, Port
+from sockwatch.model import Gap, GapCode, Holder, Port
 from sockwatch.view.details import ASCII_TREE, details
 from sockwatch.view.names import gap_text
 from sockwatch.view.summary import summary
 from tests.support import build
 from tests.support.build import group, port, socket
 
-HOLDER_GAP = Gap("holders-not-permitted", "the fds of 9 processes may not be read", "root shows it")
+HOLDER_GAP = Gap(
+    GapCode.HOLDERS_NOT_PERMITTED, "the fds of 9 processes may not be read", "root shows it"
+)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_details_name_every_gap() -> None:
 
 
 def test_a_gap_without_a_remedy_has_none() -> None:
-    gap = Gap("holders-gone", "the holders were gone", "")
+    gap = Gap(GapCode.HOLDERS_NOT_VISIBLE, "the holders were gone", None)
     found = build.hidden()
     assert summary(found, build.snapshot([found], gaps=(gap,)))[1] == "holder not visible"
     assert gap_text(gap) == "the holders were gone"

@@ -10,17 +10,17 @@ from sockwatch.kernel.failures.rows import SEEN_COMMAND, SEEN_TASK, FailureRow
 from sockwatch.kernel.proc.cgroups import unit_of_cgroup_id
 from sockwatch.kernel.proc.proc_stat import read_stat
 from sockwatch.kernel.proc.processes import ProcessNames, booted_at, user_name
-from sockwatch.model import Gap, Process
+from sockwatch.model import Gap, GapCode, Process
 from sockwatch.text import NAME_LIMIT, clean
 
 DEAD: Final = "X"  # as in proc_pid_stat(5)
 GONE: Final = Gap(
-    "process-gone",
+    GapCode.PROCESS_GONE,
     "the process exited before it could be inspected; only what the kernel reported is shown",
-    "nothing would show more",
+    remedy=None,
 )
 NO_PID: Final = Gap(
-    "pid-unseen",
+    GapCode.PID_UNSEEN,
     "the process has no pid in this pid namespace",
     "run on the host",
 )

@@ -17,7 +17,7 @@ from sockwatch.kernel.proc import holders
 from sockwatch.kernel.proc.processes import ProcessNames
 from sockwatch.kernel.sock_diag.inet_diag import SOCK_DIAG_BY_FAMILY, attributes
 from sockwatch.kernel.sock_diag.netlink import NETLINK_SOCK_DIAG, dump, open_netlink
-from sockwatch.model import Gap, KernelError
+from sockwatch.model import Gap, GapCode, KernelError
 
 SHOW_NAME_AND_FILE: Final = 0x03  # UDIAG_SHOW_NAME, UDIAG_SHOW_VFS: include/uapi/linux/unix_diag.h
 _MESSAGE: Final = struct.Struct("<BBBxI8x")  # unix_diag_msg: family, type, state, inode
@@ -135,5 +135,5 @@ def _owners(rows: list[UnixRow]) -> tuple[UnixOwner, ...]:
 
 def _unseen(why: str) -> Gap:
     return Gap(
-        "unix-path-unseen", f"the socket's path could not be inspected: {why}", "run as root"
+        GapCode.UNIX_PATH_UNSEEN, f"the socket's path could not be inspected: {why}", "run as root"
     )

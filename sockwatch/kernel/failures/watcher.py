@@ -19,7 +19,7 @@ from sockwatch.kernel.failures.rows import BIND, SEEN_SOCKET, FailureRow
 from sockwatch.kernel.failures.tap import RING_BYTES, FailureTap
 from sockwatch.kernel.failures.wall_clock import WallClock
 from sockwatch.kernel.proc.pidfd import open_pidfd, socket_kind, socket_options
-from sockwatch.model import UNKNOWN_FLAGS, Gap, ReuseFlags
+from sockwatch.model import UNKNOWN_FLAGS, Gap, GapCode, ReuseFlags
 
 if TYPE_CHECKING:
     from sockwatch.kernel.bpf.layout import Layout
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 BATCH: Final = 1000  # failures handed out at once
 REPEATS_EVERY_S: Final = 1.0
 SOCKET_UNSEEN: Final = Gap(
-    "socket-unseen",
+    GapCode.SOCKET_UNSEEN,
     "the failing socket could not be inspected: its flags and protocol are unknown",
-    "a kernel built with CONFIG_DEBUG_INFO_BTF reports them at the moment of failure",
+    "use a kernel built with CONFIG_DEBUG_INFO_BTF, which tells them at the moment of failure",
 )
 Answer = TypeVar("Answer")
 

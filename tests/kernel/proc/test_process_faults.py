@@ -23,7 +23,7 @@ from sockwatch.kernel.bpf.reader import MISSES
 from sockwatch.kernel.expendable import LIMIT_S
 from sockwatch.kernel.proc import processes, reuse_flags
 from sockwatch.kernel.snapshot import SnapshotReader
-from sockwatch.model import KernelError, Port, Snapshot
+from sockwatch.model import GapCode, KernelError, Port, Snapshot
 from sockwatch.text import COMMAND_LIMIT
 from tests.support.child import idle_child, in_child
 from tests.support.privilege import REAL_ROOT
@@ -241,7 +241,8 @@ def test_netlink_that_is_refused_from_the_second_look_on(netns: None) -> None:
         first, second = in_child(looks)
         assert on_port(second).states == on_port(first).states == {"LISTEN": 1}
         assert (
-            "Permission denied" in {gap.code: gap.text for gap in second.gaps}["sock-diag-refused"]
+            "Permission denied"
+            in {gap.code: gap.text for gap in second.gaps}[GapCode.SOCK_DIAG_REFUSED]
         )
 
 

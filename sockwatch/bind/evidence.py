@@ -1,21 +1,22 @@
-"""A blocker with everything that explains it."""
+"""A blocker, and what was seen around it: what the causes are found by."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from sockwatch.bind.generations import eldest_first
 from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, Verdict
 from sockwatch.model import Port, Process, Snapshot, Socket
-from sockwatch.units import endpoint, process_name
+from sockwatch.units import endpoint, process_name, verb
 
-LOOKED_AT = 50  # connections of a port may be 100,000
+MOST_CONNECTIONS: Final = 50  # a port may have 100,000
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """A blocker with everything that explains it."""
+class Evidence:
+    """A blocker, and what was seen around it."""
 
     verdict: Verdict
     blocker: Blocker
@@ -24,6 +25,7 @@ class Case:
 
     @property
     def request(self) -> BindRequest:
+        """The request that is blocked."""
         return self.verdict.request
 
     @property
@@ -34,6 +36,7 @@ class Case:
 
     @property
     def is_server(self) -> bool:
+        """Whether the blocker is a listener."""
         return self.blocker.owner.state in ("LISTEN", "UNCONN")
 
     @property
@@ -43,8 +46,17 @@ class Case:
         name = process_name(first.name, first.pid)
         return f"{name} and {len(more)} more" if more else name
 
+    def does(self, singular: str) -> str:
+        """``nginx(812) has``, ``nginx(812) and 3 more have``."""
+        return f"{self.who} {self.verb(singular)}"
+
+    def verb(self, singular: str) -> str:
+        """The verb that goes with `who`."""
+        return verb(len(self.processes), singular)
+
     @property
     def where(self) -> str:
+        """``0.0.0.0:8080``."""
         owner = self.blocker.owner
         return endpoint(owner.address, self.request.port)
 
@@ -56,19 +68,19 @@ class Case:
 
     @property
     def without_fd(self) -> bool:
-        """Whether no process can have it: it has no fd. Unseen holders are no sign of that."""
+        """Whether it has no fd. That no holder was seen does not prove it."""
         owner = self.blocker.owner
         inodes = (owner.inode,) if isinstance(owner, Socket) else owner.inodes
         return owner.mini or (inodes is not None and inodes != (None,) and not any(inodes))
 
     def connections(self) -> list[Socket]:
-        """The first few sockets of the port, where the snapshot has them."""
-        found = self.port.connections or ()
-        return [found[place] for place in range(min(LOOKED_AT, len(found)))]
+        """The first few connections of the port; empty in a snapshot of all ports."""
+        connections = self.port.connections or ()
+        return [connections[i] for i in range(min(MOST_CONNECTIONS, len(connections)))]
 
 
-Found = tuple[Cause, tuple[Fix, ...]]
-Finder = Callable[[Case], Found | None]
+Explanation = tuple[Cause, tuple[Fix, ...]]
+Finder = Callable[[Evidence], Explanation | None]
 
 
 def in_ephemeral_range(port: int, snapshot: Snapshot) -> bool:

@@ -1,0 +1,18 @@
+"""The base of the ids that appear in the JSON documents. REFERENCE.md lists them all."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+
+class Id(StrEnum):
+    """An id that scripts may rely on, and one line on what it means."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
