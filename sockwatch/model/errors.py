@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import copyreg
+
 
 class SockwatchError(Exception):
     """An error whose text is a sentence for the user. Base of all that sockwatch raises."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle without __init__, whose parameters are not always those in `args`."""
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class KernelError(SockwatchError):
@@ -13,7 +19,3 @@ class KernelError(SockwatchError):
     def __init__(self, message: str, errno: int) -> None:
         super().__init__(message)
         self.errno = errno
-
-    def __reduce__(self) -> tuple[type[KernelError], tuple[str, int]]:
-        """Keep the errno where the error comes from another process."""
-        return type(self), (str(self), self.errno)
