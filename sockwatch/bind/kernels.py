@@ -83,14 +83,15 @@ def release_gaps(kernel: str) -> Iterator[Gap]:
     if release is None:
         yield Gap(
             GapCode.KERNEL_UNKNOWN,
-            f"which rules the kernel {kernel!r} follows; those of 6.18 are used",
+            f"the kernel release {kernel!r} cannot be parsed; the rules of 6.18 are assumed",
             remedy=None,
         )
     elif release[:2] > NEWEST_READ:
         newest = ".".join(map(str, NEWEST_READ))
         yield Gap(
             GapCode.KERNEL_NEWER,
-            f"whether Linux {kernel} follows the rules of {newest}, the newest that are known",
+            f"Linux {kernel} is newer than {newest}, the last whose rules are known; the rules of"
+            " 6.18 are assumed",
             "use a newer sockwatch",
         )
 

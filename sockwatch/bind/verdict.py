@@ -1,4 +1,4 @@
-"""A request and a snapshot make a verdict."""
+"""A request and a snapshot make a verdict: the kernel's test of the port, owner by owner."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from sockwatch.bind.overlap import classify
 from sockwatch.bind.preconditions import effective_v6only, find_refusal
 from sockwatch.bind.rules import JudgedOwner, NewSocket, judge
 from sockwatch.bind.shortcut import FORGOTTEN, forgotten, remembered
-from sockwatch.model import Gap, GapCode, Holder, HostFacts, Port, Snapshot, Socket, SockwatchError
+from sockwatch.model import Gap, GapCode, HostFacts, Port, Snapshot, Socket, SockwatchError
 
 UDP_SLOT = 10  # sockets in a UDP hash slot above which the kernel scans its second table
 
 BOUND_UNSEEN = Gap(
     GapCode.BOUND_UNSEEN,
-    "sockets that are bound but neither listen nor connect, which Linux lists from 6.8 on; one of"
-    " them may block the port",
+    "before 6.8, Linux does not list sockets that are bound but neither listen nor are connected;"
+    " one of them may block the port",
     "use Linux 6.8 or later",
 )
 
@@ -40,21 +40,23 @@ QUESTIONS: dict[Unknown, str] = {
     "SO_REUSEPORT": "Does the owner have SO_REUSEPORT?",
     "IPV6_V6ONLY": "Does the owner have IPV6_V6ONLY?",
     "same user": "Does the owner belong to the user of the new socket?",
-    "port memory": "Is the owner the SO_REUSEPORT socket the kernel remembers for this port?"
-    " If so it lets the new socket in without a test.",
-    "scan order": "Does the kernel meet the owner before the one that blocks?"
-    " Both share SO_REUSEPORT, and its scan ends there. The newest socket usually comes first.",
-    "scan reach": "Does the kernel's scan reach the owner? With more than 10 sockets in its slot"
-    " this kernel lets a wildcard bind see other wildcards only.",
+    "port memory": "Is the owner the SO_REUSEPORT socket that the kernel remembers for this port?"
+    " If so, the new socket skips the test.",
+    "scan order": "Does the kernel's scan reach the owner before the one that blocks?"
+    " It stops at a socket that shares SO_REUSEPORT; the newest usually comes first.",
+    "scan reach": "Does the kernel's scan reach the owner?"
+    " This kernel does not search every list of the port's sockets.",
 }
 
 
 def explain_bind(
     request: BindRequest, snapshot: Snapshot, facts: HostFacts | None = None
 ) -> Verdict:
-    """What the kernel would answer to the request, and what is in the way.
+    """Return what the kernel would answer to the request, what blocks it, why, and what to do.
 
-    Raises SockwatchError if the snapshot was taken of another port only.
+    `facts` replaces those of the snapshot, for a program that runs as another user or under other
+    sysctls; None means those of the snapshot. Raises SockwatchError if the snapshot holds another
+    port only.
     """
     return with_causes(_judge(request, snapshot, facts or snapshot.facts), snapshot)
 
@@ -62,9 +64,10 @@ def explain_bind(
 def matrix(
     request: BindRequest, snapshot: Snapshot, facts: HostFacts | None = None
 ) -> dict[tuple[bool, bool], Verdict]:
-    """The verdict for each (reuseaddr, reuseport), in the order plain, first, second, both.
+    """Return the verdict for each (reuseaddr, reuseport): neither, the first, the second, both.
 
-    Causes and fixes are left out: they are those of one request, and explain_bind() has them.
+    Causes and fixes are left out; explain_bind() finds those of one request. `facts` and the error
+    raised are as there.
     """
     return {
         (reuseaddr, reuseport): _judge(
@@ -79,22 +82,20 @@ def matrix(
 def _judge(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdict:
     if snapshot.only_port is not None and snapshot.only_port != request.port:
         raise SockwatchError(
-            f"The snapshot holds port {snapshot.only_port} only, not {request.port or 'all ports'}."
+            f"the snapshot holds port {snapshot.only_port} only, not {request.port or 'all ports'}"
         )
-    gaps = [*snapshot.gaps]
-    gaps.extend(release_gaps(snapshot.kernel))
     refusal, unseen = find_refusal(request, facts)
     judge_owners = _judge_port_zero if request.port == 0 else _judge_port
     judged = judge_owners(request, snapshot, facts)
     if refusal is not None:
-        # The owners stay: they are what listen() meets, and bind() once its error is gone.
+        # The blockers stay: listen() meets them, and so does bind() once its error is gone.
         judged = replace(judged, bind=refusal.outcome, reason=refusal.rule)
-    found = dict.fromkeys((*gaps, *unseen, *judged.gaps))
-    return replace(judged, gaps=tuple(found))
+    gaps = (*snapshot.gaps, *release_gaps(snapshot.kernel), *unseen, *judged.gaps)
+    return replace(judged, gaps=tuple(dict.fromkeys(gaps)))
 
 
 def owners_of(port: Port | None) -> tuple[Owner, ...]:
-    """Every owner of a port, connections as groups."""
+    """Return every owner of a port, connections as groups; none for None."""
     return () if port is None else (*port.listeners, *port.bound, *port.groups)
 
 
@@ -130,13 +131,13 @@ def _judge_port_zero(request: BindRequest, snapshot: Snapshot, facts: HostFacts)
 
 def _judge_port(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdict:
     port = snapshot.port(request.protocol, request.port)
-    case = _Case(_new(request, facts), owners_of(port), quirks_of(snapshot.kernel))
-    judged = case.judge()
-    outcome = case.weigh(judged)
+    test = _PortTest(_new(request, facts), owners_of(port), quirks_of(snapshot.kernel))
+    judged = test.judge()
+    outcome = test.weigh(judged)
     gaps: tuple[Gap, ...] = ()
-    if outcome == "EADDRINUSE" and forgotten(case.new, judged, case.quirks):
+    if outcome == "EADDRINUSE" and forgotten(test.new, judged, test.quirks):
         gaps = (FORGOTTEN,)
-    if outcome != "EADDRINUSE" and request.protocol == "tcp" and Quirk.BOUND_UNSEEN in case.quirks:
+    if outcome != "EADDRINUSE" and request.protocol == "tcp" and Quirk.BOUND_UNSEEN in test.quirks:
         gaps = (BOUND_UNSEEN,)
     return Verdict(
         request,
@@ -144,7 +145,7 @@ def _judge_port(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> V
         outcome,
         outcome if request.protocol == "tcp" else None,  # listen() runs the same test
         blockers=tuple(_blocker(j, port) for j in judged if j.blocks is not False),
-        conditions=case.conditions(judged) if outcome == "depends" else (),
+        conditions=test.conditions(judged) if outcome == "depends" else (),
         gaps=gaps,
     )
 
@@ -158,16 +159,13 @@ def _blocker(judged: JudgedOwner, port: Port | None) -> Blocker:
         count, frees_in_s = owner.count, owner.last_frees_in_s
         inodes = set(owner.inodes or ())
         connections = port.connections if port is not None and port.connections and inodes else ()
-        found: dict[Holder, None] = {}
-        for socket in connections:
-            if socket.inode in inodes:
-                found.update(dict.fromkeys(socket.holders))
-        holders = tuple(found)
+        members = (socket for socket in connections if socket.inode in inodes)
+        holders = tuple(dict.fromkeys(holder for socket in members for holder in socket.holders))
     return Blocker(owner, count, holders, rule, judged.blocks is True, frees_in_s, judged.unknowns)
 
 
-class _Case:
-    """A new socket against all owners of its port."""
+class _PortTest:
+    """The kernel's test of a new socket against all owners of its port."""
 
     def __init__(self, new: NewSocket, owners: Sequence[Owner], quirks: frozenset[Quirk]) -> None:
         self.new = new
@@ -178,7 +176,7 @@ class _Case:
         return [judge(self.new, owner, self.quirks) for owner in self.owners]
 
     def weigh(self, judged: Sequence[JudgedOwner], *, escape: bool = True) -> Outcome:
-        """The answer for all owners; `escape` False: if the kernel notices every blocker."""
+        """Return the outcome; `escape` False assumes that the kernel notices every blocker."""
         if all(j.blocks is False for j in judged):
             return "ok"
         if all(j.blocks is not True for j in judged):
@@ -188,23 +186,25 @@ class _Case:
     def _escapes(self, judged: Sequence[JudgedOwner]) -> list[tuple[Owner, Unknown]]:
         """The ways by which the kernel may not notice an owner that blocks."""
         if self.new.protocol == "tcp":
-            found: list[tuple[Owner, Unknown]] = [
+            memory: list[tuple[Owner, Unknown]] = [
                 (owner, "port memory") for owner in remembered(self.new, judged, self.quirks)
             ]
-            return found + self._one_wildcard_list(judged)
-        found = [(j.owner, "scan order") for j in judged if "shared" in j.results]
-        return found + self._udp_reach(judged)
+            return memory + self._one_wildcard_list(judged)
+        order: list[tuple[Owner, Unknown]] = [
+            (j.owner, "scan order") for j in judged if "shared" in j.results
+        ]
+        return order + self._udp_reach(judged)
 
     def _one_wildcard_list(self, judged: Sequence[JudgedOwner]) -> list[tuple[Owner, Unknown]]:
-        """6.6 to 6.8: with owners on both 0.0.0.0 and ::, only one of the lists is looked at."""
+        """6.6 to 6.8: with owners on both 0.0.0.0 and ::, the kernel searches one of the lists."""
         if Quirk.ONE_WILDCARD_LIST not in self.quirks or self.new.address.wildcard:
             return []
         lists: dict[bool, bool] = {}  # is it IPv6 -> does it block
         for j in judged:
-            there = classify(j.owner.family, j.owner.address, j.owner.v6only is True)
-            if there.wildcard:
-                key = there.kind.startswith("::")
-                lists[key] = lists.get(key, False) or j.blocks is True
+            address = classify(j.owner.family, j.owner.address, j.owner.v6only is True)
+            if address.wildcard:
+                is_ipv6 = address.kind.startswith("::")
+                lists[is_ipv6] = lists.get(is_ipv6, False) or j.blocks is True
             elif j.blocks is True:
                 return []
         if len(lists) < 2 or all(lists.values()):
@@ -215,28 +215,28 @@ class _Case:
         if Quirk.UDP_WILDCARD_MISSES not in self.quirks or not self.new.address.wildcard:
             return []
         blockers = [j.owner for j in judged if j.blocks is True]
-        known = (classify(o.family, o.address, o.v6only is True).wildcard for o in blockers)
+        wildcards = (classify(o.family, o.address, o.v6only is True).wildcard for o in blockers)
         count = sum(1 if isinstance(o, Socket) else o.count for o in self.owners)
-        if count <= UDP_SLOT or any(known):
+        if count <= UDP_SLOT or any(wildcards):
             return []
         return [(owner, "scan reach") for owner in blockers]
 
     def conditions(self, judged: Sequence[JudgedOwner]) -> tuple[Condition, ...]:
-        """What would decide, each with the answer it would give."""
-        found = [
+        """What would decide, each with the outcome for yes and for no."""
+        conditions = [
             self._condition(judged, i, unknown)
             for i, j in enumerate(judged)
             for unknown in j.unknowns
         ]
-        found = [condition for condition in found if condition.yes != condition.no]
+        conditions = [condition for condition in conditions if condition.yes != condition.no]
         if any(j.blocks is True for j in judged):
             unnoticed = self.weigh(judged, escape=False)
             for owner, name in self._escapes(judged):
                 yes: Outcome
                 no: Outcome
                 yes, no = ("ok", unnoticed) if name != "scan reach" else (unnoticed, "ok")
-                found.append(Condition(owner, name, yes, no, QUESTIONS[name]))
-        return tuple(found)
+                conditions.append(Condition(owner, name, yes, no, QUESTIONS[name]))
+        return tuple(conditions)
 
     def _condition(self, judged: Sequence[JudgedOwner], i: int, unknown: Unknown) -> Condition:
         yes, no = (

@@ -1,4 +1,4 @@
-"""What a snapshot could not show, and what would show it."""
+"""The gaps of a snapshot."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def stuck_gaps(stuck: int) -> Iterator[Gap]:
     if stuck:
         yield Gap(
             GapCode.PROCESS_STUCK,
-            f"the command line of {plural(stuck, 'process', 'processes')}: reading it would wait "
-            "for whatever the process waits for, such as a disk that does not answer",
+            f"the command lines of {plural(stuck, 'process', 'processes')} could not be read in "
+            "time: they wait for something, such as a disk that does not answer",
             remedy=None,
         )
 
@@ -67,7 +67,7 @@ def flag_gaps(
 
 
 def bound_gaps(release: str, ports: Iterable[Port]) -> Iterator[Gap]:
-    """Whether this kernel hides sockets that are bound and do not listen."""
+    """Yield a gap if this kernel does not list sockets that are bound and do not listen."""
     version = re.match(r"(\d+)\.(\d+)", release)
     if version is None or (int(version[1]), int(version[2])) >= BOUND_VISIBLE_SINCE:
         return
@@ -80,7 +80,7 @@ def bound_gaps(release: str, ports: Iterable[Port]) -> Iterator[Gap]:
 
 
 def netlink_gap(protocol: Protocol, refusal: KernelError) -> Gap:
-    """What /proc/net does not show; `refusal` is why sock_diag could not be read."""
+    """Return what /proc/net does not show; `refusal` is why sock_diag could not be read."""
     return Gap(
         GapCode.SOCK_DIAG_REFUSED,
         f"{protocol} from /proc/net ({refusal}): no bound sockets, accept queues, TIME_WAIT"
@@ -95,7 +95,7 @@ def map_gap(time_waits: int) -> Gap:
     """Count the TIME_WAITs that a full BPF map passed on one by one."""
     return Gap(
         GapCode.TIME_WAIT_GROUPS,
-        f"{plural(time_waits, 'TIME_WAIT')} did not fit into the kernel map: none is missing, the"
-        " poll took longer",
+        f"{plural(time_waits, 'TIME_WAIT')} did not fit into the kernel map and were counted one by"
+        " one, which made the poll slower",
         remedy=None,
     )

@@ -186,9 +186,23 @@ def test_old_kernels_hide_bound_sockets_and_clear_flags_late() -> None:
     assert (taken.bind, [g.code for g in taken.gaps]) == ("EADDRINUSE", ["port-memory"])
 
 
-def test_an_unreadable_release_is_a_gap() -> None:
-    verdict = explain_bind(request(), snapshot_of(kernel="strange"), FACTS)
-    assert (verdict.bind, [g.code for g in verdict.gaps]) == ("ok", ["kernel-unknown"])
+@pytest.mark.parametrize(
+    ("kernel", "codes"),
+    [
+        ("strange", ["kernel-unknown"]),
+        ("6.18.44", []),
+        ("6.19.7-generic", []),
+        ("6.20.0", ["kernel-newer"]),
+        ("7.0.0-rc1", ["kernel-newer"]),
+        ("10.2", ["kernel-newer"]),
+    ],
+)
+def test_a_release_whose_rules_are_not_known_is_a_gap(kernel: str, codes: list[str]) -> None:
+    for port in (8080, 0):
+        verdict = explain_bind(request(port=port), snapshot_of(kernel=kernel), FACTS)
+        gaps = [gap for gap in verdict.gaps if gap.code.startswith("kernel-")]
+        assert (verdict.bind, [gap.code for gap in gaps]) == ("ok", codes)
+        assert all(kernel in gap.text for gap in gaps)
 
 
 @pytest.mark.parametrize(
