@@ -30,7 +30,7 @@ def ports_document(snapshot: Snapshot, ports: Iterable[Port]) -> str:
 
 def gap_entry(gap: Gap) -> dict[str, str | None]:
     """The JSON value of a gap."""
-    return {"code": gap.code, "text": gap.text, "remedy": gap.remedy or None}
+    return {"code": gap.code, "text": gap.text, "remedy": gap.remedy}
 
 
 def _port(port: Port) -> dict[str, Any]:

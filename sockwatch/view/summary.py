@@ -1,4 +1,4 @@
-"""One port in a few plain sentences; what is unknown is named, with what would show it."""
+"""One port in a few plain sentences; what is unknown is named, with what to do to see it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sockwatch.view.warnings import warnings
 if TYPE_CHECKING:
     from sockwatch.model import Port, Snapshot, Socket, TimeWait
 
-AS_ROOT = "root would show it"
+AS_ROOT = "run as root"
 HOLDERS, FLAGS = "holder", "flag"  # parts of gap codes
 _SHOWN_ENDPOINTS = 4
 

@@ -30,7 +30,7 @@ HOLDER_GAP = Gap(
             build.lingering(),
             (
                 "9000/tcp  no listener; local address 127.0.0.1",
-                "reuse flags unknown; root would show it",
+                "reuse flags unknown; run as root",
                 "17 TIME_WAIT (first frees in 3 s, last in 41 s)",
             ),
         ),
@@ -55,7 +55,7 @@ HOLDER_GAP = Gap(
             (
                 "3306/tcp  listens on [::]:3306, accept queue full",
                 "holder not visible; root shows it",
-                "reuse flags unknown; root would show it",
+                "reuse flags unknown; run as root",
             ),
         ),
         (

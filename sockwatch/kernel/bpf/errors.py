@@ -24,8 +24,9 @@ Reason = Literal[
 class BpfUnavailable(SockwatchError):  # noqa: N818 - a state of the host, not a mistake
     """BPF cannot be used, for `reason`.
 
-    `remedy` says what would help, `missing` names the capabilities to add, `errno` is the kernel's
-    answer where there was one, `log` the verifier's whole explanation (for --debug).
+    `remedy` says what would help, in the imperative; None if nothing is known to. `missing` names
+    the capabilities to add, `errno` is what bpf(2) failed with (None if it was not called), `log`
+    the verifier's whole log, empty if it was not the verifier.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class BpfUnavailable(SockwatchError):  # noqa: N818 - a state of the host, not a
         reason: Reason,
         message: str,
         *,
-        remedy: str = "",
+        remedy: str | None = None,
         missing: tuple[str, ...] = (),
         errno: int | None = None,
         log: str = "",

@@ -69,7 +69,7 @@ class SocketIterators:
                 BpfUnavailable(
                     "pid-namespace",
                     "BPF on this kernel cannot identify the processes of a container",
-                    remedy="run on the host, or a kernel of 6.6 or later",
+                    remedy="run on the host, or use Linux 6.6 or later",
                 )
             )
         failures = [each.failure for each in self._all if each.failure]

@@ -94,7 +94,7 @@ def read_layout(btf_file: Path = BTF_FILE) -> Layout:
         raise BpfUnavailable(
             "no-btf",
             f"the kernel's type information cannot be read: {btf_file}: {error.strerror}",
-            remedy="a kernel built with CONFIG_DEBUG_INFO_BTF, and /sys mounted",
+            remedy="use a kernel built with CONFIG_DEBUG_INFO_BTF, and mount /sys",
             errno=error.errno,
         ) from error
     try:
@@ -113,5 +113,5 @@ def _too_old(what: str) -> BpfUnavailable:
     return BpfUnavailable(
         "old-kernel",
         f"the kernel {os.uname().release} has no {what}",
-        remedy="a newer kernel (5.11 or later)",
+        remedy="use Linux 5.11 or later",
     )

@@ -69,7 +69,7 @@ def _load(program: syscall.Program) -> int:
         raise BpfUnavailable(
             "verifier",
             f"the kernel's verifier refused the program {program.name}: {_last_line(log)}",
-            remedy="--debug shows the verifier's log; please report it with the kernel version",
+            remedy="report it, with the kernel release and the verifier's log that --debug shows",
             errno=error.errno,
             log=log,
         ) from error
@@ -97,7 +97,7 @@ def explain(error: OSError) -> BpfUnavailable:
         return BpfUnavailable(
             "old-kernel" if error.errno in {errno.EINVAL, _ENOTSUPP} else "refused",
             f"the kernel {os.uname().release} refused a BPF program: {error.strerror}",
-            remedy="a kernel of 5.11 or later",
+            remedy="use Linux 5.11 or later",
             errno=error.errno,
         )
     status = _status()
@@ -122,7 +122,7 @@ def explain(error: OSError) -> BpfUnavailable:
         return BpfUnavailable(
             "old-kernel",
             f"the kernel {os.uname().release} has no bpf(2)",
-            remedy="a kernel built with CONFIG_BPF_SYSCALL",
+            remedy="use a kernel built with CONFIG_BPF_SYSCALL",
             errno=error.errno,
         )
     return _explain_in_spite_of_capabilities(error)
@@ -141,14 +141,14 @@ def _explain_in_spite_of_capabilities(error: OSError) -> BpfUnavailable:
         return BpfUnavailable(
             "locked-down",
             "kernel lockdown (confidentiality) refuses BPF; see kernel_lockdown(7)",
-            remedy="a kernel that is not locked down",
+            remedy="use a kernel that is not locked down",
             errno=error.errno,
         )
     if _release() < (5, 11):
         return BpfUnavailable(
             "memory-limit",
             "this kernel charges BPF to RLIMIT_MEMLOCK, which is too small",
-            remedy="ulimit -l unlimited",
+            remedy="raise the limit: ulimit -l unlimited",
             errno=error.errno,
         )
     return BpfUnavailable(

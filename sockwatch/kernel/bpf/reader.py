@@ -54,7 +54,7 @@ class BpfReader:
         self._iterators: SocketIterators | None = None
         self.failure: str | None = None
         self.shortfall: str | None = None  # why one of the iterators is missing
-        self.remedy = ""
+        self.remedy: str | None = None
         self.log = ""
         self._misses = 0
         self._missed: str | None = None
@@ -91,7 +91,7 @@ class BpfReader:
         if self._misses == MISSES:
             self.give_up(error)
 
-    def give_up(self, failure: str, remedy: str = "", log: str = "") -> None:
+    def give_up(self, failure: str, remedy: str | None = None, log: str = "") -> None:
         """Do without the iterators from now on."""
         self.close()
         self.failure, self.remedy, self.log = failure, remedy, log
