@@ -5,18 +5,23 @@ from __future__ import annotations
 from sockwatch.bind import (
     BindRequest,
     Blocker,
+    Cause,
     Condition,
+    Fix,
     Rule,
     Verdict,
     explain_bind,
     matrix,
 )
 from sockwatch.model import (
+    FlagCounts,
     Gap,
+    GapCode,
     Holder,
     HostFacts,
     KernelError,
     Netns,
+    OwnAddress,
     Port,
     Process,
     ReuseFlags,
@@ -30,12 +35,17 @@ from sockwatch.model import (
 __all__ = [
     "BindRequest",
     "Blocker",
+    "Cause",
     "Condition",
+    "Fix",
+    "FlagCounts",
     "Gap",
+    "GapCode",
     "Holder",
     "HostFacts",
     "KernelError",
     "Netns",
+    "OwnAddress",
     "Port",
     "Process",
     "ReuseFlags",
@@ -56,9 +66,11 @@ __version__ = "0.1.0"
 
 
 def take_snapshot(port: int | None = None) -> Snapshot:
-    """One look at this network namespace; with `port` (1 to 65535), cheaply at that port alone.
+    """Return a snapshot of this network namespace; with `port` (1 to 65535) of that port alone.
 
-    Raises KernelError where the kernel lets no table be read, ValueError for an impossible port.
+    A snapshot of one port is cheaper and also lists each connection. What the caller may not see
+    is None, and a gap of the snapshot. Raises KernelError if neither sock_diag(7) nor /proc/net can
+    be read, ValueError if `port` is out of range.
     """
     # Here, since the netlink library takes 0.15 s to import.
     from sockwatch.kernel.snapshot import take_snapshot as take  # noqa: PLC0415

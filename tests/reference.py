@@ -34,7 +34,7 @@ def reference() -> str:
     sections = (
         _section(
             "Causes",
-            "`cause` of a verdict, blocker or failure: why a request fails, or may fail.",
+            "`cause` of a verdict or a failure: why bind() or listen() fails, or may fail.",
             _ids(CauseId),
         ),
         _section(

@@ -1,4 +1,4 @@
-"""What the kernel would answer to bind() and listen(), and what is in the way. Pure: no I/O."""
+"""What the kernel would answer to bind() and listen(), and what blocks them. Pure: no I/O."""
 
 from sockwatch.bind.model import (
     BindRequest,

@@ -1,4 +1,4 @@
-"""The words of a verdict as frozen values."""
+"""The values that a verdict is made of, all frozen."""
 
 from __future__ import annotations
 
@@ -36,17 +36,20 @@ Unknown = Literal[
     "scan reach",  # whether the kernel's scan finds the owner at all
 ]
 Owner = Socket | SocketGroup
+"""What has a port: a socket, or connections and TIME_WAITs that are alike."""
 
 
 @dataclass(frozen=True, slots=True)
 class BindRequest:
-    """A bind()+listen() somebody wants.
+    """A bind() to ask about, followed by listen() for TCP.
 
-    An IPv6 address, a v4-mapped one too, makes it an AF_INET6 request; ``fe80::1%eth0`` carries
-    its device along. `port` 0 lets the kernel choose. `v6only` says that the program sets
-    IPV6_V6ONLY; a host with ``bindv6only`` = 1 sets it unasked. `uid` None means the caller's.
+    An IPv6 address, also a v4-mapped one, makes it an AF_INET6 socket; ``fe80::1%eth0`` names its
+    interface. With `port` 0 the kernel chooses one. `reuseaddr`, `reuseport` and `v6only` are the
+    socket options of socket(7) and ipv6(7) that the program sets before bind(); with
+    net.ipv6.bindv6only = 1 `v6only` is on in any case. `uid` is the user of the socket; None means
+    the caller. `device` is the interface of SO_BINDTODEVICE; None means any.
 
-    Raises SockwatchError for what is no address, port or protocol.
+    Raises SockwatchError if the protocol, the address or the port is not one.
     """
 
     protocol: Protocol
@@ -71,15 +74,17 @@ class BindRequest:
 
     @property
     def ip(self) -> IPv4Address | IPv6Address:
+        """`address`, parsed."""
         return ip_address(self.address)
 
     @property
     def family(self) -> Family:
+        """The family of `address`; a v4-mapped one is ipv6."""
         return "ipv4" if self.ip.version == 4 else "ipv6"
 
     @property
     def needs_zone(self) -> bool:
-        """Whether the address means something on one link only, so that a device must be named."""
+        """Whether the address is valid on one link only, so that bind() needs an interface."""
         ip = self.ip
         if ip.version == 4:
             return False
@@ -87,22 +92,22 @@ class BindRequest:
 
     @property
     def bound_device(self) -> str | None:
-        """The device the socket ends up bound to: the zone of a link-local address wins."""
+        """The interface the socket is bound to: the zone of the address, else `device`."""
         zone = self.ip.scope_id if isinstance(self.ip, IPv6Address) else None
         return zone if zone and self.needs_zone else self.device
 
 
 class Rule(NamedTuple):
-    """A rule of the kernel: a short id that stays the same, and a plain sentence."""
+    """A rule of the kernel: an id that scripts may rely on (REFERENCE.md), and a sentence."""
 
     id: str
     text: str
 
 
 class Condition(NamedTuple):
-    """Something unknown that the answer depends on: `yes` and `no` are what it would be then.
+    """Something unknown about `owner` that the outcome depends on.
 
-    `yes` and `no` may be "depends" again, if more than this one thing is unknown.
+    `yes` and `no` are the outcomes if `question` is answered so; "depends" if more is unknown.
     """
 
     owner: Owner
@@ -128,10 +133,12 @@ class Fix(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """An owner that makes, or (`certain` False) may make, the answer EADDRINUSE.
+    """An owner of the port by which bind() fails with EADDRINUSE, or may fail if not `certain`.
 
-    `count` is how many sockets it stands for. `frees_in_s` is when the last of them goes away by
-    itself; None if nothing but its holders ends it.
+    `count` is how many sockets it stands for. `holders` is empty if no process has an fd of it, and
+    also if none could be seen: then a gap says so. `rule` is the one that blocks. `frees_in_s` is
+    how many seconds the last of the sockets has left; None if they stay until they are closed.
+    `unknowns` is what it depends on if not `certain`. `cause` is None from matrix().
     """
 
     owner: Owner
@@ -148,11 +155,13 @@ class Blocker:
 class Verdict:
     """What the kernel would answer to a request.
 
-    `listen` is what listen() would answer if bind() succeeded now; None for UDP. `reason` is the
-    rule by which bind() fails before or without a blocker; `blockers` are then those that listen()
-    would meet. `conditions` is empty unless one of the answers is "depends". `kernel` is the
-    release whose rules were applied. `cause` is that of the blocker that explains most, `fixes` are
-    in the order of what is safest now; `frees_in_s` is when every blocker has gone by itself.
+    `kernel` is the release of the snapshot, as in uname(2). `bind` is the outcome of bind(),
+    `listen` that of listen() if bind() succeeded now; None for UDP. `reason` is the precondition by
+    which bind() fails, so that `blockers` are those of listen(); None if it is up to the blockers.
+    `conditions` is empty unless an outcome is "depends". `gaps` are those of the snapshot and of
+    the request. `cause` is that of the blocker that explains most; None if nothing fails or
+    threatens, or from matrix(). `fixes` has the safest first. `frees_in_s` is how many seconds
+    until every blocker has gone by itself; None if one stays.
     """
 
     request: BindRequest
@@ -169,7 +178,7 @@ class Verdict:
 
     @property
     def outcome(self) -> str:
-        """What the program meets first: ``ok``, ``EADDRINUSE``, ``listen EADDRINUSE``."""
+        """The first failure, in words: ``ok``, ``EADDRINUSE``, ``listen EADDRINUSE``."""
         if self.bind == "ok" and self.listen not in (None, "ok"):
             return f"listen {self.listen}"
         return self.bind

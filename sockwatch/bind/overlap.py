@@ -1,8 +1,8 @@
 """Do the addresses of a new socket and of an owner overlap?
 
-An address falls in a class, and a table says which classes overlap. The table is that of TCP
-since 6.9 (kernel file net/ipv4/inet_hashtables.c and net/ipv4/inet_connection_sock.c); UDP and
-TCP before 6.1 compare two by two, which differs in one cell; kernels between differ in others.
+An address falls into a class, and a table says which classes overlap. The table is that of TCP
+since 6.9 (net/ipv4/inet_hashtables.c and net/ipv4/inet_connection_sock.c). UDP, and TCP before 6.1,
+compare addresses two by two, which differs in one cell; kernels between differ in others.
 """
 
 from __future__ import annotations
@@ -59,13 +59,14 @@ UDP_CELLS = TCP_CELLS | PAIRWISE
 
 
 class ClassifiedAddress(NamedTuple):
-    """An address as the bind test sees it; `ip` is the IPv4 one if it is v4-mapped."""
+    """An address as the bind test sees it. `ip` is the IPv4 address if it is v4-mapped."""
 
     kind: AddressClass
     ip: IPv4Address | IPv6Address
 
     @property
     def wildcard(self) -> bool:
+        """Whether it is the wildcard address of its family."""
         return self.kind in ("0", "0m", "::", "::only")
 
 

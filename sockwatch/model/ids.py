@@ -12,6 +12,7 @@ class Id(StrEnum):
     meaning: str
 
     def __new__(cls, value: str, meaning: str) -> Self:
+        """Make the value the id, and keep the meaning beside it."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
