@@ -133,8 +133,6 @@ def test_rows_of_the_iterators(data: bytes) -> None:
     assert sum(map(len, reader._holders(records).values())) <= len(records)
     records.spilled()
     _groups_of([], [row for row in records if row.is_mini])
-    for row in records:
-        assert (row.frees_in_s is None) or row.frees_in_s >= 0
 
 
 def _groups_of(tallies: Sequence[tuple[bytes, bytes]], spilled: Sequence[object]) -> int:

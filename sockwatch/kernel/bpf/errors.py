@@ -24,9 +24,9 @@ Reason = Literal[
 class BpfUnavailable(SockwatchError):  # noqa: N818 - a state of the host, not a mistake
     """BPF cannot be used, for `reason`.
 
-    `remedy` says what would help, in the imperative; None if nothing is known to. `missing` names
-    the capabilities to add, `errno` is what bpf(2) failed with (None if it was not called), `log`
-    the verifier's whole log, empty if it was not the verifier.
+    `remedy` says what would help, in the imperative; None if nothing is known to. `errno` is what
+    bpf(2) failed with (None if it was not called), `log` the verifier's whole log, empty if it was
+    not the verifier.
     """
 
     def __init__(
@@ -35,13 +35,11 @@ class BpfUnavailable(SockwatchError):  # noqa: N818 - a state of the host, not a
         message: str,
         *,
         remedy: str | None = None,
-        missing: tuple[str, ...] = (),
         errno: int | None = None,
         log: str = "",
     ) -> None:
         super().__init__(message)
         self.reason: Reason = reason
         self.remedy = remedy
-        self.missing = missing
         self.errno = errno
         self.log = log

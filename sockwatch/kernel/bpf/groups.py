@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import socket
 from typing import TYPE_CHECKING
 
 from sockwatch.kernel.bpf import loader, syscall
@@ -117,7 +116,7 @@ def merge_groups(
         TimeWaitGroup(
             family,
             state,
-            address[:4] if family == socket.AF_INET else address,
+            address,
             port,
             device,
             flags,

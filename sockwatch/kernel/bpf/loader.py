@@ -108,7 +108,6 @@ def explain(error: OSError) -> BpfUnavailable:
             "not-permitted",
             f"BPF needs {' and '.join(missing)}",
             remedy="run as root, or with CAP_BPF and CAP_PERFMON",
-            missing=missing,
             errno=error.errno,
         )
     if status.get("Seccomp") == _SECCOMP_FILTER:
@@ -134,7 +133,6 @@ def _explain_in_spite_of_capabilities(error: OSError) -> BpfUnavailable:
             "not-permitted",
             "BPF needs capabilities in the initial user namespace; these are in another one",
             remedy="run as root on the host",
-            missing=("CAP_BPF", "CAP_PERFMON"),
             errno=error.errno,
         )
     if _lockdown() == "confidentiality":  # the mode that keeps kernel memory from BPF

@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sockwatch.kernel.bpf.flags import OPTIONS_OF_BYTE
 from sockwatch.kernel.proc.holders import HoldersByInode
 from sockwatch.kernel.sock_diag.inet_diag import address_text
 from sockwatch.model import (
     TCP_STATES,
     Holder,
     KernelError,
-    ReuseFlags,
     SocketGroup,
     SocketOptions,
 )
@@ -22,16 +22,7 @@ if TYPE_CHECKING:
     from sockwatch.kernel.bpf.iterators import SocketIterators
     from sockwatch.kernel.bpf.rows import Records, TimeWaitGroup
 
-SOURCE: Final = "bpf"
 MISSES: Final = 3  # failed looks in a row after which no more are tried
-REUSEADDR_BITS, REUSEPORT_BIT, V6ONLY_BIT = 0x0F, 0x10, 0x20
-OPTIONS_OF_BYTE: Final = tuple(
-    SocketOptions(
-        ReuseFlags(byte & REUSEADDR_BITS != 0, byte & REUSEPORT_BIT != 0, SOURCE),
-        byte & V6ONLY_BIT != 0,
-    )
-    for byte in range(256)
-)
 
 
 class BpfLook(NamedTuple):
@@ -164,7 +155,7 @@ def _groups(
                 family="ipv4" if is_ipv4 else "ipv6",
                 state=TCP_STATES.get(group.state, f"STATE_{group.state}"),
                 mini=True,
-                address=address_text(group.family, group.local),
+                address=address_text(group.family, group.packed_address),
                 device=device_name(group.device),
                 v6only=False if is_ipv4 else options.v6only,
                 uid=None,

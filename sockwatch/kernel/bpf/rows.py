@@ -6,21 +6,11 @@ unpacks by the same table.
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
 from sockwatch.kernel.bpf.assembler import Column
-from sockwatch.kernel.bpf.clock import ticks_per_second
-
-TIME_WAIT, FIN_WAIT2 = 6, 5
-HALF_OPEN = 12  # TCP_NEW_SYN_RECV of include/net/tcp_states.h; sock_diag says 3
-
-# Our own flags byte; the programs build it from the kernel's bit fields.
-REUSEADDR_BITS = 0x0F
-REUSEPORT_SHIFT, V6ONLY_SHIFT = 4, 5
-REUSEPORT_BIT, V6ONLY_BIT = 1 << REUSEPORT_SHIFT, 1 << V6ONLY_SHIFT
 
 # Every column is aligned to its width: the verifier insists. An IPv4 address is the first 4 bytes
 # of its 16, the rest is zero.
@@ -98,40 +88,6 @@ class SocketRow(NamedTuple):
     inode: int
     frees_in_jiffies: int
 
-    @property
-    def local(self) -> bytes:
-        """The local address, 4 or 16 bytes."""
-        return self.packed_address[:4] if self.family == socket.AF_INET else self.packed_address
-
-    @property
-    def reuseaddr(self) -> bool:
-        return self.flags & REUSEADDR_BITS != 0
-
-    @property
-    def reuseport(self) -> bool:
-        return self.flags & REUSEPORT_BIT != 0
-
-    @property
-    def v6only(self) -> bool:
-        return self.flags & V6ONLY_BIT != 0
-
-    @property
-    def mini(self) -> bool:
-        """A TIME_WAIT, or a FIN_WAIT2 after close()."""
-        return self.is_mini != 0
-
-    @property
-    def frees_in_s(self) -> float | None:
-        """Seconds until a mini socket goes; None for others, or if the timer was not seen."""
-        if not self.is_mini or self.frees_in_jiffies == NO_CLOCK:
-            return None
-        return max(0, self.frees_in_jiffies) / ticks_per_second()
-
-    @property
-    def half_open(self) -> bool:
-        """A request in the SYN queue: it owns nothing."""
-        return self.state == HALF_OPEN
-
 
 class TimeWaitGroup(NamedTuple):
     """Mini sockets that are alike in all that the kernel's bind test looks at.
@@ -142,25 +98,13 @@ class TimeWaitGroup(NamedTuple):
 
     family: int
     state: int
-    local: bytes  # 4 or 16 bytes
+    packed_address: bytes  # 16 bytes; an IPv4 address is the first 4
     port: int
     device: int
     flags: int
     sockets: int
     first_frees_in_s: float | None
     last_frees_in_s: float | None
-
-    @property
-    def reuseaddr(self) -> bool:
-        return self.flags & REUSEADDR_BITS != 0
-
-    @property
-    def reuseport(self) -> bool:
-        return self.flags & REUSEPORT_BIT != 0
-
-    @property
-    def v6only(self) -> bool:
-        return self.flags & V6ONLY_BIT != 0
 
 
 class Records(Sequence[SocketRow]):

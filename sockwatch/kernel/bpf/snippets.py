@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from sockwatch.kernel.bpf import rows
+from sockwatch.kernel.bpf import flags, rows
 from sockwatch.kernel.bpf.assembler import Assembler, R, StackRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sockwatch.kernel.bpf.btf import Field
     from sockwatch.kernel.bpf.layout import Layout
 
 META, OBJECT = 0, 8  # the first context words; the object is the socket, or the task
@@ -73,20 +76,29 @@ def copy_common(code: Assembler, layout: Layout) -> None:
     ):
         code.load_field(R.R1, SOCK, layout.field(f"sock_common.{member}"))
         code.put(ROW, name, R.R1)
-    code.load_field(R.R1, SOCK, layout.field("sock_common.skc_reuse"))
-    for member, shift in (
-        ("skc_reuseport", rows.REUSEPORT_SHIFT),
-        ("skc_ipv6only", rows.V6ONLY_SHIFT),
-    ):
-        code.load_field(R.R2, SOCK, layout.field(f"sock_common.{member}"))
-        code.compute(R.R2, "<<", shift)
-        code.compute(R.R1, "|", R.R2)
-    code.put(ROW, "flags", R.R1)
-
+    put_flags(code, ROW, layout, lambda to, field: code.load_field(to, SOCK, field), into=R.R2)
     code.load_field(R.R1, SOCK, layout.field("sock_common.skc_net.net"))
     code.load_field(R.R1, R.R1, layout.field("net.ns.inum"))
     code.put(ROW, "netns_inode", R.R1)
     _copy_address(code, layout)
+
+
+def put_flags(
+    code: Assembler, record: StackRecord, layout: Layout, load: Callable[[R, Field], None], into: R
+) -> None:
+    """The flags byte of a socket, whose members `load` reads.
+
+    r1 is lost, and so is `into`, which must survive a `load` into r1.
+    """
+    load(into, layout.field("sock_common.skc_reuse"))
+    for member, shift in (
+        ("skc_reuseport", flags.REUSEPORT_SHIFT),
+        ("skc_ipv6only", flags.V6ONLY_SHIFT),
+    ):
+        load(R.R1, layout.field(f"sock_common.{member}"))
+        code.compute(R.R1, "<<", shift)
+        code.compute(into, "|", R.R1)
+    code.put(record, "flags", into)
 
 
 def _copy_address(code: Assembler, layout: Layout) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from sockwatch.kernel.bpf import rows
 from sockwatch.kernel.bpf.assembler import Assembler, Column, R, StackRecord
-from sockwatch.kernel.bpf.snippets import PIDTYPE_TGID, upid_bytes
+from sockwatch.kernel.bpf.snippets import PIDTYPE_TGID, put_flags, upid_bytes
 
 if TYPE_CHECKING:
     from sockwatch.kernel.bpf.btf import Field
@@ -56,15 +55,13 @@ class KernelReads:
 
     def copy_socket_flags(self, sock: R, layout: Layout) -> None:
         """Both reuse flags and IPV6_V6ONLY, as in the iterators' rows. r9 is lost."""
-        self.read_field(R.R9, sock, layout.field("sock_common.skc_reuse"))
-        for member, shift in (
-            ("skc_reuseport", rows.REUSEPORT_SHIFT),
-            ("skc_ipv6only", rows.V6ONLY_SHIFT),
-        ):
-            self.read_field(R.R1, sock, layout.field(f"sock_common.{member}"))
-            self._code.compute(R.R1, "<<", shift)
-            self._code.compute(R.R9, "|", R.R1)
-        self._code.put(self._record, "flags", R.R9)
+        put_flags(
+            self._code,
+            self._record,
+            layout,
+            lambda to, field: self.read_field(to, sock, field),
+            into=R.R9,
+        )
 
     def copy_socket_address(self, sock: R, layout: Layout) -> None:
         """The local address by the family, which is in the record already."""

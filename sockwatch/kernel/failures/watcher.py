@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 from sockwatch.failure import Failure
-from sockwatch.kernel.bpf.reader import OPTIONS_OF_BYTE
+from sockwatch.kernel.bpf.flags import OPTIONS_OF_BYTE
 from sockwatch.kernel.facts import CAP_NET_BIND_SERVICE
 from sockwatch.kernel.failures.address import failed_address, family_name, protocol_name
 from sockwatch.kernel.failures.process import Who, WhoFailed, comm

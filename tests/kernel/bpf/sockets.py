@@ -7,10 +7,14 @@ from contextlib import suppress
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
+from sockwatch.kernel.bpf.flags import OPTIONS_OF_BYTE
+from sockwatch.kernel.sock_diag.inet_diag import address_text
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sockwatch.kernel.bpf.rows import SocketRow, TimeWaitGroup
 
 LOCALHOST: dict[int, str] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 WILDCARD: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
@@ -36,6 +40,20 @@ ALL_FLAGS = [
     )
     for reuseaddr, reuseport in product((False, True), repeat=2)
 ]
+
+
+def flags_of(row: SocketRow | TimeWaitGroup) -> Flags:
+    """What the kernel says of the socket, or of all in the group."""
+    (reuseaddr, reuseport, _), v6only = OPTIONS_OF_BYTE[row.flags]
+    assert reuseaddr is not None
+    assert reuseport is not None
+    assert v6only is not None
+    return Flags(row.family, reuseaddr, reuseport, v6only)
+
+
+def address_of(row: SocketRow | TimeWaitGroup) -> str:
+    """The local address as text."""
+    return address_text(row.family, row.packed_address)
 
 
 def new_socket(flags: Flags, kind: int = socket.SOCK_STREAM) -> socket.socket:

@@ -17,6 +17,7 @@ from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.iterators import SocketIterators
 from sockwatch.kernel.bpf.layout import Layout, read_layout
 from sockwatch.model import KernelError
+from tests.kernel.bpf.sockets import address_of, flags_of
 from tests.support.child import idle_child, in_child, in_netns
 from tests.support.netns import CLONE_NEWPID, enter_new_netns, netns_inode, unshare
 
@@ -129,7 +130,7 @@ def test_a_kernel_without_ipv6_has_no_such_members() -> None:
     ):
         assert iterators.failures == {}
         (row,) = iterators.tcp_summary().rows
-        assert socket.inet_ntoa(row.local) == "127.0.0.1"
+        assert address_of(row) == "127.0.0.1"
         assert row.port == server.getsockname()[1]
 
 
@@ -334,7 +335,7 @@ def test_mptcp_is_seen_by_its_subflow_and_by_its_holder() -> None:
     server.listen()
     with SocketIterators() as iterators:
         (row,) = iterators.tcp_summary(8001).rows
-        assert row.reuseaddr
+        assert flags_of(row).reuseaddr
         (held,) = iterators.task_files(netns_inode(), 8001)
-        assert (held.fd, held.reuseaddr) == (server.fileno(), True)
+        assert (held.fd, flags_of(held).reuseaddr) == (server.fileno(), True)
     server.close()

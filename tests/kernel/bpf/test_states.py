@@ -18,6 +18,8 @@ from tests.kernel.bpf.sockets import (
     TCP_CASES,
     UDP_CASES,
     Flags,
+    address_of,
+    flags_of,
 )
 from tests.support.child import in_netns
 from tests.support.netns import netns_inode
@@ -29,10 +31,6 @@ if TYPE_CHECKING:
     from sockwatch.kernel.bpf.rows import SocketRow
 
     Make = Callable[[Flags], list[socket.socket]]
-
-
-def flags_of(row: SocketRow) -> Flags:
-    return Flags(row.family, row.reuseaddr, row.reuseport, row.v6only)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +48,12 @@ def test_tcp(make: Make, state: int, mini: bool) -> None:
             def matching(port: int = port) -> list[SocketRow]:
                 rows = iterators.tcp_summary(port).rows
                 assert all(row.port == port for row in rows)
-                return [row for row in rows if (row.state, row.mini) == (state, mini)]
+                return [row for row in rows if (row.state, row.is_mini != 0) == (state, mini)]
 
             (row,) = wait_until(matching)
             # The kernel leaves what was in memory before in a request's flags: we say 0.
             assert row.flags == 0 if state == HALF_OPEN else flags_of(row) == flags
             assert row.netns_inode == netns_inode()
-            assert row.half_open == (state == HALF_OPEN)
             # Of an unaccepted or half-open one, sockets[0] is the listener.
             has_fd = sockets[0].family != socket.AF_UNIX and (
                 state == LISTEN or sockets[0].getsockopt(socket.SOL_SOCKET, 30) == 0
@@ -65,14 +62,14 @@ def test_tcp(make: Make, state: int, mini: bool) -> None:
             if state != LISTEN:
                 address = "127.0.0.1" if flags.family == socket.AF_INET else "::1"
                 assert row.family == flags.family
-                assert socket.inet_ntop(row.family, row.local) == address
+                assert address_of(row) == address
             assert (row.frees_in_jiffies > 0) == mini
         summary = iterators.tcp_summary()
         assert summary.spilled == 0
         subjects = {sockets[0].getsockname()[1] for sockets in kept}
         grouped = sum(group.sockets for group in summary.groups if group.port in subjects)
         assert grouped == (len(ALL_FLAGS) if mini else 0)
-        assert not any(row.mini for row in summary.rows)
+        assert not any(row.is_mini for row in summary.rows)
 
 
 @pytest.mark.parametrize("make", BOUND_CASES, ids=lambda make: make.__name__)
@@ -120,5 +117,5 @@ def test_a_v4_mapped_address_keeps_its_family_and_a_device_its_index() -> None:
         sock.listen()
         (row,) = iterators.tcp_summary(sock.getsockname()[1]).rows
         assert row.family == socket.AF_INET6
-        assert socket.inet_ntop(row.family, row.local) == "::ffff:127.0.0.1"
+        assert address_of(row) == "::ffff:127.0.0.1"
         assert row.device == socket.if_nametoindex("lo")
