@@ -1,4 +1,4 @@
-"""The kernel's test for one pair: does an owner of the port block a new socket?
+"""The kernel's test for one pair: whether an owner of the port blocks a new socket.
 
 The rules are those of inet_csk_bind_conflict (net/ipv4/inet_connection_sock.c) and
 udp_lib_lport_inuse (net/ipv4/udp.c). bind() and listen() run the same test.
@@ -54,7 +54,7 @@ FLAG_ON_ONE_SIDE: Final = Rule(
 
 
 class NewSocket(NamedTuple):
-    """What the test looks at of the new socket."""
+    """What the test compares of the new socket. `device` None means any, `uid` None unknown."""
 
     protocol: Protocol
     address: ClassifiedAddress
@@ -65,7 +65,7 @@ class NewSocket(NamedTuple):
 
 
 class KnownOwner(NamedTuple):
-    """What the test looks at of an owner, with nothing unknown."""
+    """What the test compares of an owner, with nothing unknown. `device` None means any."""
 
     address: ClassifiedAddress
     device: str | None
@@ -77,14 +77,14 @@ class KnownOwner(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """The answer for one pair: no conflict, no conflict by a shared SO_REUSEPORT, or a conflict."""
+    """The result for one pair: "blocked"; "shared" if only SO_REUSEPORT lets both in; or "free"."""
 
     result: PairResult
     rule: Rule
 
 
 def decide_pair(new: NewSocket, owner: KnownOwner, quirks: Collection[Quirk] = ()) -> Pair:
-    """The kernel's test when everything is known."""
+    """Run the kernel's test with nothing unknown. `quirks` are those of the kernel."""
     if new.device is not None and owner.device is not None and new.device != owner.device:
         return Pair("free", OTHER_DEVICE)
     if new.protocol == "udp" and new.reuseaddr and owner.reuseaddr:
@@ -112,7 +112,7 @@ def _blocking_rule(new: NewSocket, owner: KnownOwner) -> Rule:
 
 
 class JudgedOwner(NamedTuple):
-    """An owner, every answer the test can have, and the unknowns that decide between them."""
+    """An owner, every result the test can have, and the unknowns that decide between them."""
 
     owner: Owner
     results: frozenset[PairResult]
@@ -121,7 +121,7 @@ class JudgedOwner(NamedTuple):
 
     @property
     def blocks(self) -> bool | None:
-        """None is: it depends on an unknown."""
+        """Whether the owner blocks; None if an unknown decides."""
         if "blocked" not in self.results:
             return False
         return True if len(self.results) == 1 else None
@@ -133,7 +133,7 @@ def judge(
     quirks: Collection[Quirk] = (),
     fixed: tuple[Unknown, bool] | None = None,
 ) -> JudgedOwner:
-    """The test with three-valued flags. `fixed` takes one unknown as known."""
+    """Run the test with three-valued flags. `fixed` takes one unknown as known."""
     unknown, cases = _cases(new, owner, fixed)
     results = {case: decide_pair(new, known, quirks) for case, known in cases}
     pairs = list(results.values())
@@ -153,7 +153,7 @@ def judge(
 def _cases(
     new: NewSocket, owner: Owner, fixed: tuple[Unknown, bool] | None
 ) -> tuple[list[Unknown], Iterator[tuple[tuple[bool, ...], KnownOwner]]]:
-    """The names of what is unknown, and the owner for each way those can be."""
+    """Return what is unknown, and the owner for every combination of yes and no."""
     same_user: bool | None = True  # a mini socket has no user
     if not owner.mini:
         same_user = None if new.uid is None or owner.uid is None else new.uid == owner.uid
