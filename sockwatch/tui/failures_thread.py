@@ -6,18 +6,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from textual.message import Message
 
+from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.tui.messages import Crashed, FailuresRefused, FailuresSeen
 from sockwatch.view.folding import Fold, fold
 from sockwatch.watch import FailureWatch
 from sockwatch.watch.refusal import refusal
-
-if TYPE_CHECKING:
-    from sockwatch.bind.failure import ExplainedFailure
 
 Post: TypeAlias = Callable[[Message], object]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from sockwatch.tui.options import Options
-    from sockwatch.tui.watched import Take
-
+from sockwatch.tui.options import Options
+from sockwatch.tui.watched import Take
 
 CRASHED: Final = 3  # as every command that could not determine its answer
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 

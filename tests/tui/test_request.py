@@ -18,14 +18,14 @@ async def test_editing_the_request_changes_the_verdict() -> None:
         await shows(pilot, "9000")
         await pilot.press("enter")
         await wait_for(pilot, lambda: isinstance(pilot.app.screen, DetailsScreen))
-        await shows(pilot, "bind 0.0.0.0 would get EADDRINUSE")
+        await shows(pilot, "tcp 0.0.0.0:9000: bind() would fail with EADDRINUSE")
         await pilot.press("e", *" reuseaddr")
-        await shows(pilot, "bind 0.0.0.0 reuseaddr would get ok")
+        await shows(pilot, "tcp 0.0.0.0:9000 (reuseaddr): bind() would succeed")
         await pilot.press("enter")
         await shows(pilot, "3 TIME_WAIT")
-        await shows(pilot, "bind 0.0.0.0 reuseaddr would get ok")
+        await shows(pilot, "tcp 0.0.0.0:9000 (reuseaddr): bind() would succeed")
         await pilot.press("e", "escape")
-        await shows(pilot, "bind 0.0.0.0 would get EADDRINUSE")
+        await shows(pilot, "tcp 0.0.0.0:9000: bind() would fail with EADDRINUSE")
         assert isinstance(pilot.app.screen, DetailsScreen)
 
 
@@ -35,10 +35,10 @@ async def test_a_wrong_request_is_named_and_the_last_verdict_stays() -> None:
         await shows(pilot, "9000")
         await pilot.press("enter")
         await wait_for(pilot, lambda: isinstance(pilot.app.screen, DetailsScreen))
-        await shows(pilot, "would get EADDRINUSE")
+        await shows(pilot, "bind() would fail with EADDRINUSE")
         await pilot.press("e", *" nonsense")
         await shows(pilot, "! 'nonsense' is not one of reuseaddr")
-        assert "would get EADDRINUSE" in "\n".join(screen_lines(pilot.app))
+        assert "bind() would fail with EADDRINUSE" in "\n".join(screen_lines(pilot.app))
 
 
 async def test_a_port_that_became_free() -> None:
@@ -50,4 +50,4 @@ async def test_a_port_that_became_free() -> None:
         host.ports = []
         await pilot.press("r")
         await shows(pilot, "no socket is on this port any more")
-        await shows(pilot, "bind 0.0.0.0 would get ok")
+        await shows(pilot, "tcp 0.0.0.0:9000: bind() would succeed")

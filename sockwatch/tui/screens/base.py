@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.message import Message
 from textual.screen import Screen
@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from sockwatch.model import Snapshot
 from sockwatch.tui.commands import Command
+from sockwatch.tui.failures_feed import FailuresFeed
 from sockwatch.tui.messages import Copied
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.watched import Watched
@@ -18,9 +19,6 @@ from sockwatch.tui.widgets.header_bar import HeaderBar
 from sockwatch.tui.widgets.lines import LineWidget
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.tui.widgets.status_line import StatusLine
-
-if TYPE_CHECKING:
-    from sockwatch.tui.failures_feed import FailuresFeed
 
 
 class BaseScreen(Screen[None]):

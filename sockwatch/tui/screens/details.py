@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual.app import ComposeResult
 
 from sockwatch.bind import BindRequest
-from sockwatch.model import SockwatchError
+from sockwatch.model import Port, Snapshot, SockwatchError
 from sockwatch.tui.commands import DETAILS_COMMANDS, DETAILS_FOOTER, MOVE_COMMANDS, bindings
 from sockwatch.tui.legend import socket_columns
 from sockwatch.tui.screens.base import BaseScreen
+from sockwatch.tui.symbols import Symbols
+from sockwatch.tui.watched import Watched
 from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.header_bar import HeaderBar
 from sockwatch.tui.widgets.request_bar import RequestBar
@@ -16,15 +21,6 @@ from sockwatch.tui.widgets.socket_list import SocketList
 from sockwatch.tui.widgets.status_line import StatusLine
 from sockwatch.view.request import HELP, parse_request, request_text
 from sockwatch.view.verdict import restart_request
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from textual.app import ComposeResult
-
-    from sockwatch.model import Port, Snapshot
-    from sockwatch.tui.symbols import Symbols
-    from sockwatch.tui.watched import Watched
 
 HINT = f"Enter keep  Esc undo   {HELP}"
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual.app import ComposeResult
 
 from sockwatch.tui.commands import FAILURES_COMMANDS, FAILURES_FOOTER, MOVE_COMMANDS, bindings
+from sockwatch.tui.failures_feed import FailuresFeed
 from sockwatch.tui.screens.base import BaseScreen
+from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.widgets.failures_header import FailuresHeader
 from sockwatch.tui.widgets.fold_table import FoldTable
 from sockwatch.tui.widgets.footer_bar import FooterBar
@@ -14,14 +19,6 @@ from sockwatch.tui.widgets.status_line import StatusLine
 from sockwatch.units import plural
 from sockwatch.view.fold_columns import FOLD_COLUMNS
 from sockwatch.view.fold_lines import fold_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from textual.app import ComposeResult
-
-    from sockwatch.tui.failures_feed import FailuresFeed
-    from sockwatch.tui.symbols import Symbols
 
 _WATCHING = "watching: each system call of the host costs 0.1 us more"
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import ClassVar
 
-from sockwatch.tui.commands import APP_COMMANDS, HELP_COMMANDS, HELP_FOOTER, MOVE_COMMANDS, bindings
+from textual.app import ComposeResult
+
+from sockwatch.tui.commands import (
+    APP_COMMANDS,
+    HELP_COMMANDS,
+    HELP_FOOTER,
+    MOVE_COMMANDS,
+    Command,
+    bindings,
+)
 from sockwatch.tui.screens.base import BaseScreen
+from sockwatch.tui.symbols import Symbols
+from sockwatch.tui.watched import Watched
 from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.text_lines import TextLines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from textual.app import ComposeResult
-
-    from sockwatch.tui.commands import Command
-    from sockwatch.tui.symbols import Symbols
-    from sockwatch.tui.watched import Watched
 
 _KEY_WIDTH = 17
 

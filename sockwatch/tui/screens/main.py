@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import ClassVar
 
+from textual.app import ComposeResult
+
+from sockwatch.model import Snapshot
 from sockwatch.tui.commands import MAIN_COMMANDS, MAIN_FOOTER, MOVE_COMMANDS, bindings
 from sockwatch.tui.legend import filter_terms, port_columns, row_signs
 from sockwatch.tui.messages import DetailsWanted
 from sockwatch.tui.screens.base import BaseScreen
+from sockwatch.tui.symbols import Symbols
+from sockwatch.tui.watched import Watched
 from sockwatch.tui.widgets.filter_bar import FilterBar
 from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.header_bar import HeaderBar
@@ -18,15 +24,6 @@ from sockwatch.view.filter import Filter
 from sockwatch.view.marks import Marks
 from sockwatch.view.panel import panel
 from sockwatch.view.sorting import Order, sort_ports
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from textual.app import ComposeResult
-
-    from sockwatch.model import Snapshot
-    from sockwatch.tui.symbols import Symbols
-    from sockwatch.tui.watched import Watched
 
 _PANEL_HEIGHTS = ((0, "-tiny"), (12, "-low"), (20, "-usual"), (36, "-tall"), (50, "-taller"))
 _TYPING_HINT = "Enter keep  Esc clear   port: state: process: user: proto: flag:  -not"

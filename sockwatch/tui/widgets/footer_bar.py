@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from textual import events
 
+from sockwatch.tui.commands import Command
 from sockwatch.tui.widgets.lines import Line, LineWidget
 from sockwatch.view.fit import cell_width
-
-if TYPE_CHECKING:
-    from textual import events
-
-    from sockwatch.tui.commands import Command
 
 
 class FooterBar(LineWidget):

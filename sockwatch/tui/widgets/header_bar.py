@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from sockwatch.model import Snapshot
 from sockwatch.tui.widgets.lines import Line, LineWidget
 from sockwatch.units import plural, short_count
 from sockwatch.view.fit import cell_width, fit
-
-if TYPE_CHECKING:
-    from sockwatch.model import Snapshot
 
 _HISTORY = 40
 _GAP = 2

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
+from collections.abc import Sequence
+from typing import ClassVar, Final, TypeAlias
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
 from sockwatch.tui.symbols import UNICODE, Symbols
 from sockwatch.view.lines import Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.style import Style
 
 # Pieces of text, each with the name of a component class (or "" for the widget's own style).
 Line: TypeAlias = "tuple[tuple[str, str], ...]"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from sockwatch.tui.widgets.lines import Line, LineWidget
 from sockwatch.view.fit import fit, wrap
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Panel(LineWidget):

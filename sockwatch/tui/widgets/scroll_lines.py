@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from textual import events
 from textual.message import Message
 
 from sockwatch.tui.widgets.lines import Line, LineWidget
-
-if TYPE_CHECKING:
-    from textual import events
 
 _WHEEL_LINES = 3
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from sockwatch.tui.widgets.lines import KIND_STYLES
+from sockwatch.bind import BindRequest
+from sockwatch.model import Port, Snapshot, Socket
+from sockwatch.tui.widgets.lines import KIND_STYLES, Line
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
+from sockwatch.view.column import Column
 from sockwatch.view.details import details, free_port_details
 from sockwatch.view.fit import fit
 from sockwatch.view.lines import Line as TextLine
 from sockwatch.view.socket_columns import socket_columns_for
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sockwatch.bind import BindRequest
-    from sockwatch.model import Port, Snapshot, Socket
-    from sockwatch.tui.widgets.lines import Line
-    from sockwatch.view.column import Column
 
 
 class SocketList(ScrollLines):

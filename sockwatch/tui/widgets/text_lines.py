@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from sockwatch.tui.widgets.lines import Line
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.view.fit import fit, wrap
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sockwatch.tui.widgets.lines import Line
 
 
 class TextLines(ScrollLines):
