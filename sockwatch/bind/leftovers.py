@@ -67,7 +67,10 @@ def _flags_differ(evidence: Evidence) -> Explanation:
         text = f"{_leftover(evidence)}; whether the old sockets had SO_REUSEADDR is unknown"
         return Cause(CauseId.LEFTOVERS_FLAGS_UNKNOWN, text), (
             fixes.WAIT,
-            Fix("if they had it, setting it in the new server is enough", fixes.SET_IN_PYTHON),
+            Fix(
+                "if the old sockets had the flag, setting it in the new server is enough",
+                fixes.SET_IN_PYTHON,
+            ),
         )
     if owner.flags.reuseaddr and not request.reuseaddr:
         text = f"{_leftover(evidence)}; SO_REUSEADDR is set there, and the new socket needs it too"

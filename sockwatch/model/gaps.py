@@ -11,7 +11,10 @@ class GapCode(Id):
     """What kind of gap it is."""
 
     # of a snapshot
-    HOLDERS_NOT_PERMITTED = "holders-not-permitted", "the fds of some processes may not be read"
+    HOLDERS_NOT_PERMITTED = (
+        "holders-not-permitted",
+        "no permission to read the fds of some processes",
+    )
     HOLDERS_NOT_VISIBLE = "holders-not-visible", "some sockets have no holder visible from here"
     FLAGS_UNKNOWN = "flags-unknown", "the reuse flags of some sockets are unknown"
     BOUND_NOT_VISIBLE = "bound-not-visible", "this kernel does not list bound sockets"

@@ -14,7 +14,11 @@ from tests.support import build
 from tests.support.build import group, holder, port, process, socket
 
 FACTS = HostFacts(uid=0, port_range=(32768, 60999), reserved_ports=((9000, 9010),))
-HIDDEN = (Gap(GapCode.HOLDERS_NOT_PERMITTED, "the fds of 9 processes may not be read", "root"),)
+HIDDEN = (
+    Gap(
+        GapCode.HOLDERS_NOT_PERMITTED, "no permission to read the fds of 9 processes", "run as root"
+    ),
+)
 
 
 def server(
@@ -170,7 +174,7 @@ def test_held_sockets(explain: Callable[[], Verdict], cause: str, command: str |
         (
             partial(explained, leftovers("TIME_WAIT", ReuseFlags(), mini=True), reuseaddr=True),
             "leftovers-flags-unknown",
-            ["wait 40 s; the port is free then", "if they had it"],
+            ["wait 40 s; the port is free then", "if the old sockets had the flag"],
         ),
         (
             partial(explained, leftovers("LAST_ACK", build.NONE), reuseaddr=True),

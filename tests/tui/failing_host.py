@@ -22,7 +22,7 @@ class PlayedWatch:
 
     def open(self) -> PlayedWatch:
         if self.refused:
-            raise BpfUnavailable("not-permitted", self.refused, remedy="")
+            raise BpfUnavailable("not-permitted", self.refused)
         self.opened += 1
         return self
 

@@ -21,7 +21,9 @@ from tests.tui.host import Host, check_golden, line_with, look, screen_lines, sh
 
 SIZES = [(80, 24), (120, 40)]
 GAPS = (
-    Gap(GapCode.HOLDERS_NOT_PERMITTED, "the fds of 9 processes may not be read", "root shows it"),
+    Gap(
+        GapCode.HOLDERS_NOT_PERMITTED, "no permission to read the fds of 9 processes", "run as root"
+    ),
 )
 
 

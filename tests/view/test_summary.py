@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from sockwatch.cli.document import gap_entry
 from sockwatch.model import Gap, GapCode, Holder, Port
 from sockwatch.view.details import ASCII_TREE, details
 from sockwatch.view.names import gap_text
@@ -10,7 +11,7 @@ from tests.support import build
 from tests.support.build import group, port, socket
 
 HOLDER_GAP = Gap(
-    GapCode.HOLDERS_NOT_PERMITTED, "the fds of 9 processes may not be read", "root shows it"
+    GapCode.HOLDERS_NOT_PERMITTED, "no permission to read the fds of 9 processes", "run as root"
 )
 
 
@@ -54,7 +55,7 @@ HOLDER_GAP = Gap(
             build.hidden(),
             (
                 "3306/tcp  listens on [::]:3306, accept queue full",
-                "holder not visible; root shows it",
+                "holder not visible; run as root",
                 "reuse flags unknown; run as root",
             ),
         ),
@@ -88,7 +89,7 @@ def test_a_holder_without_a_name() -> None:
     one = socket("LISTEN", "0.0.0.0", 80, holders=(Holder(7, 3, None),))
     found = port(80, listeners=(one,))
     lines = summary(found, build.snapshot([found], gaps=(HOLDER_GAP,)))
-    assert lines[1] == "held by pid 7, which could not be identified; root shows it"
+    assert lines[1] == "held by pid 7, which could not be identified; run as root"
 
 
 def test_details_draw_every_holder_as_a_tree() -> None:
@@ -120,7 +121,21 @@ def test_parents_in_a_loop_are_all_drawn() -> None:
 def test_details_name_every_gap() -> None:
     found = build.hidden()
     lines = [str(line) for line in details(found, build.snapshot([found], gaps=(HOLDER_GAP,)), 39)]
-    assert lines[-3:] == ["  the fds of 9 processes may not be", "    read", "    root shows it"]
+    assert lines[-3:] == [
+        "  no permission to read the fds of 9",
+        "    processes",
+        "    run as root",
+    ]
+
+
+def test_a_gap_without_a_remedy_is_its_text_alone() -> None:
+    found = build.hidden()
+    gap = HOLDER_GAP._replace(remedy=None)
+    lines = [str(line) for line in details(found, build.snapshot([found], gaps=(gap,)), 200)]
+    assert lines[-1] == f"  {gap.text}"
+    assert "holder not visible" in summary(found, build.snapshot([found], gaps=(gap,)))
+    assert gap_text(gap) == gap.text
+    assert gap_entry(gap)["remedy"] is None
 
 
 def test_a_gap_without_a_remedy_has_none() -> None:
