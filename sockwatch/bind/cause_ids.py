@@ -17,6 +17,8 @@ class CauseId(Id):
     INHERITED_LISTENER = "inherited-listener", "a child process inherited the listening socket"
     SYSTEMD_SOCKET = "systemd-socket", "systemd listens for a socket unit"
     DOCKER_PROXY = "docker-proxy", "docker-proxy forwards the port to a container"
+    CONTAINER_RUNTIME = "container-runtime", "a container runtime holds a published port"
+    SAME_PROCESS = "same-process", "the process that fails has the port itself"
     REUSEPORT_MEMBER_WITHOUT = "reuseport-member-without", "the holder lacks SO_REUSEPORT"
     REUSEPORT_OTHER_USER = "reuseport-other-user", "both have SO_REUSEPORT, the users differ"
     DUAL_STACK = "dual-stack", "a socket on [::] takes the IPv4 port too"
@@ -37,6 +39,7 @@ class CauseId(Id):
     UNACCEPTED = "unaccepted", "connections in an accept queue lack SO_REUSEADDR"
 
     # bind() fails before it looks at the port
+    SECURITY_POLICY = "security-policy", "a security policy refused the call"
     LOW_PORT = "low-port", "the port needs CAP_NET_BIND_SERVICE"
     ADDRESS_NOT_LOCAL = "address-not-local", "no interface has the address"
     ADDRESS_TENTATIVE = "address-tentative", "duplicate address detection is still running"

@@ -86,6 +86,7 @@ def _low_port(verdict: Verdict) -> Explanation:
     lower = Fix(
         "or, as root, let every program use it",
         f"sysctl -w net.ipv4.ip_unprivileged_port_start={port}",
+        in_netns=True,
     )
     return Cause(CauseId.LOW_PORT, text), (*fixes.LOW_PORT, lower)
 
@@ -96,11 +97,11 @@ def _not_local(verdict: Verdict) -> Explanation:
             f"{verdict.request.address} is tentative: duplicate address detection is still running"
         )
         return Cause(CauseId.ADDRESS_TENTATIVE, text), (
-            Fix("wait a second or two", "ip -6 address show tentative"),
+            Fix("wait a second or two", "ip -6 address show tentative", in_netns=True),
         )
     text = f"no interface of this host has {verdict.request.address}"
     return Cause(CauseId.ADDRESS_NOT_LOCAL, text), (
-        Fix("list the addresses of this host", "ip address"),
+        Fix("list the addresses of this host", "ip address", in_netns=True),
         Fix("if it is configured late, start the server after network-online.target", None),
     )
 

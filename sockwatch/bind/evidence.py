@@ -73,6 +73,15 @@ class Evidence:
         inodes = (owner.inode,) if isinstance(owner, Socket) else owner.inodes
         return owner.mini or (inodes is not None and inodes != (None,) and not any(inodes))
 
+    @property
+    def none_has_an_fd(self) -> bool:
+        """Whether this holds for every socket of the port in the same state and on its address."""
+        owner = self.blocker.owner
+        alike = [
+            g for g in self.port.groups if (g.state, g.address) == (owner.state, owner.address)
+        ]
+        return self.without_fd and all(g.mini or g.inodes == () for g in alike)
+
     def connections(self) -> list[Socket]:
         """The first few connections of the port; empty in a snapshot of all ports."""
         connections = self.port.connections or ()

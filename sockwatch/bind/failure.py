@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, Verdict
 from sockwatch.bind.unix import explain_name
 from sockwatch.bind.verdict import explain_bind
 from sockwatch.failure import Failure, UnixLook, UnixOwner
 from sockwatch.model import Gap, GapCode, HostFacts, Netns, Port, Protocol, Snapshot, SockwatchError
+from sockwatch.units import process_name
 
 NOT_JUDGED = Gap(
     GapCode.NOT_JUDGED, "only failures of TCP, UDP and unix sockets are explained", remedy=None
@@ -56,7 +58,9 @@ class ExplainedFailure:
     @property
     def blockers(self) -> tuple[Blocker, ...]:
         """The blockers of the verdict; empty without one."""
-        return self.verdict.blockers if self.verdict is not None else ()
+        if self.verdict is None or self.failure.errno != "EADDRINUSE":
+            return ()  # no owner of the port has made another errno
+        return self.verdict.blockers
 
 
 def unexplained(failure: Failure, *gaps: Gap) -> ExplainedFailure:
@@ -66,9 +70,16 @@ def unexplained(failure: Failure, *gaps: Gap) -> ExplainedFailure:
 
 
 def explain_failure(
-    failure: Failure, snapshot: Snapshot, device_names: Mapping[int, str]
+    failure: Failure,
+    snapshot: Snapshot,
+    device_names: Mapping[int, str],
+    home_netns: int | None = None,
 ) -> ExplainedFailure:
-    """Return the verdict for the failed call of a TCP or UDP socket, on a later snapshot."""
+    """Return the verdict for the failed call of a TCP or UDP socket, on a later snapshot.
+
+    `home_netns` is the network namespace where the commands will be typed, None for that of the
+    failure.
+    """
     failure = _completed(failure, snapshot)
     request = request_of(failure, device_names)
     if request is None:
@@ -81,6 +92,9 @@ def explain_failure(
         _facts(failure, snapshot.facts),
     )
     outcome = verdict.bind if failure.call == "bind" else verdict.listen
+    cause, todo = _explanation(failure, verdict, outcome)
+    if home_netns not in (None, snapshot.netns.inode):
+        todo = tuple(_elsewhere(fix, failure) for fix in todo)
     gaps = [*failure.gaps, *verdict.gaps]
     if failure.call == "bind" and others is not snapshot:
         gaps.append(BOUND_SINCE)
@@ -89,11 +103,47 @@ def explain_failure(
         snapshot.netns,
         request,
         verdict,
-        cause=verdict.cause,
-        fixes=verdict.fixes,
+        cause=cause,
+        fixes=todo,
         explained=outcome == failure.errno,
         gaps=tuple(dict.fromkeys(gaps)),
         looked_after_s=snapshot.time + snapshot.took_s - failure.time,
+    )
+
+
+def _explanation(
+    failure: Failure, verdict: Verdict, outcome: str | None
+) -> tuple[Cause | None, tuple[Fix, ...]]:
+    """The errno is evidence: what cannot have produced it is not the cause."""
+    if outcome != failure.errno:
+        return _refused_by_policy(failure) if failure.errno in ("EACCES", "EPERM") else (None, ())
+    holders = {holder.pid for blocker in verdict.blockers for holder in blocker.holders}
+    if failure.errno == "EADDRINUSE" and failure.pid in holders:
+        who = process_name(failure.process.name if failure.process else failure.comm, failure.pid)
+        text = f"{who} already has the port itself, by another of its sockets"
+        return Cause(CauseId.SAME_PROCESS, text), (
+            Fix("close the old socket before bind(), or restart instead of reloading", None),
+        )
+    return verdict.cause, verdict.fixes
+
+
+def _refused_by_policy(failure: Failure) -> tuple[Cause, tuple[Fix, ...]]:
+    text = (
+        "a security policy refused it, such as SELinux, AppArmor, Landlock or seccomp: the rules"
+        f" of bind() alone would not say {failure.errno} here"
+    )
+    return Cause(CauseId.SECURITY_POLICY, text), (
+        Fix("look for the refusal in the audit log", "journalctl -k -g 'audit|apparmor|avc'"),
+    )
+
+
+def _elsewhere(fix: Fix, failure: Failure) -> Fix:
+    """The fix for somebody in another network namespace, by way of the failing process."""
+    if not fix.in_netns or fix.command is None:
+        return fix
+    is_alive = failure.process is not None and failure.process.state != "X"
+    return fix._replace(
+        command=f"nsenter -t {failure.pid} -n {fix.command}" if is_alive and failure.pid else None
     )
 
 

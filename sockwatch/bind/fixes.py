@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
+import os.path
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sockwatch.bind.model import Blocker, Fix, Verdict
-from sockwatch.model import HostFacts, Process
+from sockwatch.model import HostFacts, Process, Service
 from sockwatch.units import endpoint
 
+INIT_PID: Final = 1
 WAIT = Fix("wait", None)
+SS_STATES: Final = {  # as ss(8) names them
+    "TIME_WAIT": "time-wait",
+    "FIN_WAIT1": "fin-wait-1",
+    "FIN_WAIT2": "fin-wait-2",
+    "LAST_ACK": "last-ack",
+    "CLOSING": "closing",
+}
 SET_IN_PYTHON = "sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)"
 SET_IN_C = "setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));"
 
@@ -38,26 +49,37 @@ def frees_in_s(blockers: Iterable[Blocker]) -> float | None:
     return max(finite) if finite and len(finite) == len(seconds) else None
 
 
-def destroy(states: Sequence[str], port: int) -> Fix:
-    """Destroy sockets without an fd; one with an fd would keep its port."""
-    names = " ".join(f"state {state.lower().replace('_', '-')}" for state in states)
-    names = names.replace("fin-wait1", "fin-wait-1").replace("fin-wait2", "fin-wait-2")
+def destroy(state: str, address: str, port: int) -> Fix:
+    """Destroy sockets without an fd on this address; one with an fd would keep its port."""
     return Fix(
         "or, as root, destroy the leftover sockets; no process holds them",
-        f"ss -K -t {names} 'sport = :{port}'",
+        shlex.join(["ss", "-K", "-t", "state", SS_STATES[state], "src", endpoint(address, port)]),
+        in_netns=True,
     )
 
 
 def stop(processes: Sequence[Process]) -> tuple[Fix, ...]:
-    """Stop every holder: by its unit if all have one, else by SIGTERM."""
-    units = dict.fromkeys(p.unit for p in processes if p.unit and p.unit.endswith(".service"))
-    if units and all(p.unit in units for p in processes):
-        return tuple(
-            Fix(f"stop {unit}", f"systemctl stop {shlex.quote(unit)}") for unit in units if unit
-        )
-    pids = " ".join(str(process.pid) for process in processes)
-    whom = "it" if len(processes) == 1 else f"all {len(processes)} processes that hold it"
-    return (Fix(f"stop {whom}, if that is acceptable", f"kill {pids}"),) if pids else ()
+    """Stop every holder: by its service where that is what holds the socket, else by SIGTERM."""
+    pids = [process.pid for process in processes]
+    services = dict.fromkeys(process.service for process in processes)
+    if not pids or INIT_PID in pids:
+        return ()
+    # What a daemon has started lies in the daemon's cgroup, and is not the service itself.
+    if all(service is not None and service.main_pid in pids for service in services):
+        return tuple(_stop_service(service) for service in services if service is not None)
+    whom = "it" if len(pids) == 1 else f"all {len(pids)} processes that hold it"
+    return (Fix(f"stop {whom}, if that is acceptable", kill(*pids)),)
+
+
+def _stop_service(service: Service) -> Fix:
+    manager = [] if service.manager_uid is None else ["--user", f"--machine={service.manager_uid}@"]
+    command = shlex.join(["systemctl", *manager, "stop", service.name])
+    return Fix(f"stop {service.name}", command)
+
+
+def kill(*pids: int, signal: str | None = None) -> str:
+    """Write a command that signals them, with SIGTERM unless another signal is named."""
+    return " ".join(["kill", *([f"-{signal}"] if signal else []), *map(str, pids)])
 
 
 def reserve(port: int, facts: HostFacts) -> Fix:
@@ -67,15 +89,30 @@ def reserve(port: int, facts: HostFacts) -> Fix:
     return Fix(
         "as root, reserve the port, so that no outgoing connection gets it again",
         f"sysctl -w net.ipv4.ip_local_reserved_ports={text}",
+        in_netns=True,
     )
 
 
-def run_as_root(verdict: Verdict) -> Fix:
+def run_as_root(verdict: Verdict, caller_uid: int | None) -> Fix:
     """Ask the same question as root, who may inspect every process."""
     request = verdict.request
-    where = endpoint(request.address, request.port)
-    udp = " --udp" if request.protocol == "udp" else ""
-    return Fix("run this again as root", f"sudo sockwatch why {where}{udp}")
+    flags = ["--udp"] if request.protocol == "udp" else []
+    flags += [
+        f"--{name}" for name in ("reuseaddr", "reuseport", "v6only") if getattr(request, name)
+    ]
+    uid = caller_uid if request.uid is None else request.uid
+    flags += [] if uid is None else ["--uid", str(uid)]
+    flags += [] if request.device is None else ["--device", request.device]
+    words = ["why", endpoint(request.address, request.port), *flags]
+    return Fix("run this again as root", shlex.join(["sudo", *_own_command(), *words]))
+
+
+def _own_command() -> list[str]:
+    """How to start this very sockwatch: sudo(8) has a PATH of its own."""
+    program = sys.argv[0] if sys.argv else ""
+    if os.path.basename(program) == "sockwatch":
+        return [os.path.abspath(program)]
+    return [sys.executable, "-I", "-m", "sockwatch"]
 
 
 LOW_PORT = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 import re
+import shlex
 from typing import Final
 
 from sockwatch.bind import fixes
@@ -11,7 +12,7 @@ from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.evidence import Evidence, Explanation, Finder
 from sockwatch.bind.generations import first_and_last, members
 from sockwatch.bind.model import Cause, Fix
-from sockwatch.model import Process
+from sockwatch.model import GapCode, Process
 from sockwatch.units import process_name, spoken_duration
 
 # Programs that never listen by themselves: with a listening socket, they inherited it.
@@ -19,21 +20,24 @@ NEVER_LISTEN: Final = frozenset(
     {"sh", "bash", "dash", "zsh", "ash", "sleep", "cat", "tail", "tee", "gzip", "xargs"}
     | {"timeout", "nohup", "script", "less", "mpv"}
 )
+# Programs that hold the published ports of containers: podman, docker, cri-o, containerd.
+RUNTIMES: Final = frozenset(
+    {"conmon", "conmonrs", "rootlessport", "rootlesskit", "slirp4netns", "pasta", "dockerd"}
+    | {"containerd-shim-runc-v2", "crio"}
+)
 WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 
 
 def _no_holder(evidence: Evidence) -> Explanation | None:
     if evidence.processes:
         return None
-    uid = evidence.blocker.owner.uid
-    if any(gap.code.startswith(("holders-", "sock-diag")) for gap in evidence.snapshot.gaps):
-        whose = f"a process of uid {uid}" if uid is not None else "a process"
-        text = f"{whose} that you may not inspect holds {evidence.where}"
-        return Cause(CauseId.HOLDER_NOT_VISIBLE, text), (fixes.run_as_root(evidence.verdict),)
-    if evidence.request.protocol == "udp" and uid == 0:
+    hidden = _hidden(evidence)
+    if hidden is not None:
+        return hidden
+    if evidence.request.protocol == "udp" and evidence.blocker.owner.uid == 0:
         text = f"no process holds {evidence.where}: it is the kernel's own (vxlan, wireguard, nfs)"
         return Cause(CauseId.KERNEL_SOCKET, text), (
-            Fix("find the interface that uses it", "ip -d link show"),
+            Fix("find the interface that uses it", "ip -d link show", in_netns=True),
         )
     text = (
         f"no fd refers to {evidence.where}: a blocked accept(), io_uring, an fd in flight over a"
@@ -41,9 +45,34 @@ def _no_holder(evidence: Evidence) -> Explanation | None:
     )
     return Cause(CauseId.NO_FD_ANYWHERE, text), (
         Fix("look for a thread blocked in accept()", "grep -l accept /proc/*/task/*/wchan"),
-        Fix("look for fds in flight", "grep -l scm_fds /proc/*/fdinfo/*"),
+        Fix("look for fds in flight", "grep -l 'scm_fds:[[:space:]]*[1-9]' /proc/*/fdinfo/*"),
         Fix("in the server, call shutdown() before close()", None),
     )
+
+
+def _hidden(evidence: Evidence) -> Explanation | None:
+    """A holder that is there, and could not be seen by us."""
+    codes = {gap.code for gap in evidence.snapshot.gaps}
+    uid, is_root = evidence.blocker.owner.uid, evidence.snapshot.facts.uid == 0
+    whose = f"a process of uid {uid}" if uid is not None else "a process"
+    if GapCode.HOLDERS_NOT_VISIBLE in codes and is_root:
+        text = (
+            f"{whose} outside this pid namespace, as in another container, holds {evidence.where}"
+        )
+        return Cause(CauseId.HOLDER_NOT_VISIBLE, text), (
+            Fix("run sockwatch on the host, or in that container", None),
+        )
+    if codes & {
+        GapCode.HOLDERS_NOT_VISIBLE,
+        GapCode.HOLDERS_NOT_PERMITTED,
+        GapCode.SOCK_DIAG_REFUSED,
+    }:
+        text = f"{whose} that you may not inspect holds {evidence.where}"
+        todo = (
+            () if is_root else (fixes.run_as_root(evidence.verdict, evidence.snapshot.facts.uid),)
+        )
+        return Cause(CauseId.HOLDER_NOT_VISIBLE, text), todo
+    return None
 
 
 def _stopped(evidence: Evidence) -> Explanation | None:
@@ -52,7 +81,10 @@ def _stopped(evidence: Evidence) -> Explanation | None:
         return None
     text = f"{evidence.does('is')} stopped (state T) and still {evidence.verb('holds')}"
     return Cause(CauseId.HOLDER_STOPPED, f"{text} {evidence.where}"), (
-        Fix("resume it first: SIGTERM does nothing while it is stopped", _kill("-CONT", *pids)),
+        Fix(
+            "resume it first: SIGTERM does nothing while it is stopped",
+            fixes.kill(*pids, signal="CONT"),
+        ),
     )
 
 
@@ -68,15 +100,30 @@ def _uninterruptible(evidence: Evidence) -> Explanation | None:
 def _systemd(evidence: Evidence) -> Explanation | None:
     if not any(p.pid == 1 and p.name.startswith("systemd") for p in evidence.processes):
         return None
-    services = {p.unit for p in evidence.processes if p.unit and p.unit.endswith(".service")}
     find = Fix("find the unit by its address", "systemctl list-sockets --all")
-    if len(services) != 1:
+    names = {p.service.name for p in evidence.processes if p.service and p.pid != fixes.INIT_PID}
+    if len(names) != 1:
         text = f"systemd (pid 1) listens on {evidence.where} for a socket unit"
         return Cause(CauseId.SYSTEMD_SOCKET, text), (find,)
-    unit = f"{services.pop().removesuffix('.service')}.socket"
+    unit = f"{names.pop().removesuffix('.service')}.socket"
     text = f"systemd (pid 1) listens on {evidence.where} for {unit}"
-    stop = Fix("stop the socket unit; stopping the service is not enough", f"systemctl stop {unit}")
+    stop = Fix(
+        "stop the socket unit; stopping the service is not enough",
+        shlex.join(["systemctl", "stop", unit]),
+    )
     return Cause(CauseId.SYSTEMD_SOCKET, text), (stop, find)
+
+
+def _runtime(evidence: Evidence) -> Explanation | None:
+    """Stopping one of these would take a container, or all of them, along."""
+    runtime = next((p for p in evidence.processes if _program(p) in RUNTIMES), None)
+    if runtime is None:
+        return None
+    who = process_name(runtime.name, runtime.pid)
+    text = f"{who} holds {evidence.where} for a container whose port it publishes"
+    return Cause(CauseId.CONTAINER_RUNTIME, text), (
+        Fix("stop that container; do not stop the runtime", None),
+    )
 
 
 def _docker_proxy(evidence: Evidence) -> Explanation | None:
@@ -105,7 +152,7 @@ def _inherited(evidence: Evidence) -> Explanation | None:
     return Cause(CauseId.INHERITED_LISTENER, text), (
         Fix(
             "stop what inherited it, unless it is meant to serve",
-            _kill(*(process.pid for process in heirs)),
+            fixes.kill(*(process.pid for process in heirs)),
         ),
         fixes.CLOSE_ON_EXEC,
     )
@@ -181,10 +228,6 @@ def _program(process: Process) -> str:
     return os.path.basename(process.executable) if process.executable else process.name
 
 
-def _kill(*arguments: str | int) -> str:
-    return " ".join(("kill", *map(str, arguments)))
-
-
 # Asked in this order; the last of each always explains.
 SERVER: Final[tuple[Finder, ...]] = (
     _no_holder,
@@ -192,10 +235,17 @@ SERVER: Final[tuple[Finder, ...]] = (
     _uninterruptible,
     _systemd,
     _docker_proxy,
+    _runtime,
     _inherited,
     _reuseport,
     _old_generation,
     _overlap,
     _listener,
 )
-BOUND: Final[tuple[Finder, ...]] = (_no_holder, _stopped, _uninterruptible, _bound_only)
+BOUND: Final[tuple[Finder, ...]] = (
+    _no_holder,
+    _stopped,
+    _uninterruptible,
+    _runtime,
+    _bound_only,
+)

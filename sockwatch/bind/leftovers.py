@@ -78,11 +78,11 @@ def _flags_differ(evidence: Evidence) -> Explanation:
             *fixes.set_reuseaddr(),
             fixes.WAIT,
         )
-    destroyable = owner.state in WITHOUT_PROCESS and evidence.without_fd
+    destroyable = owner.state in WITHOUT_PROCESS and evidence.none_has_an_fd
     text = f"{_leftover(evidence)}, without SO_REUSEADDR: setting it now will not help this time"
     return Cause(_without_flag(evidence), text), (
         fixes.WAIT,
-        *((fixes.destroy([owner.state], request.port),) if destroyable else ()),
+        *((fixes.destroy(owner.state, owner.address, request.port),) if destroyable else ()),
         *fixes.set_reuseaddr(later=True),
     )
 

@@ -125,10 +125,15 @@ class Cause(NamedTuple):
 
 
 class Fix(NamedTuple):
-    """Something to do, with the exact command or line of code where there is one."""
+    """Something to do, with the exact command or line of code where there is one.
+
+    `in_netns`: the command acts on the network namespace that it runs in, which has to be that of
+    the request.
+    """
 
     text: str
     command: str | None
+    in_netns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,18 @@ STATES: Final[dict[str, str]] = {
 }
 
 
+class Service(NamedTuple):
+    """The systemd service of a process, by a cgroup that its manager made.
+
+    `manager_uid` is the user whose manager runs it, None for the system's. `main_pid` is the oldest
+    process of the service; None if that could not be read.
+    """
+
+    name: str
+    manager_uid: int | None
+    main_pid: int | None
+
+
 class Process(NamedTuple):
     """A process that holds sockets. Text is printable: it has passed ``text.clean()``."""
 
@@ -54,6 +66,7 @@ class Process(NamedTuple):
     state: str  # one letter as in proc_pid_stat(5): R S D T t Z ...
     unit: str | None  # systemd unit or container, by its cgroup; None if it has none
     executable: str | None = None  # its path; None if it may not be read
+    service: Service | None = None  # None if it is in none, or in a container's
 
 
 class Holder(NamedTuple):

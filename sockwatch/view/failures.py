@@ -69,7 +69,7 @@ def failure_line(explained: ExplainedFailure, home_netns: int | None = None) -> 
 
 def why(explained: ExplainedFailure) -> str:
     """The cause in a sentence, else the rule, else that there is none and what was not seen."""
-    if explained.explained and explained.cause is not None:
+    if explained.cause is not None:
         return explained.cause.text
     unseen = "; ".join(gap.text for gap in explained.gaps)
     if explained.explained:

@@ -131,7 +131,8 @@ class FailureWatch:
         self, inode: int, failures: Sequence[Failure], port: int | None, *, anew: bool = False
     ) -> list[ExplainedFailure]:
         look = self._netns.look(inode, _pids(failures), port, anew=anew)
-        return [explain_failure(each, look.snapshot, look.device_names) for each in failures]
+        home = self._netns.home_inode
+        return [explain_failure(each, look.snapshot, look.device_names, home) for each in failures]
 
     def _explain_unix(self, inode: int, failures: Sequence[Failure]) -> list[ExplainedFailure]:
         rows = self._netns.run(inode, _pids(failures), unix_sockets)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from sockwatch.bind import BindRequest, Verdict, explain_bind
-from sockwatch.model import Gap, GapCode, HostFacts, Port, Process, ReuseFlags, Snapshot
+from sockwatch.bind import BindRequest, Verdict, explain_bind, fixes
+from sockwatch.model import Gap, GapCode, HostFacts, Port, Process, ReuseFlags, Service, Snapshot
 from tests.support import build
 from tests.support.build import group, holder, port, process, socket
 
@@ -61,7 +62,8 @@ def look(ports: list[Port], gaps: tuple[Gap, ...] = ()) -> Snapshot:
     return replace(build.snapshot(ports, gaps=gaps), facts=FACTS)
 
 
-NGINX = process(812, "nginx", unit="nginx.service")
+WEB = Service("web.service", None, 7)
+NGINX = process(812, "nginx", unit="nginx.service", service=Service("nginx.service", None, 812))
 BOUND = socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),))
 
 
@@ -82,7 +84,11 @@ BOUND = socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),))
         ),
         (
             partial(
-                explained, server(process(1, "systemd"), process(9, "sshd", unit="ssh.service"))
+                explained,
+                server(
+                    process(1, "systemd"),
+                    process(9, "sshd", service=Service("ssh.service", None, 9)),
+                ),
             ),
             "systemd-socket",
             "systemctl stop ssh.socket",
@@ -118,11 +124,6 @@ BOUND = socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),))
             "inherited-listener",
             "kill 9",
         ),
-        (
-            partial(explained, server(), gaps=HIDDEN),
-            "holder-not-visible",
-            "sudo sockwatch why 0.0.0.0:8080",
-        ),
         (partial(explained, server()), "no-fd-anywhere", "grep -l accept /proc/*/task/*/wchan"),
         (partial(explained, server(protocol="udp")), "kernel-socket", "ip -d link show"),
         (
@@ -156,6 +157,19 @@ def test_held_sockets(explain: Callable[[], Verdict], cause: str, command: str |
     assert verdict.frees_in_s is None
     # A listener or bound socket keeps its port until its holder closes it.
     assert not any("ss -K" in (fix.command or "") for fix in verdict.fixes)
+
+
+def test_an_unseen_holder_is_left_to_root() -> None:
+    request = BindRequest("tcp", "0.0.0.0", 8080, reuseaddr=True)
+    for uid, commands in (
+        (0, []),
+        (7, [f"sudo {sys.executable} -I -m sockwatch why 0.0.0.0:8080 --reuseaddr --uid 7"]),
+    ):
+        snapshot = look([server()], HIDDEN)
+        verdict = explain_bind(request, replace(snapshot, facts=replace(FACTS, uid=uid)))
+        assert verdict.cause is not None
+        assert verdict.cause.id == "holder-not-visible"
+        assert [fix.command for fix in verdict.fixes] == commands
 
 
 @pytest.mark.parametrize(
@@ -252,6 +266,33 @@ def test_workers_with_names_of_their_own_inherited_nothing_odd() -> None:
     assert verdict.cause is not None
     assert verdict.cause.id == "listener"
     assert verdict.fixes[0].command == "kill 7 9"
+
+
+@pytest.mark.parametrize(
+    ("holders", "commands"),
+    [
+        (
+            [process(7, "web", service=Service("web.service", None, 7))],
+            ["systemctl stop web.service"],
+        ),
+        (
+            [process(7, "web", service=WEB._replace(manager_uid=1000))],
+            ["systemctl --user --machine=1000@ stop web.service"],
+        ),
+        # The main process does not hold the socket: somebody started it by hand within ssh.service.
+        ([process(9, "nc", service=Service("ssh.service", None, 8))], ["kill 9"]),
+        ([process(9, "nc", service=Service("ssh.service", None, None))], ["kill 9"]),
+        # A container's unit is no service of ours.
+        ([process(9, "nginx", unit="nginx.service")], ["kill 9"]),
+        (
+            [process(7, "a", service=Service("a.service", None, 7)), process(8, "b")],
+            ["kill 7 8"],
+        ),
+        ([process(1, "init")], []),
+    ],
+)
+def test_whom_to_stop(holders: list[Process], commands: list[str]) -> None:
+    assert [fix.command for fix in fixes.stop(holders)] == commands
 
 
 @pytest.mark.parametrize("state", ["FIN_WAIT2", "FIN_WAIT1"])

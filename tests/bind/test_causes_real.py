@@ -274,7 +274,9 @@ def test_a_holder_that_an_ordinary_user_may_not_see(netns: None) -> None:
 
         verdict = in_child(as_user)
         assert cause(verdict) == "holder-not-visible"
-        assert verdict.fixes[0].command == f"sudo sockwatch why 127.0.0.1:{PORT}"
+        assert verdict.fixes[0].command == (
+            f"sudo {sys.executable} -I -m sockwatch why 127.0.0.1:{PORT} --uid 1234"
+        )
 
 
 def test_a_socket_in_flight(netns: None) -> None:

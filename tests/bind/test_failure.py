@@ -48,8 +48,37 @@ def test_nothing_in_the_way_is_not_explained() -> None:
     assert found.verdict.bind == "ok"
 
 
-def test_another_error_than_the_kernels_is_not_explained() -> None:
-    assert not explain_failure(failure(errno="EACCES"), snapshot(socket()), DEVICES).explained
+def test_no_owner_is_blamed_for_another_errno() -> None:
+    found = explain_failure(failure(errno="EACCES"), snapshot(socket()), DEVICES)
+    assert (found.explained, found.blockers) == (False, ())
+    assert found.cause is not None
+    assert found.cause.id == "security-policy"
+    found = explain_failure(failure(errno="EADDRNOTAVAIL"), snapshot(socket()), DEVICES)
+    assert (found.blockers, found.cause, found.fixes) == ((), None, ())
+
+
+def test_a_process_in_its_own_way_is_not_told_to_stop() -> None:
+    held = (Holder(7, 3, None),)
+    found = explain_failure(failure(), snapshot(socket(holders=held)), DEVICES)
+    assert found.cause is not None
+    assert found.cause.id == "same-process"
+    assert not any(fix.command for fix in found.fixes)
+
+
+def test_commands_are_for_the_namespace_of_the_failure() -> None:
+    low = failure(port=80, address="127.0.0.1", errno="EACCES", net_bind_service=False)
+    shown = replace(snapshot(number=80), facts=FACTS)
+
+    def sysctl(failed: Failure, home: int | None) -> str | None:
+        fixes = explain_failure(failed, shown, DEVICES, home).fixes
+        return next(fix.command for fix in fixes if fix.in_netns)
+
+    here = "sysctl -w net.ipv4.ip_unprivileged_port_start=80"
+    alive = Process(7, "web", "web", "www", 1000, 0.0, 1, "S", None)
+    assert sysctl(low, None) == sysctl(low, shown.netns.inode) == here
+    assert sysctl(low._replace(process=alive), 99) == f"nsenter -t 7 -n {here}"
+    assert sysctl(low, 99) is None
+    assert sysctl(low._replace(process=alive._replace(state="X")), 99) is None
 
 
 def test_a_listening_socket_is_not_in_its_own_way() -> None:

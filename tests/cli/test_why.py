@@ -103,7 +103,7 @@ def test_json(listener: socket.socket) -> None:
     assert [holder["pid"] for holder in blocker["holders"]] == [os.getpid()]
     assert set(blocker["rule"]) == {"id", "text"}
     assert set(document["cause"]) == {"id", "text"}
-    assert all(set(fix) == {"text", "command"} for fix in document["fixes"])
+    assert all(set(fix) == {"text", "command", "in_netns"} for fix in document["fixes"])
     assert document["frees_in_s"] is None
     assert document["kernel"] == os.uname().release
 

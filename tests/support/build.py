@@ -12,6 +12,7 @@ from sockwatch.model import (
     Port,
     Process,
     ReuseFlags,
+    Service,
     Snapshot,
     Socket,
     SocketGroup,
@@ -46,9 +47,13 @@ def process(
     age_s: float = 3 * DAY,
     command: str | None = None,
     unit: str | None = None,
+    service: Service | None = None,
 ) -> Process:
     """A process that has run for `age_s` seconds; its command line is its name."""
-    return Process(pid, name, command or name, user, uid, NOW - age_s, parent, "S", unit)
+    started = NOW - age_s
+    return Process(
+        pid, name, command or name, user, uid, started, parent, "S", unit, service=service
+    )
 
 
 def holder(of: Process, fd: int = 3) -> Holder:

@@ -11,13 +11,14 @@ import os
 import pwd
 import re
 import time
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from sockwatch.kernel.expendable import call, call_each
 from sockwatch.kernel.proc.proc_stat import ProcessStat, read_stat
-from sockwatch.model import Process
+from sockwatch.kernel.proc.services import service
+from sockwatch.model import Process, Service
 from sockwatch.text import COMMAND_LIMIT, NAME_LIMIT, clean
 
 # A command line can change without exec() (setproctitle), so a remembered one is read again.
@@ -74,8 +75,9 @@ class ProcessNames:
                 )
             else:
                 unread[pid] = stat
+        services = cache(service)  # many workers share one cgroup
         for pid, command_line in call_each(unread, _read_command_line):
-            process = _read(pid, unread[pid], command_line or b"", self._booted_at)
+            process = _read(pid, unread[pid], command_line or b"", self._booted_at, services)
             if process is not None:
                 identified[pid] = process
                 is_stuck = command_line is None
@@ -106,10 +108,17 @@ def _is_current(remembered: _Remembered, stat: ProcessStat, now: float) -> bool:
     return is_same and now < remembered.until
 
 
-def _read(pid: int, stat: ProcessStat, command_line: bytes, boot_time: float) -> Process | None:
+def _read(
+    pid: int,
+    stat: ProcessStat,
+    command_line: bytes,
+    boot_time: float,
+    services: Callable[[bytes], Service | None],
+) -> Process | None:
     uid = _effective_uid(pid)
     if uid is None:
         return None
+    cgroup = _read_file(f"/proc/{pid}/cgroup", CGROUP_BYTES) or b""
     arguments = command_line.rstrip(b"\0").replace(b"\0", b" ")  # setproctitle pads with NULs
     return Process(
         pid=pid,
@@ -120,8 +129,9 @@ def _read(pid: int, stat: ProcessStat, command_line: bytes, boot_time: float) ->
         start_time=boot_time + stat.start_ticks / TICKS_PER_S,
         parent_pid=stat.parent_pid or None,
         state=stat.state,
-        unit=_unit(pid),
+        unit=unit_of_cgroup(cgroup),
         executable=_executable(pid),
+        service=services(cgroup),
     )
 
 
@@ -172,11 +182,6 @@ def _user_name(uid: int) -> str:
         return clean(pwd.getpwuid(uid).pw_name, NAME_LIMIT)
     except (KeyError, OSError):
         return ""
-
-
-def _unit(pid: int) -> str | None:
-    text = _read_file(f"/proc/{pid}/cgroup", CGROUP_BYTES)
-    return None if text is None else unit_of_cgroup(text)
 
 
 def unit_of_cgroup(text: bytes) -> str | None:

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from sockwatch.kernel.proc.proc_stat import read_stat
+from sockwatch.model import Service
 
 SERVICE: Final = re.compile(r"[A-Za-z0-9:_.@\\-]+\.service")  # unit_name_is_valid() of systemd
 USER_MANAGER: Final = re.compile(r"user@(\d{1,10})\.service")
@@ -58,6 +59,19 @@ def _innermost(parts: list[str], start: int, manager_uid: int | None) -> Service
             is_service = SERVICE.fullmatch(parts[index]) is not None
             return ServiceName(parts[index], manager_uid, path) if is_service else None
     return None
+
+
+def service(cgroup: bytes) -> Service | None:
+    """The service of a process with this proc_pid_cgroup(5)."""
+    place = cgroup_folder(cgroup)
+    if place is None:
+        return None
+    path, folder = place
+    found = service_of(path)
+    if found is None:
+        return None
+    top = folder[: len(folder) - len(path)] + found.path
+    return Service(found.name, found.manager_uid, main_pid(top))
 
 
 def cgroup_folder(text: bytes) -> tuple[str, str] | None:

@@ -125,7 +125,7 @@ MOMENTS: dict[str, tuple[tuple[Any, str], Callable[[int], Callable[..., bool]]]]
     "identity": ((processes, "_read"), lambda pid: lambda seen, *_: seen == pid),
     "command line": ((processes, "_read_command_line"), lambda pid: lambda seen: seen == pid),
     "executable": ((processes, "_executable"), lambda pid: lambda seen: seen == pid),
-    "cgroup": ((processes, "_unit"), lambda pid: lambda seen: seen == pid),
+    "user": ((processes, "_effective_uid"), lambda pid: lambda seen: seen == pid),
     "pidfd": ((reuse_flags, "open_pidfd"), lambda pid: lambda seen: seen == pid),
     "duplicate": ((reuse_flags, "socket_options"), lambda _: lambda *_: True),
 }
