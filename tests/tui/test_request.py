@@ -20,10 +20,10 @@ async def test_editing_the_request_changes_the_verdict() -> None:
         await wait_for(pilot, lambda: isinstance(pilot.app.screen, DetailsScreen))
         await shows(pilot, "tcp 0.0.0.0:9000: bind() would fail with EADDRINUSE")
         await pilot.press("e", *" reuseaddr")
-        await shows(pilot, "tcp 0.0.0.0:9000 (reuseaddr): bind() would succeed")
+        await shows(pilot, "tcp 0.0.0.0:9000 (reuseaddr): bind() and listen() would succeed")
         await pilot.press("enter")
         await shows(pilot, "3 TIME_WAIT")
-        await shows(pilot, "tcp 0.0.0.0:9000 (reuseaddr): bind() would succeed")
+        await shows(pilot, "tcp 0.0.0.0:9000 (reuseaddr): bind() and listen() would succeed")
         await pilot.press("e", "escape")
         await shows(pilot, "tcp 0.0.0.0:9000: bind() would fail with EADDRINUSE")
         assert isinstance(pilot.app.screen, DetailsScreen)
@@ -50,4 +50,4 @@ async def test_a_port_that_became_free() -> None:
         host.ports = []
         await pilot.press("r")
         await shows(pilot, "no socket is on this port any more")
-        await shows(pilot, "tcp 0.0.0.0:9000: bind() would succeed")
+        await shows(pilot, "tcp 0.0.0.0:9000: bind() and listen() would succeed")
