@@ -66,13 +66,13 @@ class UnixOwner(NamedTuple):
     holders: tuple[Holder, ...] = ()
 
 
-class UnixLook(NamedTuple):
-    """What stands at a unix socket's name.
+class UnixNameStatus(NamedTuple):
+    """What a unix socket's name refers to.
 
-    `kind` is that of the file, ``socket``, ``file``, ``directory``, ``symlink``, ``other``; None
-    where there is none, or for an abstract name. `seen` is False if it could not be looked at.
-    `is_alive`: whether connect() reaches a socket there, of whatever network namespace; None is
-    unknown.
+    `kind` is the type of the file: ``socket``, ``file``, ``directory``, ``symlink`` or ``other``;
+    None if there is no file, or for an abstract name. `seen` is False if the path could not be
+    inspected. `is_alive`: whether connect() reaches a socket there, in any network namespace; None
+    means unknown.
     """
 
     seen: bool

@@ -14,7 +14,7 @@ from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, Verdict
 from sockwatch.bind.unix import explain_name
 from sockwatch.bind.verdict import explain_bind
-from sockwatch.failure import Failure, UnixLook, UnixOwner
+from sockwatch.failure import Failure, UnixNameStatus, UnixOwner
 from sockwatch.model import Gap, GapCode, HostFacts, Netns, Port, Protocol, Snapshot, SockwatchError
 from sockwatch.units import process_name
 
@@ -147,12 +147,12 @@ def _elsewhere(fix: Fix, failure: Failure) -> Fix:
     )
 
 
-def explain_unix_failure(failure: Failure, look: UnixLook, at: float) -> ExplainedFailure:
+def explain_unix_failure(failure: Failure, status: UnixNameStatus, at: float) -> ExplainedFailure:
     """Explain the same for a unix socket; `at` is when its name was looked up (epoch seconds)."""
-    cause, fixes = explain_name(failure, look)
+    cause, fixes = explain_name(failure, status)
     return replace(
-        unexplained(failure, *look.gaps),
-        unix_owners=look.owners,
+        unexplained(failure, *status.gaps),
+        unix_owners=status.owners,
         cause=cause,
         fixes=fixes,
         explained=cause is not None,

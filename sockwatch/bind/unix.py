@@ -11,7 +11,7 @@ from sockwatch.bind import fixes
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.generations import eldest_first
 from sockwatch.bind.model import Cause, Fix
-from sockwatch.failure import Failure, UnixLook, UnixOwner
+from sockwatch.failure import Failure, UnixNameStatus, UnixOwner
 from sockwatch.model import Process
 from sockwatch.units import process_name, verb
 
@@ -19,32 +19,32 @@ NameExplanation = tuple[Cause | None, tuple[Fix, ...]]
 UNEXPLAINED: NameExplanation = (None, ())
 
 
-def explain_name(failure: Failure, look: UnixLook) -> NameExplanation:
+def explain_name(failure: Failure, status: UnixNameStatus) -> NameExplanation:
     """Return the cause of an EADDRINUSE and the fixes; (None, ()) if what was seen does not say."""
-    if failure.errno != "EADDRINUSE" or failure.unix is None or not look.seen:
+    if failure.errno != "EADDRINUSE" or failure.unix is None or not status.seen:
         return UNEXPLAINED
     name = failure.address
-    if look.owners:
-        who, processes = _who(look.owners)
+    if status.owners:
+        who, processes = _who(status.owners)
         count = max(1, len(processes))
-        if look.owners[0].state == "LISTEN":
+        if status.owners[0].state == "LISTEN":
             does = f"{verb(count, 'listens')} on"
         else:
             does = f"{verb(count, 'has')} bound"
         return Cause(CauseId.UNIX_LIVE, f"{who} {does} {name}"), fixes.stop(processes)
-    if failure.unix.is_abstract or look.kind is None:
+    if failure.unix.is_abstract or status.kind is None:
         return UNEXPLAINED
-    if look.kind == "socket" and look.is_alive is None:
+    if status.kind == "socket" and status.is_alive is None:
         return UNEXPLAINED
-    if look.is_alive:
+    if status.is_alive:
         text = f"a live socket of another network namespace is bound to {name}"
         return Cause(CauseId.UNIX_LIVE, text), ()
-    if look.kind == "socket":
+    if status.kind == "socket":
         text = f"{name} is stale: its socket is gone, and connect() to it is refused"
         return Cause(CauseId.UNIX_STALE, text), (
             Fix("remove the file, as a server should before bind()", f"rm {_quoted(name)}"),
         )
-    kind = "a file of another kind" if look.kind == "other" else f"a {look.kind}"
+    kind = "a file of another kind" if status.kind == "other" else f"a {status.kind}"
     text = f"{name} exists and is not a socket but {kind}"
     return Cause(CauseId.UNIX_OTHER_FILE, text), (Fix("see what it is", f"ls -ld {_quoted(name)}"),)
 

@@ -56,8 +56,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     from sockwatch.kernel.bpf.errors import BpfUnavailable
     from sockwatch.kernel.host import current_netns
     from sockwatch.view.failures import failure_line
-    from sockwatch.watch import FailureWatch
-    from sockwatch.watch.refusal import refusal
+    from sockwatch.watch import FailureWatch, refusal
 
     try:
         watch = FailureWatch()

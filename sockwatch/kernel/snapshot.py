@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from sockwatch.kernel import gaps as gap
 from sockwatch.kernel import host, proc_net
-from sockwatch.kernel.bpf.reader import BpfLook, BpfReader
+from sockwatch.kernel.bpf.reader import BpfReader, BpfSample
 from sockwatch.kernel.facts import read_facts
 from sockwatch.kernel.ports import HoldersByInode, ports_of
 from sockwatch.kernel.proc import holders, reuse_flags
@@ -29,7 +29,7 @@ from sockwatch.model import (
 )
 
 FACTS_MAX_AGE_S: Final = 3.0
-READ_ANEW: Final = 200  # connections whose flags are read again at each look, 50 us each
+READ_ANEW: Final = 200  # connections whose flags are read again at each sample, 50 us each
 
 
 class SnapshotReader:
@@ -79,21 +79,21 @@ class SnapshotReader:
         namespace = host.current_netns()
         gaps: list[Gap] = []
         try:
-            decoders, look = read_tables(self._bpf, self._memory.options, namespace.inode, port)
+            decoders, sample = read_tables(self._bpf, self._memory.options, namespace.inode, port)
         except KernelError as error:
             # The dump left the TIME_WAITs to the iterators, so it is of no use either.
             self._bpf.miss(str(error))
-            decoders, look = read_tables(None, self._memory.options, namespace.inode, port)
-        if look is not None and look.spilled:
-            gaps.append(gap.map_gap(look.spilled))
-        found, unreadable = self._holders(decoders.values(), look)
-        options = self._options(decoders.values(), found, look)
+            decoders, sample = read_tables(None, self._memory.options, namespace.inode, port)
+        if sample is not None and sample.spilled:
+            gaps.append(gap.map_gap(sample.spilled))
+        found, unreadable = self._holders(decoders.values(), sample)
+        options = self._options(decoders.values(), found, sample)
         ports: list[Port] = []
         for protocol, decoder in decoders.items():
             if isinstance(decoder, RowDecoder):
                 table = owner_table(decoder, options)
-                if look is not None and protocol == "tcp":
-                    for number, groups in look.time_waits.items():
+                if sample is not None and protocol == "tcp":
+                    for number, groups in sample.time_waits.items():
                         table.groups[number].extend(groups)
             else:
                 table, refused = proc_net.table(protocol, port, decoder)
@@ -129,12 +129,12 @@ class SnapshotReader:
         return self._facts
 
     def _holders(
-        self, decoders: Iterable[Table], look: BpfLook | None
+        self, decoders: Iterable[Table], sample: BpfSample | None
     ) -> tuple[HoldersByInode, int]:
         """Every holder of the sockets in the dumps by inode, and how many processes hid theirs."""
         wanted = set(inodes(decoders))
-        if look is not None and look.holders is not None:
-            found = {inode: look.holders[inode] for inode in wanted & look.holders.keys()}
+        if sample is not None and sample.holders is not None:
+            found = {inode: sample.holders[inode] for inode in wanted & sample.holders.keys()}
             rest, unreadable = self._leftovers.scan(wanted - found.keys())
             found |= rest
         else:
@@ -157,25 +157,25 @@ class SnapshotReader:
         self,
         decoders: Iterable[Table],
         found: HoldersByInode,
-        look: BpfLook | None,
+        sample: BpfSample | None,
     ) -> Mapping[int, SocketOptions]:
         """What is known of the sockets by cookie, from the best way that is open for each."""
         dumps = [decoder for decoder in decoders if isinstance(decoder, RowDecoder)]
-        options = dict(look.options) if look is not None else {}
+        options = dict(sample.options) if sample is not None else {}
         open_sockets = {
             sock.cookie: sock.inode for dump in dumps for sock in dump.sockets if sock.inode
         }
-        if look is not None:
+        if sample is not None:
             for cookie, inode in open_sockets.items():
-                if cookie not in options and inode in look.by_inode:
-                    options[cookie] = look.by_inode[inode]
+                if cookie not in options and inode in sample.by_inode:
+                    options[cookie] = sample.by_inode[inode]
         connections = {
             member.cookie: member.inode
             for dump in dumps
             for members in dump.members.values()
             for member in members
         }
-        if look is None:
+        if sample is None:
             remembered = connections.keys() & self._memory.options.keys()
             remembered -= self._memory.oldest(remembered, READ_ANEW)
             options |= {cookie: self._memory.options[cookie] for cookie in remembered}
@@ -193,7 +193,7 @@ class SnapshotReader:
         self._memory.keep(fresh)
         recognised = {cookie for dump in dumps for cookie in dump.minis.recognised}
         self._memory.forget_others(open_sockets.keys() | connections.keys() | recognised)
-        if look is None:
+        if sample is None:
             # The TIME_WAITs among the rows of one port are looked up here as well.
             options |= {cookie: self._memory.options[cookie] for cookie in recognised}
         return options | fresh

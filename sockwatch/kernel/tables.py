@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from sockwatch.kernel import host
-from sockwatch.kernel.bpf.reader import BpfLook, BpfReader
+from sockwatch.kernel.bpf.reader import BpfReader, BpfSample
 from sockwatch.kernel.sock_diag import dumps
 from sockwatch.kernel.sock_diag.inet_diag import ALL_STATES, STATE_BOUND_INACTIVE, STATE_TIME_WAIT
 from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
@@ -26,11 +26,11 @@ def read_tables(
     known: Mapping[int, SocketOptions],
     netns_inode: int,
     port: int | None,
-) -> tuple[dict[Protocol, Table], BpfLook | None]:
+) -> tuple[dict[Protocol, Table], BpfSample | None]:
     """Every port's sockets, or one port's. Raises KernelError where an iterator fails.
 
     With the iterators there, the kernel counts the TIME_WAITs, and they are dumped only for the
-    port that somebody looks at. `known` are the options of sockets by cookie.
+    port that is asked for. `known` are the options of sockets by cookie.
     """
 
     def dump(protocol: Protocol, states: int, *, count_minis: bool = False) -> Table:
@@ -56,11 +56,11 @@ def read_tables(
             states &= ~(1 << STATE_TIME_WAIT)
         tcp = dump("tcp", states, count_minis=iterators is None)
         udp = dump("udp", ALL_STATES)
-        look = None
+        sample = None
         if iterators is not None:
             cookies = None if port is None else _cookies(tcp)
-            look = iterators.look(netns_inode, port, host.device_namer(), cookies)
-        return {"tcp": _joined(tcp, bound()), "udp": udp}, look
+            sample = iterators.sample(netns_inode, port, host.device_namer(), cookies)
+        return {"tcp": _joined(tcp, bound()), "udp": udp}, sample
 
 
 @contextmanager

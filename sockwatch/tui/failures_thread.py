@@ -14,8 +14,7 @@ from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.tui.messages import Crashed, FailuresRefused, FailuresSeen
 from sockwatch.view.folding import Fold, fold
-from sockwatch.watch import FailureWatch
-from sockwatch.watch.refusal import refusal
+from sockwatch.watch import FailureWatch, refusal
 
 Post: TypeAlias = Callable[[Message], object]
 

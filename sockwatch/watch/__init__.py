@@ -1,5 +1,5 @@
-"""Watching for failed calls and explaining each at once: where `kernel` and `bind` meet."""
+"""Watch for calls that fail and explain each at once: where `kernel` and `bind` meet."""
 
-from sockwatch.watch.failures import FailureWatch
+from sockwatch.watch.failures import FailureWatch, refusal
 
-__all__ = ["FailureWatch"]
+__all__ = ["FailureWatch", "refusal"]

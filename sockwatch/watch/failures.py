@@ -1,4 +1,4 @@
-"""Every failed bind() and listen() of the host with its explanation, as it happens."""
+"""Every bind() and listen() on this host that fails, explained as it happens."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from sockwatch.bind.failure import (
     unexplained,
 )
 from sockwatch.failure import Failure
-from sockwatch.kernel.failures.netns_visits import NetnsVisitor
+from sockwatch.kernel.bpf.errors import BpfUnavailable
+from sockwatch.kernel.failures.netns_reader import NetnsReader
 from sockwatch.kernel.failures.path_probe import PathProbe
-from sockwatch.kernel.failures.unix_sockets import look_at_name, seen_path, unix_sockets
-from sockwatch.kernel.failures.watcher import FailureWatcher
+from sockwatch.kernel.failures.reader import FailureReader
+from sockwatch.kernel.failures.unix_sockets import name_status, seen_path, unix_sockets
 from sockwatch.model import Gap, GapCode, KernelError
 
 if TYPE_CHECKING:
     from sockwatch.kernel.bpf.layout import Layout
 
-PORTS_EACH: Final = 3  # with failures on more ports than this at once, all are looked at together
+PORTS_EACH: Final = 3  # failures on more ports than this at once share one sample of all ports
 NO_NETNS: Final = Gap(
     GapCode.NETNS_UNKNOWN,
     "in which network namespace the call failed",
@@ -35,47 +36,50 @@ NO_NETNS: Final = Gap(
 
 
 class FailureWatch:
-    """Watches while it is open. Use it from one thread, but for wake().
+    """Watches from its creation until close(). Use it from one thread, except for wake().
 
-    Failures that wait at the same time share one look at their port: it comes after all of them.
-    Raises BpfUnavailable where the host does not let us watch.
+    Failures that are pending at the same time share one sample of their port, taken after all of
+    them. Raises BpfUnavailable where this host, or this user, cannot watch.
     """
 
     def __init__(self, layout: Layout | None = None) -> None:
-        self._watcher = FailureWatcher(layout)
+        self._reader = FailureReader(layout)
         self._paths = PathProbe()
         try:
-            self._netns = NetnsVisitor()
-            with suppress(KernelError):  # opens what a look needs, before the first failure
-                self._netns.look(self._netns.home_inode, (), 1)
+            self._netns = NetnsReader()
+            with suppress(KernelError):  # opens what a sample needs, before the first failure
+                self._netns.take(self._netns.home_inode, (), 1)
         except BaseException:
-            self._watcher.close()
+            self._reader.close()
             raise
 
     @property
     def lost(self) -> int:
-        """Failures that were not seen, since too many came at once."""
-        return self._watcher.lost
+        """How many failures were not reported because too many came at once."""
+        return self._reader.lost
 
     def wait(self, timeout_s: float | None = None) -> tuple[ExplainedFailure, ...]:
-        """The next failures, oldest first; none if the time is over or somebody called wake()."""
-        failures = self._watcher.wait(timeout_s)
+        """The next failures, oldest first; empty after the timeout or a wake().
+
+        None means no timeout.
+        """
+        failures = self._reader.wait(timeout_s)
         by_netns: dict[int | None, list[int]] = defaultdict(list)
-        for place, failure in enumerate(failures):
-            by_netns[failure.netns_inode].append(place)
-        found: dict[int, ExplainedFailure] = {}
-        for inode, places in by_netns.items():
-            some = [failures[place] for place in places]
-            found.update(zip(places, self._explain(inode, some), strict=True))
-        return tuple(found[place] for place in range(len(failures)))
+        for index, failure in enumerate(failures):
+            by_netns[failure.netns_inode].append(index)
+        explained: dict[int, ExplainedFailure] = {}
+        for netns_inode, indices in by_netns.items():
+            in_netns = [failures[index] for index in indices]
+            explained.update(zip(indices, self._explain(netns_inode, in_netns), strict=True))
+        return tuple(explained[index] for index in range(len(failures)))
 
     def wake(self) -> None:
-        """Let wait() return, from any thread."""
-        self._watcher.wake()
+        """Make wait() return; may be called from any thread."""
+        self._reader.wake()
 
     def close(self) -> None:
-        """Detach and end the thread."""
-        self._watcher.close()
+        """Detach from the kernel and stop the thread."""
+        self._reader.close()
         self._netns.close()
 
     def __enter__(self) -> Self:
@@ -84,69 +88,93 @@ class FailureWatch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _explain(self, inode: int | None, failures: Sequence[Failure]) -> list[ExplainedFailure]:
-        """Those of one network namespace."""
-        if inode is None:
+    def _explain(
+        self, netns_inode: int | None, failures: Sequence[Failure]
+    ) -> list[ExplainedFailure]:
+        """Explain failures of one network namespace; None means it is unknown."""
+        if netns_inode is None:
             return [unexplained(failure, NO_NETNS) for failure in failures]
-        found: dict[int, ExplainedFailure] = {}
+        explained: dict[int, ExplainedFailure] = {}
         ports = [f.port or None for f in failures if f.protocol in ("tcp", "udp")]
         together = None in ports or len(set(ports)) > PORTS_EACH
         groups: dict[object, list[int]] = defaultdict(list)
-        for place, failure in enumerate(failures):
+        for index, failure in enumerate(failures):
             if failure.protocol in ("tcp", "udp"):
-                groups[None if together else failure.port].append(place)
+                groups[None if together else failure.port].append(index)
             elif failure.unix is not None:
-                groups["unix"].append(place)
+                groups["unix"].append(index)
             else:
                 gap = ADDRESS_UNSEEN if failure.protocol in (None, "unix") else NOT_JUDGED
-                found[place] = unexplained(failure, gap)
-        for kind, places in groups.items():
-            some = [failures[place] for place in places]
+                explained[index] = unexplained(failure, gap)
+        for kind, indices in groups.items():
+            group = [failures[index] for index in indices]
             try:
                 if kind == "unix":
-                    explained = self._explain_unix(inode, some)
+                    explanations = self._explain_unix(netns_inode, group)
                 else:
-                    explained = self._explain_port(inode, some)
+                    explanations = self._explain_port(netns_inode, group)
             except KernelError as error:
                 gap = Gap(GapCode.NETNS_UNSEEN, str(error), "run as root on the host")
-                explained = [unexplained(failure, gap) for failure in some]
-            found.update(zip(places, explained, strict=True))
-        return [found[place] for place in range(len(failures))]
+                explanations = [unexplained(failure, gap) for failure in group]
+            explained.update(zip(indices, explanations, strict=True))
+        return [explained[index] for index in range(len(failures))]
 
-    def _explain_port(self, inode: int, failures: Sequence[Failure]) -> list[ExplainedFailure]:
-        ports = {failure.port for failure in failures}
-        port = ports.pop() if len(ports) == 1 else None
-        found = self._looked(inode, failures, port or None)
-        # A dump is no point in time, and sysctls are seconds old: what is missing may be there now.
-        missed = [place for place, each in enumerate(found) if not each.explained]
-        if missed:
-            some = [failures[place] for place in missed]
-            again = self._looked(inode, some, port or None, anew=True)
-            for place, each in zip(missed, again, strict=True):
-                if each.explained:
-                    found[place] = each
-        return found
-
-    def _looked(
-        self, inode: int, failures: Sequence[Failure], port: int | None, *, anew: bool = False
+    def _explain_port(
+        self, netns_inode: int, failures: Sequence[Failure]
     ) -> list[ExplainedFailure]:
-        look = self._netns.look(inode, _pids(failures), port, anew=anew)
-        home = self._netns.home_inode
-        return [explain_failure(each, look.snapshot, look.device_names, home) for each in failures]
+        ports = {failure.port for failure in failures}
+        port = (ports.pop() or None) if len(ports) == 1 else None
+        explained = self._explain_by_sample(netns_inode, failures, port)
+        # A dump takes time and sysctls are cached for seconds: what was missed may be seen now.
+        missed = [index for index, failure in enumerate(explained) if not failure.explained]
+        if missed:
+            again = self._explain_by_sample(
+                netns_inode, [failures[index] for index in missed], port, fresh_facts=True
+            )
+            for index, failure in zip(missed, again, strict=True):
+                if failure.explained:
+                    explained[index] = failure
+        return explained
 
-    def _explain_unix(self, inode: int, failures: Sequence[Failure]) -> list[ExplainedFailure]:
-        rows = self._netns.run(inode, _pids(failures), unix_sockets)
+    def _explain_by_sample(
+        self,
+        netns_inode: int,
+        failures: Sequence[Failure],
+        port: int | None,
+        *,
+        fresh_facts: bool = False,
+    ) -> list[ExplainedFailure]:
+        snapshot, device_names = self._netns.take(
+            netns_inode, _pids(failures), port, fresh_facts=fresh_facts
+        )
+        home = self._netns.home_inode
+        return [explain_failure(failure, snapshot, device_names, home) for failure in failures]
+
+    def _explain_unix(
+        self, netns_inode: int, failures: Sequence[Failure]
+    ) -> list[ExplainedFailure]:
+        rows = self._netns.run(netns_inode, _pids(failures), unix_sockets)
         paths = [seen_path(failure) for failure in failures]
-        statuses = self._paths.look(path for path in paths if path is not None)
+        statuses = self._paths.statuses(path for path in paths if path is not None)
         explained = []
         for failure, path in zip(failures, paths, strict=True):
             assert failure.unix is not None
-            status = None if path is None else statuses[path]
-            look = look_at_name(failure.unix, status, rows, is_known=path is not None)
-            explained.append(explain_unix_failure(failure, look, time.time()))
+            file = None if path is None else statuses[path]
+            status = name_status(failure.unix, file, rows, is_known=path is not None)
+            explained.append(explain_unix_failure(failure, status, time.time()))
         return explained
 
 
+def refusal(error: BpfUnavailable) -> str:
+    """Why failures cannot be watched, and what would help, in one sentence."""
+    if error.reason == "not-permitted":
+        return (
+            f"cannot watch: {error}; run as root, or with CAP_BPF and CAP_PERFMON or CAP_SYS_ADMIN"
+        )
+    return f"cannot watch: {error}" + (f"; {error.remedy}" if error.remedy else "")
+
+
 def _pids(failures: Iterable[Failure]) -> list[int]:
-    found = (number for f in failures for number in (f.tid, f.pid) if number)
-    return list(dict.fromkeys(found))
+    """The threads and processes that failed, each once."""
+    pids = (pid for failure in failures for pid in (failure.tid, failure.pid) if pid)
+    return list(dict.fromkeys(pids))

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from sockwatch.kernel.failures.tap import FailureTap
+from sockwatch.kernel.failures.tracepoint import FailureTracepoint
 
 CALLS = 1_000_000
 
@@ -29,7 +29,7 @@ def measure(call: Callable[[], object], runs: int) -> tuple[list[float], list[fl
     free, attached = [], []
     for _ in range(runs):
         free.append(ns_each(call))
-        with FailureTap():
+        with FailureTracepoint():
             attached.append(ns_each(call))
     return free, attached
 

@@ -15,7 +15,7 @@ from sockwatch.bind.failure import (
     explain_unix_failure,
     request_of,
 )
-from sockwatch.failure import Failure, UnixLook, UnixName, UnixOwner
+from sockwatch.failure import Failure, UnixName, UnixNameStatus, UnixOwner
 from sockwatch.model import Gap, GapCode, Holder, Process, ReuseFlags
 from tests.bind.makers import FACTS, snapshot, socket
 
@@ -176,37 +176,47 @@ LIVE = UnixOwner("LISTEN", 3, (Holder(5, 4, PROCESS),))
 
 
 @pytest.mark.parametrize(
-    ("one", "look", "cause", "text"),
+    ("one", "status", "cause", "text"),
     [
-        (UNIX, UnixLook(True, "socket", (LIVE,)), "unix-live", "dockerd(5) listens on /run/my x"),
         (
             UNIX,
-            UnixLook(True, "socket", (LIVE._replace(holders=()),)),
+            UnixNameStatus(True, "socket", (LIVE,)),
+            "unix-live",
+            "dockerd(5) listens on /run/my x",
+        ),
+        (
+            UNIX,
+            UnixNameStatus(True, "socket", (LIVE._replace(holders=()),)),
             "unix-live",
             "could not be seen",
         ),
         (
             UNIX,
-            UnixLook(True, "socket", is_alive=False),
+            UnixNameStatus(True, "socket", is_alive=False),
             "unix-stale",
             "is stale",
         ),
-        (UNIX, UnixLook(True, "socket", is_alive=True), "unix-live", "another network namespace"),
-        (UNIX, UnixLook(True, "socket"), None, ""),
-        (UNIX, UnixLook(True, "directory"), "unix-other-file", "but a directory"),
-        (UNIX, UnixLook(True), None, ""),
-        (UNIX, UnixLook(False, gaps=(GAP,)), None, ""),
-        (UNIX._replace(errno="EACCES"), UnixLook(True, "socket"), None, ""),
-        (ABSTRACT, UnixLook(True, None, (LIVE,)), "unix-live", "dockerd(5) listens on @x"),
-        (ABSTRACT, UnixLook(True), None, ""),
+        (
+            UNIX,
+            UnixNameStatus(True, "socket", is_alive=True),
+            "unix-live",
+            "another network namespace",
+        ),
+        (UNIX, UnixNameStatus(True, "socket"), None, ""),
+        (UNIX, UnixNameStatus(True, "directory"), "unix-other-file", "but a directory"),
+        (UNIX, UnixNameStatus(True), None, ""),
+        (UNIX, UnixNameStatus(False, gaps=(GAP,)), None, ""),
+        (UNIX._replace(errno="EACCES"), UnixNameStatus(True, "socket"), None, ""),
+        (ABSTRACT, UnixNameStatus(True, None, (LIVE,)), "unix-live", "dockerd(5) listens on @x"),
+        (ABSTRACT, UnixNameStatus(True), None, ""),
     ],
 )
-def test_unix_names(one: Failure, look: UnixLook, cause: str | None, text: str) -> None:
-    found = explain_unix_failure(one, look, 1000.5)
+def test_unix_names(one: Failure, status: UnixNameStatus, cause: str | None, text: str) -> None:
+    found = explain_unix_failure(one, status, 1000.5)
     assert (found.cause and found.cause.id) == cause
     assert found.explained == (cause is not None)
     assert text in (found.cause.text if found.cause else "")
     assert found.looked_after_s == 0.5
-    assert found.gaps == look.gaps
+    assert found.gaps == status.gaps
     commands = [fix.command for fix in found.fixes]
     assert cause != "unix-stale" or "rm '/run/my x'" in commands

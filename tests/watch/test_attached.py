@@ -75,12 +75,12 @@ def test_opening_that_fails_half_way(netns: None, monkeypatch: pytest.MonkeyPatc
     def refuse() -> None:
         raise MemoryError
 
-    monkeypatch.setattr(failures, "NetnsVisitor", refuse)
+    monkeypatch.setattr(failures, "NetnsReader", refuse)
     with pytest.raises(MemoryError):
         FailureWatch()
     assert sorted(os.listdir("/proc/self/fd")) == before
     monkeypatch.undo()
-    monkeypatch.setattr("sockwatch.kernel.failures.tap.PROGRAM_NAME", "not a name")
+    monkeypatch.setattr("sockwatch.kernel.failures.tracepoint.PROGRAM_NAME", "not a name")
     with pytest.raises(BpfUnavailable):
         FailureWatch(Layout({}, {}))
     assert sorted(os.listdir("/proc/self/fd")) == before

@@ -14,7 +14,7 @@ import pytest
 
 from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.kernel.failures.rows import FAILURE_STRUCT, WRITTEN_A_SECOND
-from sockwatch.kernel.failures.tap import FailureTap
+from sockwatch.kernel.failures.tracepoint import FailureTracepoint
 from sockwatch.watch import FailureWatch
 from tests.support.failing import PATIENCE_S, collect, compiled, of_pid
 from tests.support.privilege import needs_root
@@ -113,22 +113,22 @@ def test_what_finds_the_ring_full_is_counted(netns: None) -> None:
     with ExitStack() as stack:
         for number in range(100):
             stack.enter_context(socket.create_server(("127.0.0.1", 8000 + number)))
-        tap = stack.enter_context(FailureTap(ring_bytes=4096))
+        tracepoint = stack.enter_context(FailureTracepoint(ring_bytes=4096))
         for number in range(100):
             with socket.socket() as sock, pytest.raises(OSError, match="in use"):
                 sock.bind(("127.0.0.1", 8000 + number))
-        kept = [row for row in tap.take(1000) if row.pid == os.getpid()]
+        kept = [row for row in tracepoint.take(1000) if row.pid == os.getpid()]
         assert len(kept) <= 4096 // FAILURE_STRUCT.size
-        assert tap.lost >= 100 - len(kept) > 0
-        lost = tap.lost
+        assert tracepoint.lost >= 100 - len(kept) > 0
+        lost = tracepoint.lost
         # There is room again, through many turns of the ring.
         for number in range(100):
             with socket.socket() as sock, pytest.raises(OSError, match="in use"):
                 sock.bind(("127.0.0.1", 8000 + number))
-            (row,) = [row for row in tap.take(1000) if row.pid == os.getpid()]
+            (row,) = [row for row in tracepoint.take(1000) if row.pid == os.getpid()]
             assert row.time_ns > kept[-1].time_ns, number
-        assert tap.lost == lost
-        assert tap.odd_records == 0
+        assert tracepoint.lost == lost
+        assert tracepoint.odd_records == 0
 
 
 COMPAT = r"""
@@ -159,9 +159,9 @@ int main(void) {
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the call gate of i386")
 def test_calls_of_32_bit_programs_are_not_watched(netns: None, tmp_path: Path) -> None:
     program = compiled(COMPAT, tmp_path, "compat")
-    with socket.create_server(("127.0.0.1", 8080)), FailureTap() as tap:
+    with socket.create_server(("127.0.0.1", 8080)), FailureTracepoint() as tracepoint:
         done = subprocess.run([program], capture_output=True, text=True, check=False)
         if done.returncode != 1 or done.stdout != "-98\n":
             pytest.skip(f"this kernel runs no 32-bit calls: {done.returncode} {done.stdout!r}")
-        found = [row for row in tap.take(1000) if row.comm.startswith(b"compat")]
+        found = [row for row in tracepoint.take(1000) if row.comm.startswith(b"compat")]
     assert len(found) == 1  # the second, by the 64-bit call

@@ -1,4 +1,4 @@
-"""What the BPF iterators add to a look: flags of every socket, TIME_WAITs counted, holders."""
+"""What the BPF iterators add to a snapshot: every socket's flags, TIME_WAIT counts, holders."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from sockwatch.kernel.bpf.iterators import SocketIterators
     from sockwatch.kernel.bpf.rows import Records, TimeWaitGroup
 
-MISSES: Final = 3  # failed looks in a row after which no more are tried
+MISSES: Final = 3  # failed samples in a row after which no more are taken
 
 
-class BpfLook(NamedTuple):
-    """One look by the iterators. `holders` is None where they cannot be had this way.
+class BpfSample(NamedTuple):
+    """What one run of the iterators found. `holders` is None if that iterator is unavailable.
 
-    `by_inode` is for the sockets whose cookie is another one's: those of MPTCP.
+    `options` are by cookie; `by_inode` holds them for MPTCP sockets, whose subflows have cookies of
+    their own. `time_waits` are by port. `spilled` TIME_WAITs did not fit into the kernel's map.
     """
 
     options: dict[int, SocketOptions]
@@ -52,7 +53,7 @@ class BpfReader:
 
     @property
     def missing(self) -> str | None:
-        """Why the last look lacks some or all of what the iterators tell; None if it does not."""
+        """Why the last sample is incomplete or missing; None if it is complete."""
         return self.failure or self._missed or self.shortfall
 
     def ready(self) -> bool:
@@ -75,7 +76,7 @@ class BpfReader:
         return self.failure is None
 
     def miss(self, error: str) -> None:
-        """A look has failed. The next one tries anew, unless several in a row have."""
+        """A sample has failed; after MISSES in a row no more are taken."""
         self.close()
         self._missed = error
         self._misses += 1
@@ -88,23 +89,23 @@ class BpfReader:
         self.failure, self.remedy, self.log = failure, remedy, log
 
     def close(self) -> None:
-        """Close every fd; the next look opens them again."""
+        """Close every fd; ready() opens them again."""
         if self._iterators is not None:
             self._iterators.close()
             self._iterators = None
 
-    def look(
+    def sample(
         self,
         netns_inode: int,
         port: int | None,
         device_name: Callable[[int], str | None],
         cookies: set[int] | None = None,
-    ) -> BpfLook:
-        """A look at the network namespace of this thread, which has that inode.
+    ) -> BpfSample:
+        """Sample the network namespace of this thread, whose inode is `netns_inode`.
 
-        With the `cookies` of all TCP sockets that are wanted, no TIME_WAIT among them, the walk
-        through the table is left out if the fds tell of each. Take the look after the netlink
-        dump: a socket has no cookie until that has asked for it. Raises KernelError.
+        `cookies` are those of all wanted TCP sockets, if there is no TIME_WAIT among them: the walk
+        over the TCP table is skipped if each of them has an fd. Call this after the netlink dump,
+        which is what gives a socket its cookie. Raises KernelError.
         """
         iterators = self._iterators
         if iterators is None:
@@ -127,7 +128,7 @@ class BpfReader:
         if "udp" not in iterators.failures:
             found |= iterators.udp(port).flags_by_cookie()
         self._misses, self._missed = 0, None
-        return BpfLook(
+        return BpfSample(
             {cookie: OPTIONS_OF_BYTE[byte] for cookie, byte in found.items()},
             by_inode,
             time_waits,

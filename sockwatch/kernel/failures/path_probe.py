@@ -93,7 +93,7 @@ class PathProbe:
     def __init__(self) -> None:
         self._left_behind_at: list[float] = []  # time.monotonic()
 
-    def look(self, paths: Iterable[SeenPath]) -> dict[SeenPath, PathStatus | None]:
+    def statuses(self, paths: Iterable[SeenPath]) -> dict[SeenPath, PathStatus | None]:
         """The status of each path; None where no answer came in time, or nobody could be asked."""
         statuses: dict[SeenPath, PathStatus | None] = {}
         waiting = deque(dict.fromkeys(paths))

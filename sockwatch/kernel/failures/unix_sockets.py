@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from sockwatch.failure import Failure, UnixLook, UnixName, UnixOwner
+from sockwatch.failure import Failure, UnixName, UnixNameStatus, UnixOwner
 from sockwatch.kernel.failures.path_probe import PathStatus, SeenPath
 from sockwatch.kernel.failures.process import DEAD
 from sockwatch.kernel.proc import holders
@@ -82,9 +82,9 @@ def seen_path(failure: Failure) -> SeenPath | None:
     return SeenPath.of(os.getpid(), name.raw) if name.raw.startswith(b"/") else None
 
 
-def look_at_name(
+def name_status(
     name: UnixName, status: PathStatus | None, rows: Iterable[UnixRow], *, is_known: bool
-) -> UnixLook:
+) -> UnixNameStatus:
     """What is at a failure's name, and which of the sockets have it.
 
     `status` is that of its path, None where nobody answered; `is_known`: whether there is a path
@@ -92,20 +92,22 @@ def look_at_name(
     """
     if name.is_abstract:
         alike = [row for row in rows if row.name == name.raw and name.type in (None, row.type)]
-        return UnixLook(True, None, _owners(alike))
+        return UnixNameStatus(True, None, _owners(alike))
     if not is_known:
-        return UnixLook(False, gaps=(_unseen("its working directory is gone with the process"),))
+        return UnixNameStatus(
+            False, gaps=(_unseen("its working directory is gone with the process"),)
+        )
     if status is None:
-        return UnixLook(False, gaps=(_unseen("the file system does not answer"),))
+        return UnixNameStatus(False, gaps=(_unseen("the file system does not answer"),))
     if status.errno == errno.ENOENT:
-        return UnixLook(True)
+        return UnixNameStatus(True)
     if status.errno:
-        return UnixLook(False, gaps=(_unseen(os.strerror(status.errno)),))
+        return UnixNameStatus(False, gaps=(_unseen(os.strerror(status.errno)),))
     kind = KINDS.get(stat.S_IFMT(status.mode), "other")
     if kind != "socket":
-        return UnixLook(True, kind)
+        return UnixNameStatus(True, kind)
     alike = [row for row in rows if _is_bound_to(row, status, name.raw)]
-    return UnixLook(True, kind, _owners(alike), is_alive=status.is_alive)
+    return UnixNameStatus(True, kind, _owners(alike), is_alive=status.is_alive)
 
 
 def _is_bound_to(row: UnixRow, status: PathStatus, path: bytes) -> bool:

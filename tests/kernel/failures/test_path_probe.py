@@ -27,7 +27,7 @@ MS_REC_PRIVATE = 0x44000
 
 def look(pid: int, path: Path | str) -> PathStatus | None:
     seen = SeenPath.of(pid, os.fsencode(path))
-    return PathProbe().look([seen])[seen]
+    return PathProbe().statuses([seen])[seen]
 
 
 def unix_listener(path: Path, kind: int = socket.SOCK_STREAM) -> socket.socket:
@@ -82,10 +82,10 @@ def test_files_that_are_no_sockets(tmp_path: Path) -> None:
 
 def test_many_in_one_go(tmp_path: Path) -> None:
     paths = [SeenPath.of(os.getpid(), os.fsencode(tmp_path / str(n))) for n in range(50)]
-    statuses = PathProbe().look([*paths, *paths])
+    statuses = PathProbe().statuses([*paths, *paths])
     assert list(statuses) == paths
     assert {status and status.errno for status in statuses.values()} == {errno.ENOENT}
-    assert PathProbe().look([]) == {}
+    assert PathProbe().statuses([]) == {}
 
 
 def in_folder(folder: Path) -> Callable[[], None]:
@@ -158,11 +158,14 @@ def test_a_mount_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     probe = PathProbe()
     with silent_mount(folder):
-        assert probe.look([stuck, missing]) == {stuck: None, missing: (errno.ENOENT, 0, 0, 0, None)}
-        probe.look([stuck])
-        probe.look([stuck])
+        assert probe.statuses([stuck, missing]) == {
+            stuck: None,
+            missing: (errno.ENOENT, 0, 0, 0, None),
+        }
+        probe.statuses([stuck])
+        probe.statuses([stuck])
         started = time.monotonic()
-        assert probe.look([stuck, missing]) == {stuck: None, missing: None}
+        assert probe.statuses([stuck, missing]) == {stuck: None, missing: None}
         assert time.monotonic() - started < 0.5  # nobody was asked
 
 

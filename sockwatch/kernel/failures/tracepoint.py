@@ -24,7 +24,7 @@ RING_BYTES: Final = 1 << 20  # over 2,000 failures that wait to be read
 _ONLY_KEY = bytes(4)
 
 
-class FailureTap:
+class FailureTracepoint:
     """Attached from its making until close(), or the end of the process by whatever means.
 
     Raises BpfUnavailable. Use it from one thread.

@@ -16,7 +16,7 @@ from sockwatch.kernel.facts import CAP_NET_BIND_SERVICE
 from sockwatch.kernel.failures.address import failed_address, family_name, protocol_name
 from sockwatch.kernel.failures.process import Who, WhoFailed, comm
 from sockwatch.kernel.failures.rows import BIND, SEEN_SOCKET, FailureRow
-from sockwatch.kernel.failures.tap import RING_BYTES, FailureTap
+from sockwatch.kernel.failures.tracepoint import RING_BYTES, FailureTracepoint
 from sockwatch.kernel.failures.wall_clock import WallClock
 from sockwatch.kernel.proc.pidfd import open_pidfd, socket_kind, socket_options
 from sockwatch.model import UNKNOWN_FLAGS, Gap, GapCode, ReuseFlags
@@ -34,7 +34,7 @@ SOCKET_UNSEEN: Final = Gap(
 Answer = TypeVar("Answer")
 
 
-class FailureWatcher:
+class FailureReader:
     """Watches while it is open; the program goes with the process, however that ends.
 
     Use it from one thread, but for wake(). Raises BpfUnavailable where the host does not let us.
@@ -43,17 +43,17 @@ class FailureWatcher:
     def __init__(self, layout: Layout | None = None, ring_bytes: int = RING_BYTES) -> None:
         self._who = WhoFailed()
         self._clock = WallClock()
-        self._tap = FailureTap(layout, ring_bytes)
+        self._tracepoint = FailureTracepoint(layout, ring_bytes)
         self._took_repeats_at = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
-        self._epoll.register(self._tap.fd, select.EPOLLIN)
+        self._epoll.register(self._tracepoint.fd, select.EPOLLIN)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
 
     @property
     def lost(self) -> int:
         """Failures that found the kernel's ring full, and records that made no sense."""
-        return self._tap.lost + self._tap.odd_records
+        return self._tracepoint.lost + self._tracepoint.odd_records
 
     def wait(self, timeout_s: float | None = None) -> tuple[Failure, ...]:
         """The next failures, oldest first; none if the time is over or somebody called wake()."""
@@ -71,16 +71,18 @@ class FailureWatcher:
 
     def _poll_s(self, remaining_s: float | None) -> float:
         """Repeats that the kernel counts wake nobody."""
-        if not self._tap.has_bursts:
+        if not self._tracepoint.has_bursts:
             return -1 if remaining_s is None else remaining_s
         return REPEATS_EVERY_S if remaining_s is None else min(remaining_s, REPEATS_EVERY_S)
 
     def take(self) -> tuple[Failure, ...]:
         """The failures that are there already; those that the kernel counted come once a second."""
-        rows = self._tap.take(BATCH)
+        rows = self._tracepoint.take(BATCH)
         if time.monotonic() - self._took_repeats_at >= REPEATS_EVERY_S:
             # Such a row is one of the repeats itself.
-            rows += [row._replace(repeats=row.repeats - 1) for row in self._tap.take_repeats()]
+            rows += [
+                row._replace(repeats=row.repeats - 1) for row in self._tracepoint.take_repeats()
+            ]
             self._took_repeats_at = time.monotonic()
         if not rows:
             return ()
@@ -96,7 +98,7 @@ class FailureWatcher:
     def close(self) -> None:
         """Detach; nothing of it stays in the kernel."""
         self._epoll.close()
-        self._tap.close()
+        self._tracepoint.close()
         os.close(self._wake_fd)
 
     def __enter__(self) -> Self:

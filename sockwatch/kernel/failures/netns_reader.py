@@ -20,14 +20,14 @@ _OWN: Final = "/proc/thread-self/ns/net"
 Answer = TypeVar("Answer")
 
 
-class NetnsLook(NamedTuple):
+class NetnsSnapshot(NamedTuple):
     """A snapshot of one network namespace, and the names of its devices by their index."""
 
     snapshot: Snapshot
     device_names: Mapping[int, str]
 
 
-class NetnsVisitor:
+class NetnsReader:
     """Looks at network namespaces by inode; close() it.
 
     Only its thread moves; the caller's stays where it is.
@@ -39,20 +39,27 @@ class NetnsVisitor:
         self._home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         self.home_inode = os.fstat(self._home).st_ino
 
-    def look(
-        self, inode: int, pids: Iterable[int], port: int | None, *, anew: bool = False
-    ) -> NetnsLook:
-        """A snapshot of that namespace, of one port or of all; `anew` reads its sysctls again too.
+    def take(
+        self,
+        inode: int,
+        pids: Iterable[int],
+        port: int | None,
+        *,
+        fresh_facts: bool = False,
+    ) -> NetnsSnapshot:
+        """A snapshot of that namespace, of one port or of all.
+
+        `fresh_facts` reads its sysctls and addresses again, which are else up to 3 s old.
 
         `pids` are processes that are probably in it. Raises KernelError.
         """
 
-        def take() -> NetnsLook:
-            if anew:
+        def take_here() -> NetnsSnapshot:
+            if fresh_facts:
                 self._reader.forget_facts()
-            return NetnsLook(self._reader.take(port), _device_names())
+            return NetnsSnapshot(self._reader.take(port), _device_names())
 
-        return self.run(inode, pids, take)
+        return self.run(inode, pids, take_here)
 
     def run(self, inode: int, pids: Iterable[int], function: Callable[[], Answer]) -> Answer:
         """What the function returns, called in that namespace. Raises KernelError."""
