@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO, TypeAlias
+
+from sockwatch.cli.output import write_data
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from sockwatch.cli.exit_codes import ExitCode
 
     Subparsers: TypeAlias = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - it has no other name
@@ -22,6 +26,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""
         raise UsageError(f"{message}; type {self.prog} --help")
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Print it as every other answer. Raises SockwatchError if the output cannot be written."""
+        if file is None:
+            write_data(self.format_help())
+        else:
+            super().print_help(file)
 
 
 class Command(Protocol):
@@ -54,6 +65,11 @@ def add_parser(
     )
     finish(parser)
     return parser
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a standard stream is a terminal; None means that it is closed."""
+    return stream is not None and stream.isatty()
 
 
 def finish(parser: Parser) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sockwatch.cli.command import UsageError
+from sockwatch.cli.command import UsageError, is_terminal
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.lab_document import list_document, run_document, runs_document
 from sockwatch.cli.output import narrate, write_data
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> ExitCode:
         raise UsageError("--readonly disables the lab, since it starts servers")
     if options.all == bool(options.name):
         raise UsageError("name one scenario, or --all; sockwatch lab list prints their names")
-    if options.step and (options.json or not sys.stdin.isatty()):
+    if options.step and (options.json or not is_terminal(sys.stdin)):
         raise UsageError("--step needs a terminal: leave out --json and redirections")
     try:
         scenarios = all_scenarios() if options.all else (scenario_named(options.name),)

@@ -6,20 +6,22 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from sockwatch.cli.command import UsageError
+from sockwatch.cli.command import UsageError, is_terminal
 
 if TYPE_CHECKING:
     import argparse
 
+_TABLE = "run sockwatch ports to print the table"
+
 
 def run(options: argparse.Namespace) -> int:
     """Open the screen; returns its exit code. Raises UsageError where there is no terminal."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the live screen needs a terminal; run sockwatch ports to print the table")
-    if os.environ.get("TERM", "dumb") == "dumb":
-        raise UsageError(
-            "TERM is dumb, so there is no live screen; run sockwatch ports to print the table"
-        )
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
+        raise UsageError(f"the live screen needs a terminal; {_TABLE}")
+    term = os.environ.get("TERM", "")
+    if term in ("", "dumb", "unknown"):
+        state = f"TERM is {term}" if term else "TERM is not set"
+        raise UsageError(f"{state}, so there is no live screen; {_TABLE}")
     from sockwatch import tui
 
     return tui.run(

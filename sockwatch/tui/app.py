@@ -18,6 +18,7 @@ from textual.screen import Screen
 
 from sockwatch.model import Snapshot
 from sockwatch.tui.commands import APP_COMMANDS, bindings
+from sockwatch.tui.driver import TerminalDriver
 from sockwatch.tui.failures_feed import FailuresFeed
 from sockwatch.tui.labs import Labs
 from sockwatch.tui.messages import (
@@ -76,7 +77,7 @@ class SockwatchApp(App[int]):
         if options.no_color:
             os.environ["NO_COLOR"] = "1"  # the only way to tell textual, which takes it out again
         # Without this textual draws in greys that a terminal of few colours shows as black.
-        super().__init__(ansi_color=True if no_color else None)
+        super().__init__(driver_class=TerminalDriver, ansi_color=True if no_color else None)
         self.crashed = False
         self._debug = options.debug
         self._symbols = ASCII if options.ascii else UNICODE
@@ -97,7 +98,7 @@ class SockwatchApp(App[int]):
 
     def on_mount(self) -> None:
         if not self.is_headless:
-            exit_on_signals(self._leave)
+            exit_on_signals(lambda code: self.exit(return_code=code))
         self.set_interval(1.0, self.tick)
 
     def on_unmount(self) -> None:
@@ -105,8 +106,9 @@ class SockwatchApp(App[int]):
         self.failures.stop()
         self.labs.close()
 
-    def _leave(self, code: int) -> None:
-        self.exit(return_code=code)
+    def action_suspend_process(self) -> None:
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.suspend_process_group()
 
     # The screens
 
@@ -151,7 +153,7 @@ class SockwatchApp(App[int]):
 
     @property
     def latest(self) -> Snapshot | None:
-        """The latest snapshot of whatever was polled."""
+        """The latest snapshot; None before the first."""
         return None if self._latest is None else self._latest.snapshot
 
     @on(Polled)
@@ -197,7 +199,7 @@ class SockwatchApp(App[int]):
     def _failures_seen(self, message: FailuresSeen) -> None:
         self.failures.seen = message
         if not self.shown.show_failures(self.failures) and message.folds:
-            self.shown.show_notice(f"{message.folds[0].text}; f shows more")
+            self.shown.show_notice(f"{message.folds[0].text}; press f for more")
 
     @on(FailuresRefused)
     def _failures_refused(self, message: FailuresRefused) -> None:
@@ -242,6 +244,5 @@ class SockwatchApp(App[int]):
             self.panic(Traceback(show_locals=False, width=None))
             return
         error = sys.exc_info()[1]
-        self.panic(
-            Text(f"sockwatch: this is a bug: {type(error).__name__}: {error}; --debug shows where")
-        )
+        what = f"{type(error).__name__}: {error}"
+        self.panic(Text(f"sockwatch: this is a bug: {what}; --debug shows the traceback"))

@@ -74,6 +74,10 @@ APP_COMMANDS = (
         "palette", ("ctrl+p",), "app.command_palette", "Command palette",
         "Find any command by its name",
     ),
+    Command(
+        "suspend", (), "app.suspend_process", "Suspend",
+        "Stop sockwatch and go back to the shell; fg continues it", urgent=("ctrl+z",),
+    ),
     QUIT,
 )  # fmt: skip
 

@@ -42,3 +42,12 @@ ASCII = Symbols(
     spark="_.:-=+*#",
     tree=ASCII_TREE,
 )
+
+
+def draws_unicode(encoding: str) -> bool:
+    """Whether a terminal of this encoding shows what UNICODE is drawn with."""
+    try:
+        "".join((UNICODE.cursor, UNICODE.ellipsis, UNICODE.spark, *UNICODE_TREE)).encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

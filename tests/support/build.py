@@ -150,7 +150,11 @@ def snapshot(
 
 def sshd() -> Port:
     """22/tcp, a plain server."""
-    by = (holder(process(812, "sshd", command="sshd: /usr/sbin/sshd -D", unit="ssh.service")),)
+    service = Service("ssh.service", None, 812)
+    sshd = process(
+        812, "sshd", command="sshd: /usr/sbin/sshd -D", unit=service.name, service=service
+    )
+    by = (holder(sshd),)
     return port(
         22,
         listeners=(socket("LISTEN", "0.0.0.0", 22, flags=A, queue=0, backlog=128, holders=by),),
@@ -162,7 +166,8 @@ def gunicorn() -> Port:
     """8080/tcp, a parent and three workers with a socket each."""
     workers = tuple(
         process(pid, "gunicorn", parent=None if pid == 4242 else 4242, user="www", uid=33,
-                unit="web.service", command="/usr/bin/gunicorn app:web -w 3")
+                unit="web.service", service=Service("web.service", None, 4242),
+               command="/usr/bin/gunicorn app:web -w 3")
         for pid in (4242, 4243, 4244, 4245)
     )  # fmt: skip
     listeners = tuple(
