@@ -82,7 +82,8 @@ DETAILS = {
     **dict.fromkeys(["y", "c"], "copied"),
     **dict.fromkeys(["j", "down"], "row 1"),
     "ctrl+d": "row 10",
-    **dict.fromkeys(["G", "end", "pagedown"], "row 16"),
+    **dict.fromkeys(["G", "end"], "row 25"),
+    "pagedown": "row 21",
 }
 # The help scrolls and has no cursor; row is its first line.
 HELP = {
