@@ -10,14 +10,15 @@ Call = Literal["bind", "listen"]
 
 
 class Failure(NamedTuple):
-    """One failed call of one thread; None is unknown.
+    """One failed call of one thread; None means unknown.
 
-    `process` is who it was in /proc, or what the kernel told if it had ended by then. `protocol` is
-    ``tcp``, ``udp``, ``unix`` or ``other``, `family` ``ipv4``, ``ipv6``, ``unix`` or the kernel's
-    name of another one. `address` and `port` are what was asked for, for listen() what the socket
-    is bound to; a unix socket's address is its path, or ``@`` and its abstract name. `uid` is the
-    caller's, `socket_uid` the one that the kernel's bind test looks at. `repeats` is how many more
-    calls of the process failed in the same way, too fast to be told one by one.
+    `process` is read from /proc, or is what the kernel recorded if the process had exited.
+    `protocol` is ``tcp``, ``udp``, ``unix`` or ``other``, `family` ``ipv4``, ``ipv6``, ``unix`` or
+    the kernel's name of another one. `address` and `port` are what was requested, for listen()
+    what the socket is bound to; a unix socket's address is its path, or ``@`` and its abstract
+    name. `uid` is the caller's, `socket_uid` the one that the kernel's bind test compares.
+    `repeats` is how many more calls of the process failed in the same way, too fast to be reported
+    one by one.
     """
 
     time: float  # seconds since the epoch
@@ -55,6 +56,7 @@ class UnixName(NamedTuple):
 
     @property
     def is_abstract(self) -> bool:
+        """Whether the name is in the abstract namespace, without a file; unix(7)."""
         return self.raw.startswith(b"\0")
 
 

@@ -1,4 +1,4 @@
-"""Which host and which network namespace a look was taken in."""
+"""Which host and which network namespace this thread is in."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/pr
 
 
 def host_name() -> str:
+    """gethostname(2), made printable."""
     return clean(socket.gethostname(), NAME_LIMIT)
 
 
 def kernel_release() -> str:
+    """The release of uname(2), such as ``6.8.0-31-generic``."""
     return clean(os.uname().release, NAME_LIMIT)
 
 
 def current_netns() -> Netns:
     """The network namespace of this thread: ``host``, a name given by ip-netns(8), or None.
 
-    Raises KernelError where /proc does not tell.
+    Raises KernelError if /proc is not mounted.
     """
     try:
         inode = Path("/proc/thread-self/ns/net").stat().st_ino
@@ -59,7 +61,7 @@ def sees_every_process() -> bool:
 
 
 def device_namer() -> Callable[[int], str | None]:
-    """A function from interface index to name, good for one look; 0 is no device."""
+    """A function from interface index to name, valid for one sample; 0 means no device."""
 
     @cache
     def name(index: int) -> str | None:

@@ -1,4 +1,4 @@
-"""What the tables tell of each socket, put together port by port."""
+"""Ports put together from the socket tables, holders and options."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ports_of(
     options: Mapping[int, SocketOptions],
     identify: Identify,
 ) -> Iterator[Port]:
-    """Every port of the table. `options` are by cookie; `identify` tells who has a pid."""
+    """Every port of the table. `options` are by cookie; `identify` finds a process by its pid."""
     if isinstance(table.connections, PackedSockets):
         table.connections.attach(holders, options)
     for number in sorted(table.sockets.keys() | table.groups.keys() | table.half_open.keys()):
@@ -80,7 +80,7 @@ def _with_holders(sock: Socket, holders: HoldersByInode, identify: Identify) -> 
 
 
 def _without_fd(groups: Iterable[SocketGroup]) -> tuple[int | None, int | None]:
-    """(orphans, unaccepted); None where the table does not tell which sockets have an fd."""
+    """(orphans, unaccepted); None where the table does not show which sockets have an fd."""
     orphans = unaccepted = 0
     for group in groups:
         if group.mini:

@@ -40,18 +40,18 @@ def own_addresses() -> Iterator[OwnAddress]:
 
 def _route(message: bytes) -> Iterator[OwnAddress]:
     family, length, *_, kind, _ = ROUTE.unpack_from(message)
-    found = _values(message, ROUTE.size)
-    if RTA_DST in found and kind in (RTN_LOCAL, RTN_BROADCAST):
-        index = int.from_bytes(found[RTA_OIF], "little") if RTA_OIF in found else None
-        yield OwnAddress(f"{_text(family, found[RTA_DST])}/{length}", _device(index))
+    values = _values(message, ROUTE.size)
+    if RTA_DST in values and kind in (RTN_LOCAL, RTN_BROADCAST):
+        index = int.from_bytes(values[RTA_OIF], "little") if RTA_OIF in values else None
+        yield OwnAddress(f"{_text(family, values[RTA_DST])}/{length}", _device(index))
 
 
 def _tentative(message: bytes) -> Iterator[OwnAddress]:
     family, _, flags, _, index = ADDRESS.unpack_from(message)
-    found = _values(message, ADDRESS.size)
-    flags = int.from_bytes(found.get(IFA_FLAGS, b""), "little") or flags
-    if IFA_ADDRESS in found and flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
-        address = _text(family, found[IFA_ADDRESS])
+    values = _values(message, ADDRESS.size)
+    flags = int.from_bytes(values.get(IFA_FLAGS, b""), "little") or flags
+    if IFA_ADDRESS in values and flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
+        address = _text(family, values[IFA_ADDRESS])
         yield OwnAddress(f"{address}/128", _device(index), tentative=True)
 
 

@@ -1,4 +1,4 @@
-"""One look at the host -> Snapshot."""
+"""One sample of the host -> Snapshot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sockwatch.model import (
 )
 
 FACTS_MAX_AGE_S: Final = 3.0
-READ_ANEW: Final = 200  # connections whose flags are read again at each sample, 50 us each
+READ_AGAIN: Final = 200  # connections whose flags each sample reads again, 50 us each
 
 
 class SnapshotReader:
@@ -54,20 +54,20 @@ class SnapshotReader:
         self.close()
 
     def close(self) -> None:
-        """Close what is kept open in the kernel; another look opens it again."""
+        """Close what is kept open in the kernel; take() opens it again."""
         self._bpf.close()
 
     @property
     def bpf_log(self) -> str:
-        """What the kernel's verifier said if it refused our programs, else empty."""
+        """The verifier's log if it refused one of our programs, else empty."""
         return self._bpf.log
 
     def forget_facts(self) -> None:
-        """Let the next look read anew what changes seldom: addresses, sysctls."""
+        """Make the next snapshot read addresses and sysctls again."""
         self._facts_of = None
 
     def take(self, port: int | None = None) -> Snapshot:
-        """One look at every port, or at one port with each of its connections.
+        """A snapshot of every port, or of one port with each of its connections.
 
         Raises KernelError where neither sock_diag nor /proc/net can be read.
         """
@@ -86,8 +86,8 @@ class SnapshotReader:
             decoders, sample = read_tables(None, self._memory.options, namespace.inode, port)
         if sample is not None and sample.spilled:
             gaps.append(gap.map_gap(sample.spilled))
-        found, unreadable = self._holders(decoders.values(), sample)
-        options = self._options(decoders.values(), found, sample)
+        by_inode, unreadable = self._holders(decoders.values(), sample)
+        options = self._options(decoders.values(), by_inode, sample)
         ports: list[Port] = []
         for protocol, decoder in decoders.items():
             if isinstance(decoder, RowDecoder):
@@ -98,8 +98,8 @@ class SnapshotReader:
             else:
                 table, refused = proc_net.table(protocol, port, decoder)
                 gaps.append(refused)
-            ports.extend(ports_of(protocol, table, found, options, self._names.identify))
-        unattributed = sum(inode not in found for inode in inodes(decoders.values()))
+            ports.extend(ports_of(protocol, table, by_inode, options, self._names.identify))
+        unattributed = sum(inode not in by_inode for inode in inodes(decoders.values()))
         release = host.kernel_release()
         gaps.extend(gap.holder_gaps(unreadable, unattributed))
         gaps.extend(gap.stuck_gaps(self._names.stuck))
@@ -118,7 +118,7 @@ class SnapshotReader:
         )
 
     def _host_facts(self, netns_inode: int) -> HostFacts:
-        """They change seldom and cost several milliseconds."""
+        """The facts, read at most every FACTS_MAX_AGE_S: they take several milliseconds."""
         now = time.monotonic()
         if (
             self._facts_of is None
@@ -134,32 +134,32 @@ class SnapshotReader:
         """Every holder of the sockets in the dumps by inode, and how many processes hid theirs."""
         wanted = set(inodes(decoders))
         if sample is not None and sample.holders is not None:
-            found = {inode: sample.holders[inode] for inode in wanted & sample.holders.keys()}
-            rest, unreadable = self._leftovers.scan(wanted - found.keys())
-            found |= rest
+            by_inode = {inode: sample.holders[inode] for inode in wanted & sample.holders.keys()}
+            rest, unreadable = self._leftovers.scan(wanted - by_inode.keys())
+            by_inode |= rest
         else:
-            found, unreadable = holders.scan(wanted)
-        pids = {holder.pid for entries in found.values() for holder in entries}
+            by_inode, unreadable = holders.scan(wanted)
+        pids = {holder.pid for entries in by_inode.values() for holder in entries}
         self._names.forget_others(pids)
         processes = self._names.identify_all(pids)
         identified = {}
-        for inode, entries in found.items():
-            known = tuple(
+        for inode, entries in by_inode.items():
+            visible = tuple(
                 Holder(entry.pid, entry.fd, process)
                 for entry in entries
-                if (process := processes.get(entry.pid)) is not None  # else it has gone since
+                if (process := processes.get(entry.pid)) is not None  # else it has exited since
             )
-            if known:
-                identified[inode] = known
+            if visible:
+                identified[inode] = visible
         return identified, unreadable
 
     def _options(
         self,
         decoders: Iterable[Table],
-        found: HoldersByInode,
+        by_inode: HoldersByInode,
         sample: BpfSample | None,
     ) -> Mapping[int, SocketOptions]:
-        """What is known of the sockets by cookie, from the best way that is open for each."""
+        """The options of sockets by cookie, each from the best source available."""
         dumps = [decoder for decoder in decoders if isinstance(decoder, RowDecoder)]
         options = dict(sample.options) if sample is not None else {}
         open_sockets = {
@@ -177,15 +177,15 @@ class SnapshotReader:
         }
         if sample is None:
             remembered = connections.keys() & self._memory.options.keys()
-            remembered -= self._memory.oldest(remembered, READ_ANEW)
+            remembered -= self._memory.oldest(remembered, READ_AGAIN)
             options |= {cookie: self._memory.options[cookie] for cookie in remembered}
-        # Those of listeners are read anew: a program may set them at any time.
+        # Those of listeners are always read again: a program may set them at any time.
         missing = {
             cookie: inode
             for cookie, inode in (open_sockets | connections).items()
             if inode and cookie not in options
         }
-        read = reuse_flags.read_options(missing.values(), found)
+        read = reuse_flags.read_options(missing.values(), by_inode)
         fresh = {cookie: read[inode] for cookie, inode in missing.items() if inode in read}
         for cookie in (open_sockets | connections).keys() - options.keys() - fresh.keys():
             if cookie in self._memory.options:
@@ -194,13 +194,13 @@ class SnapshotReader:
         recognised = {cookie for dump in dumps for cookie in dump.minis.recognised}
         self._memory.forget_others(open_sockets.keys() | connections.keys() | recognised)
         if sample is None:
-            # The TIME_WAITs among the rows of one port are looked up here as well.
+            # The TIME_WAITs among the rows of one port are looked up here too.
             options |= {cookie: self._memory.options[cookie] for cookie in recognised}
         return options | fresh
 
 
 def take_snapshot(port: int | None = None) -> Snapshot:
-    """One look at this network namespace; with `port`, at that port alone.
+    """A snapshot of this network namespace; with `port`, of that port alone.
 
     Raises KernelError where the kernel lets no table be read.
     """
@@ -210,7 +210,7 @@ def take_snapshot(port: int | None = None) -> Snapshot:
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """A look makes objects by the 100,000 and no cycles: searching for some takes a third of it."""
+    """Sampling makes 100,000s of objects and no cycles; the collector would take a third of it."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The socket tables as sock_diag and the BPF iterators tell them, each walked once."""
+"""The socket tables, read from sock_diag and the BPF iterators, each walked once."""
 
 from __future__ import annotations
 
@@ -94,5 +94,5 @@ def _joined(table: Table, bound: Table) -> Table:
 
 
 def _cookies(table: Table) -> set[int] | None:
-    """Of all sockets in the table, where they can be told one by one: TIME_WAITs cannot."""
+    """The cookies of all sockets in the table; None where TIME_WAITs were only counted."""
     return None if isinstance(table, KernelError) or table.has_minis else table.cookies()

@@ -33,7 +33,7 @@ def programs(layout: Layout) -> Iterator[tuple[str, Assembler]]:
 
 
 def main() -> int:
-    """Print the programs; the exit code is 3 where this kernel does not tell its structs."""
+    """Print the programs; exit with 3 if this kernel has no usable BTF."""
     try:
         for attach_point, program in programs(read_layout()):
             print(f"{attach_point}: {len(program.source.code)} instructions")  # noqa: T201

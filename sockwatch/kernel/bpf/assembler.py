@@ -119,6 +119,7 @@ class Assembler:
             self._notes[len(self._code)] = text
 
     def label(self, name: str) -> None:
+        """Give the next instruction a name that jumps can use. Raises AssemblerError."""
         if name in self._labels:
             raise AssemblerError(f"label {name} is there twice")
         self._labels[name] = len(self._code)
@@ -128,9 +129,11 @@ class Assembler:
         self._emit(_LDX | _SIZE_BITS[size], target, base, offset)
 
     def store(self, base: R, offset: int, source: R, size: int) -> None:
+        """Store the lowest `size` bytes of a register at base + offset."""
         self._emit(_STX | _SIZE_BITS[size], base, source, offset)
 
     def store_number(self, base: R, offset: int, number: int, size: int) -> None:
+        """Store a constant of `size` bytes at base + offset."""
         self._emit(_ST | _SIZE_BITS[size], base, 0, offset, number)
 
     def add_atomically(self, base: R, offset: int, source: R) -> None:
@@ -164,15 +167,18 @@ class Assembler:
             self.store_number(R.STACK, record.start + column.offset, source, column.size)
 
     def get(self, target: R, record: StackRecord, name: str) -> None:
+        """Load a column of a record."""
         column = record.columns[name]
         self.note(name)
         self.load(target, R.STACK, record.start + column.offset, column.size)
 
     def clear(self, record: StackRecord) -> None:
+        """Fill a record with zeros."""
         for offset in range(0, record.size, 8):
             self.store_number(R.STACK, record.start + offset, 0, 8)
 
     def address_of(self, target: R, record: StackRecord) -> None:
+        """Load the address of a record."""
         self.compute(target, "=", R.STACK)
         self.compute(target, "+", record.start)
 
@@ -184,9 +190,11 @@ class Assembler:
             self._emit(_ALU64_IMM | _ALU[operator], target, immediate=operand)
 
     def number_64(self, target: R, number: int) -> None:
+        """Load a 64-bit constant."""
         self._emit_64(target, 0, number)
 
     def map_pointer(self, target: R, map_fd: int) -> None:
+        """Load the address of a map, as helpers take it."""
         self._emit_64(target, _IS_MAP, map_fd)
 
     def map_value(self, target: R, map_fd: int, offset: int = 0) -> None:
@@ -194,6 +202,7 @@ class Assembler:
         self._emit_64(target, _IS_MAP_VALUE, offset << 32 | map_fd)
 
     def jump_if(self, left: R, comparison: str, right: R | int, label: str) -> None:
+        """Jump if the 64-bit comparison holds; ``s>`` and its like are signed."""
         self._jumps[len(self._code)] = label
         if isinstance(right, R):
             self._emit(_JUMP_REG | _COMPARE[comparison], left, right)
@@ -201,14 +210,16 @@ class Assembler:
             self._emit(_JUMP_IMM | _COMPARE[comparison], left, immediate=right)
 
     def jump(self, label: str) -> None:
+        """Jump to the label."""
         self._jumps[len(self._code)] = label
         self._emit(_GOTO)
 
     def call(self, helper: int) -> None:
+        """Call a helper of bpf-helpers(7) by its number; r1 to r5 are lost."""
         self._emit(_CALL, immediate=helper)
 
     def leave(self) -> None:
-        """End the program; an iterator answers 0."""
+        """Return 0 and exit, as an iterator has to."""
         self.compute(R.R0, "=", 0)
         self._emit(_EXIT)
 

@@ -30,7 +30,7 @@ _ALIAS_LIMIT = 32  # typedef of const of ...; a longer chain is a loop
 
 
 class BtfError(SockwatchError):
-    """The bytes are no BTF that we can read."""
+    """The bytes are not BTF, or not of a version that we can read."""
 
 
 class Field(NamedTuple):
@@ -74,10 +74,10 @@ class Btf:
             return None
         bit_offset = width = 0
         for member in members:
-            found = self._member(type_id, member.encode())
-            if found is None:
+            location = self._member(type_id, member.encode())
+            if location is None:
                 return None
-            type_id, offset, width = found
+            type_id, offset, width = location
             bit_offset += offset
         size = self._size(type_id)
         if width:
@@ -131,7 +131,7 @@ class Btf:
         raise BtfError(f"BTF type {type_id} is a name for itself")
 
     def _member(self, type_id: int, name: bytes) -> tuple[int, int, int] | None:
-        """(type id, bit offset, bit-field width) of a member; looks into anonymous members."""
+        """(type id, bit offset, bit-field width) of a member; searches anonymous members too."""
         todo, seen = [(type_id, 0)], set()
         while todo:
             container, base = todo.pop()

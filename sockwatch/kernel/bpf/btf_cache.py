@@ -1,7 +1,8 @@
 """The layout cached by the kernel's build id: reading the BTF takes more than 0.1 s.
 
-Root keeps it in a folder of root's own, and nobody else may load programs as a rule. A home is no
-place for it: under sudo it can be another user's, who would tell root what to read of the kernel.
+Root keeps it in a folder that only root can write; other users may rarely load programs. A home
+is no place for it: under sudo it can be another user's, who would choose what root reads of the
+kernel.
 """
 
 from __future__ import annotations

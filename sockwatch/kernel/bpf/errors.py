@@ -13,7 +13,7 @@ Reason = Literal[
     "seccomp",  # a seccomp filter refuses bpf(2)
     "locked-down",  # kernel lockdown
     "memory-limit",  # RLIMIT_MEMLOCK, which kernels before 5.11 charge
-    "pid-namespace",  # an older kernel in a container: pids there cannot be told
+    "pid-namespace",  # an older kernel in a container, whose pids it cannot translate
     "unsupported-machine",  # not x86-64 or aarch64
     "old-kernel",  # bpf(2), the iterator or a struct member is missing
     "verifier",  # the kernel's verifier refused the program; `log` says why

@@ -84,9 +84,9 @@ def merge_groups(
     now_jiffies: int,
     ticks_per_second: int,
 ) -> list[TimeWaitGroup]:
-    """Groups from the map's entries and from the rows of those that found no place in it.
+    """Groups of mini sockets, from the map's entries and from the rows that did not fit into it.
 
-    A spilled row tells the time left when it was written, the map an absolute expiry.
+    A spilled row has the time left when it was written, an entry of the map an absolute expiry.
     """
     merged: dict[Key, tuple[int, int | None, int | None]] = {
         key: (count, first - now_jiffies, last - now_jiffies)

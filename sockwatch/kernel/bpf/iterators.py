@@ -1,4 +1,4 @@
-"""The iterators, opened once and kept: each look is one open, some reads and a close."""
+"""The iterators, opened once and kept: each run is one open, some reads and a close."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _LAST_FAMILY = ROW_COLUMNS["family"].offset - ROW_STRUCT.size  # of the last rec
 class TcpSummary(NamedTuple):
     """One pass over TCP: full and half-open sockets as rows, mini sockets as groups.
 
-    `spilled` counts mini sockets that found the kernel's map full: they are in `rows`, and in
-    `groups` like all others, but the map is too small for this host.
+    `spilled` counts mini sockets that did not fit into the kernel's map: they are in `rows`, and in
+    `groups` like all others.
     """
 
     rows: Records
@@ -53,9 +53,9 @@ class TcpSummary(NamedTuple):
 class SocketIterators:
     """Every socket of this network namespace with its reuse flags, straight from the kernel.
 
-    Opening raises BpfUnavailable if no iterator can be had; a single one that cannot raises when
-    it is asked. A look shows the network namespace of the calling thread. Looks may come from
-    several threads: those that share an iterator wait for each other.
+    Opening raises BpfUnavailable if none of the iterators can be opened; if only some cannot, their
+    methods raise it. A run shows the network namespace of the calling thread. Several threads may
+    call at once: those that share an iterator wait for each other.
     """
 
     def __init__(self, layout: Layout | None = None, *, group_entries: int = 1 << 16) -> None:
@@ -72,7 +72,7 @@ class SocketIterators:
                     remedy="run on the host, or use Linux 6.6 or later",
                 )
             )
-        failures = [each.failure for each in self._all if each.failure]
+        failures = [iterator.failure for iterator in self._all if iterator.failure]
         if len(failures) == len(self._all):
             raise failures[0]
 
@@ -100,14 +100,14 @@ class SocketIterators:
 
     @property
     def failures(self) -> dict[str, BpfUnavailable]:
-        """The iterators that cannot be had, and why."""
-        return {each.name: each.failure for each in self._all if each.failure}
+        """The iterators that could not be opened, and why."""
+        return {iterator.name: iterator.failure for iterator in self._all if iterator.failure}
 
     def close(self) -> None:
-        """Close every fd. A look under way is waited for."""
-        for each in self._all:
-            with each.lock:
-                each.close()
+        """Close every fd, after the run in progress."""
+        for iterator in self._all:
+            with iterator.lock:
+                iterator.close()
 
     def __enter__(self) -> Self:
         return self
@@ -236,7 +236,7 @@ def _read_all(run_fd: int) -> bytes:
         try:
             part = os.read(run_fd, _READ_BYTES)
         except BlockingIOError:
-            continue  # a million sockets were passed without a row: the kernel takes a breath
+            continue  # after a million sockets without a row bpf_seq_read() returns EAGAIN
         data += part
         if not part or part[_LAST_FAMILY : _LAST_FAMILY + 1] == b"\0":
             return bytes(data)

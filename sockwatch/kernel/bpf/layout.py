@@ -1,4 +1,4 @@
-"""The handful of kernel offsets our programs need."""
+"""The kernel functions and struct members that our programs need."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ FIELDS = (
 
 
 class Layout(NamedTuple):
-    """BTF ids of kernel functions and places of struct members; what is missing is left out."""
+    """BTF ids of functions and offsets of struct members; what the kernel lacks is left out."""
 
     functions: dict[str, int]
     fields: dict[str, Field]
 
     def function(self, name: str) -> int:
-        """Raises BpfUnavailable (old-kernel) if the kernel has no such function."""
+        """The BTF id of the function. Raises BpfUnavailable (old-kernel) if there is none."""
         try:
             return self.functions[name]
         except KeyError:
             raise _too_old(f"function {name}") from None
 
     def field(self, path: str) -> Field:
-        """Raises BpfUnavailable (old-kernel) if the kernel has no such member."""
+        """Where the member is. Raises BpfUnavailable (old-kernel) if there is none."""
         try:
             return self.fields[path]._replace(name=path)
         except KeyError:

@@ -22,7 +22,7 @@ _LOCKDOWN_FILE = Path("/sys/kernel/security/lockdown")
 _SECCOMP_FILTER = "2"
 _RETURN_ZERO = bytes.fromhex("b700000000000000 9500000000000000")  # r0 = 0; exit
 _PROBE = syscall.Program(syscall.TRACEPOINT_PROGRAM, _RETURN_ZERO, "sockwatch_probe")
-_ENOTSUPP = 524  # kernel-internal, and yet bpf(2) answers it
+_ENOTSUPP = 524  # kernel-internal, yet bpf(2) can fail with it
 
 
 def check_permitted() -> None:
@@ -49,7 +49,7 @@ def load_iterator(code: bytes, name: str, attach_btf_id: int) -> tuple[int, int]
 def load_raw_tracepoint(code: bytes, name: str, tracepoint: str) -> tuple[int, int]:
     """Load a program and attach it to a tracepoint: (program fd, link fd).
 
-    It stays attached until the link is closed, by whatever end of this process. Raises
+    It stays attached until the link is closed, at the latest when this process exits. Raises
     BpfUnavailable.
     """
     program_fd = _load(syscall.Program(syscall.RAW_TRACEPOINT_PROGRAM, code, name))
@@ -92,7 +92,7 @@ def new_map(create: Callable[[], int]) -> int:
 
 
 def explain(error: OSError) -> BpfUnavailable:
-    """Why bpf(2) answered `error`, from what the process knows about itself."""
+    """Why bpf(2) failed with `error`, judged by this process's capabilities, seccomp and kernel."""
     if error.errno not in {errno.EPERM, errno.EACCES, errno.ENOSYS}:
         return BpfUnavailable(
             "old-kernel" if error.errno in {errno.EINVAL, _ENOTSUPP} else "refused",
@@ -157,7 +157,7 @@ def _explain_in_spite_of_capabilities(error: OSError) -> BpfUnavailable:
 
 
 def _missing_capabilities(effective: int) -> tuple[str, ...]:
-    """CAP_SYS_ADMIN stands for both; see capabilities(7)."""
+    """CAP_SYS_ADMIN includes both; see capabilities(7)."""
     if effective >> _CAP_SYS_ADMIN & 1:
         return ()
     wanted = ((_CAP_BPF, "CAP_BPF"), (_CAP_PERFMON, "CAP_PERFMON"))

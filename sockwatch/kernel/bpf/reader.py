@@ -26,7 +26,7 @@ MISSES: Final = 3  # failed samples in a row after which no more are taken
 
 
 class BpfSample(NamedTuple):
-    """What one run of the iterators found. `holders` is None if that iterator is unavailable.
+    """What one run of the iterators shows. `holders` is None if their iterator is unavailable.
 
     `options` are by cookie; `by_inode` holds them for MPTCP sockets, whose subflows have cookies of
     their own. `time_waits` are by port. `spilled` TIME_WAITs did not fit into the kernel's map.
@@ -40,7 +40,7 @@ class BpfSample(NamedTuple):
 
 
 class BpfReader:
-    """Opens the iterators when they are first wanted, and remembers if they cannot be had."""
+    """Opens the iterators when they are first needed, and remembers if they are unavailable."""
 
     def __init__(self) -> None:
         self._iterators: SocketIterators | None = None
@@ -110,26 +110,26 @@ class BpfReader:
         iterators = self._iterators
         if iterators is None:
             raise KernelError("the BPF iterators are not open", 0)
-        found: dict[int, int] = {}
+        flags_by_cookie: dict[int, int] = {}
         by_inode: dict[int, SocketOptions] = {}
         holders = None
         if "task_file" not in iterators.failures:
             files = iterators.task_files(netns_inode, port)
-            found = files.flags_by_cookie()
+            flags_by_cookie = files.flags_by_cookie()
             by_inode = {row.inode: OPTIONS_OF_BYTE[row.flags] for row in files}
             holders = _holders(files)
         time_waits: dict[int, list[SocketGroup]] = {}
         spilled = 0
-        if cookies is None or not cookies <= found.keys():
+        if cookies is None or not cookies <= flags_by_cookie.keys():
             summary = iterators.tcp_summary(port)
-            found |= summary.rows.flags_by_cookie()
+            flags_by_cookie |= summary.rows.flags_by_cookie()
             time_waits = _groups(summary.groups, device_name)
             spilled = summary.spilled
         if "udp" not in iterators.failures:
-            found |= iterators.udp(port).flags_by_cookie()
+            flags_by_cookie |= iterators.udp(port).flags_by_cookie()
         self._misses, self._missed = 0, None
         return BpfSample(
-            {cookie: OPTIONS_OF_BYTE[byte] for cookie, byte in found.items()},
+            {cookie: OPTIONS_OF_BYTE[byte] for cookie, byte in flags_by_cookie.items()},
             by_inode,
             time_waits,
             holders,
@@ -138,20 +138,20 @@ class BpfReader:
 
 
 def _holders(files: Records) -> dict[int, tuple[Holder, ...]]:
-    found = HoldersByInode()
+    holders = HoldersByInode()
     for row in files:
-        found.add(row.inode, row.pid, row.fd)
-    return found.holders()
+        holders.add(row.inode, row.pid, row.fd)
+    return holders.holders()
 
 
 def _groups(
     counted: Iterable[TimeWaitGroup], device_name: Callable[[int], str | None]
 ) -> dict[int, list[SocketGroup]]:
-    found: dict[int, list[SocketGroup]] = defaultdict(list)
+    by_port: dict[int, list[SocketGroup]] = defaultdict(list)
     for group in counted:
         options = OPTIONS_OF_BYTE[group.flags]
         is_ipv4 = group.family == socket.AF_INET
-        found[group.port].append(
+        by_port[group.port].append(
             SocketGroup(
                 family="ipv4" if is_ipv4 else "ipv6",
                 state=TCP_STATES.get(group.state, f"STATE_{group.state}"),
@@ -167,4 +167,4 @@ def _groups(
                 flags=options.flags,
             )
         )
-    return found
+    return by_port

@@ -90,7 +90,7 @@ class SocketRow(NamedTuple):
 
 
 class TimeWaitGroup(NamedTuple):
-    """Mini sockets that are alike in all that the kernel's bind test looks at.
+    """Mini sockets that are alike in all that the kernel's bind test compares.
 
     `state` is 6 (TIME_WAIT) or 5 (FIN_WAIT2 after close()). The times count from the end of the
     run, in seconds, and are never below 0; None if the kernel handed out no timer.
@@ -108,9 +108,9 @@ class TimeWaitGroup(NamedTuple):
 
 
 class Records(Sequence[SocketRow]):
-    """The records of one run, made into rows when somebody looks at them.
+    """The records of one run, each decoded when it is accessed.
 
-    Raises struct.error for data that is no whole number of records.
+    Raises struct.error if the data is not a whole number of records.
     """
 
     def __init__(self, data: bytes | memoryview) -> None:
@@ -131,8 +131,8 @@ class Records(Sequence[SocketRow]):
             if step != 1:
                 raise ValueError("records come in a row")
             return Records(self._data[start * ROW_STRUCT.size : stop * ROW_STRUCT.size])
-        place = range(len(self))[index] * ROW_STRUCT.size
-        return SocketRow._make(ROW_STRUCT.unpack_from(self._data, place))
+        offset = range(len(self))[index] * ROW_STRUCT.size
+        return SocketRow._make(ROW_STRUCT.unpack_from(self._data, offset))
 
     def __iter__(self) -> Iterator[SocketRow]:
         return map(SocketRow._make, ROW_STRUCT.iter_unpack(self._data))
@@ -143,9 +143,9 @@ class Records(Sequence[SocketRow]):
             return {}
         cookies = self._data.cast("Q")[ROW_COLUMNS["cookie"].offset // 8 :: ROW_STRUCT.size // 8]
         flags = self._data[ROW_COLUMNS["flags"].offset :: ROW_STRUCT.size]
-        found = dict(zip(cookies.tolist(), flags.tolist(), strict=True))
-        found.pop(0, None)
-        return found
+        by_cookie = dict(zip(cookies.tolist(), flags.tolist(), strict=True))
+        by_cookie.pop(0, None)
+        return by_cookie
 
     def spilled(self) -> list[SocketRow]:
         """The mini sockets that the map of counts does not have."""

@@ -39,11 +39,13 @@ def pid_levels(layout: Layout) -> int:
 
 
 def upid_bytes(layout: Layout) -> int:
+    """The size of ``struct upid``."""
     last = layout.field("upid.ns")
     return last.offset + last.size
 
 
 def begin(code: Assembler, layout: Layout, options_fd: int) -> None:
+    """Load the registers that survive calls, and clear the row."""
     code.compute(CTX, "=", R.R1)
     code.load(R.R1, CTX, META, 8)
     code.load_field(SEQ, R.R1, layout.field("bpf_iter_meta.seq"))
@@ -53,11 +55,13 @@ def begin(code: Assembler, layout: Layout, options_fd: int) -> None:
 
 
 def load_option(code: Assembler, target: R, name: str) -> None:
+    """Load a column of the options map."""
     column = rows.OPTION_COLUMNS[name]
     code.load(target, OPTIONS, column.offset, column.size)
 
 
 def skip_other_ports(code: Assembler, layout: Layout) -> None:
+    """Jump to ``done`` unless the socket has the port of the options, or that is 0."""
     load_option(code, R.R1, "port")
     code.jump_if(R.R1, "==", 0, "port is wanted")
     code.load_field(R.R2, SOCK, layout.field("sock_common.skc_num"))
@@ -145,7 +149,7 @@ def copy_pid(code: Assembler, layout: Layout) -> None:
         code.label(f"not level {level}")
     code.jump("done")
     code.label("pid found")
-    code.jump_if(R.R3, "==", 0, "done")  # it has just gone
+    code.jump_if(R.R3, "==", 0, "done")  # it has just exited
     code.put(ROW, "pid", R.R3)
 
 

@@ -1,7 +1,7 @@
 """The bpf(2) system call: one function a command, with its attributes laid out by hand.
 
 Numbers and layouts: include/uapi/linux/bpf.h (``union bpf_attr``). Each function raises OSError
-with the kernel's answer.
+with the kernel's errno.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TRACE_ITER = 28  # the attach type; LINK_CREATE, the command, happens to have th
 
 # Kernels accept a longer attr than they know if the tail is zero.
 ATTR_BYTES = 128
-_LOAD_ATTEMPTS = 5  # a signal during verification answers EAGAIN
+_LOAD_ATTEMPTS = 5  # a signal during verification makes it fail with EAGAIN
 
 
 def system_call_number(machine: str | None = None) -> int:
@@ -42,7 +42,7 @@ def system_call_number(machine: str | None = None) -> int:
 
 
 def bpf(command: int, attr: bytearray) -> int:
-    """Make the call; the kernel may write its answer into `attr`. Raises OSError."""
+    """Make the call; the kernel may write results into `attr`. Raises OSError."""
     number = system_call_number()
     buffer = (ctypes.c_char * len(attr)).from_buffer(attr)
     return libc.syscall(number, command, ctypes.byref(buffer), len(attr))
@@ -55,23 +55,26 @@ def map_create(kind: int, key_size: int, value_size: int, entries: int, name: st
 
 
 def map_update(map_fd: int, key: bytes, value: bytes) -> None:
+    """Set the value of a key."""
     with_key, with_value = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
     bpf(_MAP_UPDATE, _element(map_fd, with_key, with_value))
 
 
 def map_lookup(map_fd: int, key: bytes, value_size: int) -> bytes:
+    """The value of a key. Raises OSError (ENOENT) if the map does not have it."""
     with_key, value = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value_size)
     bpf(_MAP_LOOKUP, _element(map_fd, with_key, value))
     return value.raw
 
 
 def map_delete(map_fd: int, key: bytes) -> None:
+    """Remove a key. Raises OSError (ENOENT) if the map does not have it."""
     with_key = ctypes.create_string_buffer(key)  # the name keeps it alive during the call
     bpf(_MAP_DELETE, _element(map_fd, with_key, None))
 
 
 def map_next_key(map_fd: int, key: bytes | None, key_size: int) -> bytes | None:
-    """The key behind `key`, or the first one; None at the end."""
+    """The key after `key`, or the first one if that is None; None at the end."""
     before = None if key is None else ctypes.create_string_buffer(key)
     after = ctypes.create_string_buffer(key_size)
     try:
@@ -86,7 +89,7 @@ def map_next_key(map_fd: int, key: bytes | None, key_size: int) -> bytes | None:
 def map_take_batch(
     map_fd: int, key_size: int, value_size: int, count: int, position: bytes | None
 ) -> tuple[bytes, bytes, bytes | None]:
-    """Take up to `count` entries out of a hash map: (keys, values, where to go on or None)."""
+    """Take up to `count` entries out of a hash map: (keys, values, where to continue or None)."""
     keys = ctypes.create_string_buffer(key_size * count)
     values = ctypes.create_string_buffer(value_size * count)
     before = None if position is None else ctypes.create_string_buffer(position)

@@ -1,4 +1,4 @@
-"""The part of the program that counts failures which are alike, in place of writing each."""
+"""The part of the program that counts failures of the same kind instead of writing each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SECOND_NS = 1_000_000_000
 
 
 def leave_if_frequent(code: Assembler, row: StackRecord, bursts_fd: int) -> None:
-    """Go to ``done``, and count, if enough of these were written within a second; else go on.
+    """Count the failure and jump to ``done`` if enough of its kind were written within a second.
 
     The failure is in `row`, which is left in place; `bursts_fd` is the map that counts.
     """

@@ -1,4 +1,4 @@
-"""Failures that are alike and too many to be written one by one: the kernel counts them."""
+"""Failures of the same kind that are too many to be written one by one: the kernel counts them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sockwatch.kernel.failures.rows import (
     FailureRow,
 )
 
-KINDS: Final = 4096  # that are counted at once; the one that failed longest ago makes room
-RECENT_S: Final = 3.0  # a kind that has not failed for so long was told of in full
+KINDS: Final = 4096  # counted at once; the one that failed longest ago is dropped for a new one
+RECENT_S: Final = 3.0  # a kind that has not failed for this long has been reported completely
 
 
 class _Kind(NamedTuple):
     row: FailureRow  # the last one that was written
-    repeats: int  # told of so far
+    repeats: int  # reported so far
     seen_at: float  # time.monotonic()
 
 
 class Bursts:
-    """The kernel's count of each kind of failure, and what has been told of it."""
+    """The kernel's count of each kind of failure, and how much of it has been reported."""
 
     def __init__(self) -> None:
         self.fd = loader.new_map(
@@ -48,16 +48,16 @@ class Bursts:
         self._kinds[key] = _Kind(row, row.repeats, time.monotonic())
         if len(self._kinds) > KINDS:
             self._kinds.popitem(last=False)
-        return row._replace(repeats=_more(row.repeats, before))
+        return row._replace(repeats=_unreported(row.repeats, before))
 
     def take(self) -> list[FailureRow]:
-        """The last row of each kind that has repeats nobody was told of, with their number."""
+        """The last row of each kind with unreported repeats; `repeats` is their number."""
         now = time.monotonic()
         rows = []
         for key, kind in list(self._kinds.items()):
             total = self._count(key)
-            if more := _more(total, kind):
-                rows.append(kind.row._replace(repeats=more))
+            if repeats := _unreported(total, kind):
+                rows.append(kind.row._replace(repeats=repeats))
                 self._kinds[key] = _Kind(kind.row, total, now)
             elif now - kind.seen_at > RECENT_S:
                 del self._kinds[key]
@@ -66,15 +66,15 @@ class Bursts:
     def _count(self, key: bytes) -> int:
         try:
             value = syscall.map_lookup(self.fd, key, BURST_STRUCT.size)
-        except OSError:  # it has made room for another one
+        except OSError:  # the map has dropped it
             return 0
         _, _, repeats = BURST_STRUCT.unpack(value)
         return int(repeats)
 
 
-def _more(total: int, told: _Kind | None) -> int:
-    """A kind that had made room for another one begins at 0 again."""
-    before = 0 if told is None else told.repeats
+def _unreported(total: int, reported: _Kind | None) -> int:
+    """A kind that the map had dropped starts at 0 again."""
+    before = 0 if reported is None else reported.repeats
     return total - before if total >= before else total
 
 

@@ -1,7 +1,7 @@
 """Reads of kernel memory for programs to which kernel pointers are plain numbers.
 
 A read that fails gives zeros, as the kernel's helpers do, so a chain of pointers with a NULL in it
-ends in zero and not in a fault.
+yields zero and does not fault.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PROBE_READ_KERNEL = 113
 _SCRATCH_BYTES = 16
-_PID_LEVELS = 8  # nested pid namespaces that are looked through; the kernel allows 32
+_PID_LEVELS = 8  # nested pid namespaces that are searched; the kernel allows 32
 
 
 class KernelReads:
@@ -29,10 +29,10 @@ class KernelReads:
         self._record = record
         self._scratch = record.start - _SCRATCH_BYTES
 
-    def read(self, target: R, base: R, place: Column | Field) -> None:
-        """Load what stands at base + offset; r1 to r5 are lost."""
-        self._probe(self._scratch, base, place)
-        self._code.load(target, R.STACK, self._scratch, place.size)
+    def read(self, target: R, base: R, location: Column | Field) -> None:
+        """Load the value at base + offset; r1 to r5 are lost."""
+        self._probe(self._scratch, base, location)
+        self._code.load(target, R.STACK, self._scratch, location.size)
 
     def read_field(self, target: R, base: R, field: Field) -> None:
         """Load a struct member; a bit field is cut out of its byte."""
@@ -101,12 +101,12 @@ class KernelReads:
             code.label(f"{name} not on level {level}")
         code.label(done)
 
-    def _probe(self, to: int, base: R, place: Column | Field) -> None:
+    def _probe(self, to: int, base: R, location: Column | Field) -> None:
         code = self._code
         code.compute(R.R3, "=", base)
-        code.note(getattr(place, "name", ""))
-        code.compute(R.R3, "+", place.offset)
+        code.note(getattr(location, "name", ""))
+        code.compute(R.R3, "+", location.offset)
         code.compute(R.R1, "=", R.STACK)
         code.compute(R.R1, "+", to)
-        code.compute(R.R2, "=", place.size)
+        code.compute(R.R2, "=", location.size)
         code.call(_PROBE_READ_KERNEL)

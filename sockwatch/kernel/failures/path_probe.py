@@ -1,4 +1,4 @@
-"""What stands at a path as a certain process sees it, told by a process that can be left behind.
+"""The status of a path as a certain process sees it, read by a process that can be left behind.
 
 Below a FUSE mount whose server does not answer, lstat() waits for ever, and neither a signal nor
 exit() ends the wait (request_wait_answer() of fs/fuse/dev.c): a thread of ours would keep us from
@@ -19,13 +19,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 LIMIT_S: Final = 1.0  # the interpreter starts in 20 ms, on a busy host in some hundred
-MOST_LEFT_BEHIND: Final = 3  # a minute; then nobody is asked
+MOST_LEFT_BEHIND: Final = 3  # a minute; then no more are started
 MINUTE_S: Final = 60.0
 
-# /proc/self is the process in question, not the one that looks: proc(5).
+# /proc/self means the process in question, not the one that reads it: proc(5).
 OWN_LINK: Final = re.compile(rb"/proc/(?:self|thread-self)/(cwd|root|fd/\d+)(?:/+(.*))?", re.DOTALL)
 
-# connect() of a datagram socket disturbs nobody: a server of another type does not hear of it
+# connect() of a datagram socket disturbs no server: one of another type does not notice it
 # (EPROTOTYPE), a datagram server neither. ECONNREFUSED is a file that no socket is bound to.
 PROGRAM: Final = """
 import errno, os, socket, stat, sys
@@ -88,13 +88,13 @@ class PathStatus(NamedTuple):
 
 
 class PathProbe:
-    """Looks at paths, by one process for all that are asked for at once. Needs CAP_SYS_CHROOT."""
+    """Reads the status of paths, all of one call in one process. Needs CAP_SYS_CHROOT."""
 
     def __init__(self) -> None:
         self._left_behind_at: list[float] = []  # time.monotonic()
 
     def statuses(self, paths: Iterable[SeenPath]) -> dict[SeenPath, PathStatus | None]:
-        """The status of each path; None where no answer came in time, or nobody could be asked."""
+        """The status of each path; None if it was not read in time, or no process started."""
         statuses: dict[SeenPath, PathStatus | None] = {}
         waiting = deque(dict.fromkeys(paths))
         while waiting and self._may_leave_one_behind():

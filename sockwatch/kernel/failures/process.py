@@ -1,4 +1,4 @@
-"""Who failed: from /proc while the process lives, else from what the kernel's record holds."""
+"""Which process failed: from /proc while it lives, else from the kernel's record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NS_PER_TICK: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 class Who(NamedTuple):
-    """`alive`: it is in /proc still, so that its fds and namespaces can be looked at."""
+    """`alive`: it is still in /proc, so that its fds and namespaces can be read."""
 
     pid: int | None
     tid: int | None
@@ -46,6 +46,7 @@ class WhoFailed:
         self._numbers_are_ours = host.sees_every_process()
 
     def identify(self, row: FailureRow) -> Who:
+        """The process of a failure; `gap` says what is missing of it."""
         pid = row.pid if row.seen & SEEN_TASK else row.host_pid if self._numbers_are_ours else 0
         if not pid:
             return Who(None, None, None, None, alive=False, gap=NO_PID)

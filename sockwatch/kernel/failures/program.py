@@ -1,7 +1,8 @@
 """The program at the end of every system call: a record for each bind() or listen() that failed.
 
-Context: ``sys_exit`` of include/trace/events/syscalls.h, pt_regs and the answer. Helper numbers:
-include/uapi/linux/bpf.h. The cheapest test comes first, since all calls of the host pass here.
+Context: ``sys_exit`` of include/trace/events/syscalls.h, pt_regs and the return value. Helper
+numbers: include/uapi/linux/bpf.h. The cheapest test comes first, since every system call of the
+host passes here.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def failure_program(
     bursts_fd: int,
     pid_namespace: int,
 ) -> Assembler:
-    """The code. Without `layout` a record holds what the helpers and the call's arguments tell.
+    """The program. Without `layout` a record holds only the call's arguments and helpers' results.
 
     `pid_namespace` is the inode of the one whose numbers are wanted. A record that finds the ring
     full is counted in the only value of the map `lost_fd`; `bursts_fd` counts those that are alike,
@@ -157,7 +158,7 @@ def _copy_socket(code: Assembler, reads: KernelReads, layout: Layout) -> None:
     _find_file(code, reads, layout)
     reads.read_field(R.R7, R.R8, layout.field("file.private_data"))
     code.jump_if(R.R7, "==", 0, "no socket")
-    # Only a socket's struct points back at its file: the fd may be something else by now.
+    # Only a socket's struct points back at its file: the fd may refer to something else meanwhile.
     reads.read_field(R.R1, R.R7, layout.field("socket.file"))
     code.jump_if(R.R1, "!=", R.R8, "no socket")
     reads.read_field(R.R1, R.R8, layout.field("file.f_inode"))

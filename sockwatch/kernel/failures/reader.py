@@ -35,9 +35,9 @@ Answer = TypeVar("Answer")
 
 
 class FailureReader:
-    """Watches while it is open; the program goes with the process, however that ends.
+    """Watches from its creation until close(), or until this process exits.
 
-    Use it from one thread, but for wake(). Raises BpfUnavailable where the host does not let us.
+    Use it from one thread, except for wake(). Raises BpfUnavailable where watching is refused.
     """
 
     def __init__(self, layout: Layout | None = None, ring_bytes: int = RING_BYTES) -> None:
@@ -52,11 +52,14 @@ class FailureReader:
 
     @property
     def lost(self) -> int:
-        """Failures that found the kernel's ring full, and records that made no sense."""
+        """How many failures did not fit into the kernel's ring, or had an invalid record."""
         return self._tracepoint.lost + self._tracepoint.odd_records
 
     def wait(self, timeout_s: float | None = None) -> tuple[Failure, ...]:
-        """The next failures, oldest first; none if the time is over or somebody called wake()."""
+        """The next failures, oldest first; empty after the timeout or a wake().
+
+        None means no timeout.
+        """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             remaining_s = None if until is None else max(0.0, until - time.monotonic())
@@ -70,13 +73,13 @@ class FailureReader:
                 return failures
 
     def _poll_s(self, remaining_s: float | None) -> float:
-        """Repeats that the kernel counts wake nobody."""
+        """How long to poll: counted repeats do not make the ring readable."""
         if not self._tracepoint.has_bursts:
             return -1 if remaining_s is None else remaining_s
         return REPEATS_EVERY_S if remaining_s is None else min(remaining_s, REPEATS_EVERY_S)
 
     def take(self) -> tuple[Failure, ...]:
-        """The failures that are there already; those that the kernel counted come once a second."""
+        """The failures so far, without waiting; counted repeats come once a second."""
         rows = self._tracepoint.take(BATCH)
         if time.monotonic() - self._took_repeats_at >= REPEATS_EVERY_S:
             # Such a row is one of the repeats itself.
@@ -87,16 +90,16 @@ class FailureReader:
         if not rows:
             return ()
         self._clock.follow()
-        found = tuple(self._failure(row) for row in rows)
-        self._who.forget_others({failure.pid for failure in found if failure.pid})
-        return found
+        failures = tuple(self._failure(row) for row in rows)
+        self._who.forget_others({failure.pid for failure in failures if failure.pid})
+        return failures
 
     def wake(self) -> None:
-        """Let wait() return, from any thread."""
+        """Make wait() return; may be called from any thread."""
         os.eventfd_write(self._wake_fd, 1)
 
     def close(self) -> None:
-        """Detach; nothing of it stays in the kernel."""
+        """Detach; nothing stays in the kernel."""
         self._epoll.close()
         self._tracepoint.close()
         os.close(self._wake_fd)
@@ -203,7 +206,7 @@ def _seen_from_here(row: FailureRow, who: Who) -> _SeenSocket:
 
 
 def _quietly(ask: Callable[[], Answer]) -> Answer | None:
-    """None if the process is gone or hidden."""
+    """The result; None if the process has exited or is hidden."""
     try:
         return ask()
     except OSError:

@@ -46,10 +46,10 @@ class RingBuffer:
     def take(self, most: int) -> list[bytes]:
         """The next records, oldest first, at most so many; their room is the kernel's again.
 
-        Raises RecordError where the ring makes no sense; what is in it is given up then.
+        Raises RecordError if the ring's contents are invalid; they are then discarded.
         """
         start, end = self._read_position[0], self._written_position[0]
-        with self._barrier:  # the data is read after the position that vouches for it
+        with self._barrier:  # the data must be read after the position
             try:
                 records, stop = records_between(self._data, start, end, most)
             except RecordError:
@@ -78,7 +78,7 @@ def records_between(data: memoryview, start: int, end: int, most: int) -> tuple[
     """
     size = len(data) // 2
     if not 0 <= end - start <= size or start % 8:
-        raise RecordError(f"the ring buffer's positions make no sense: {start}, {end}")
+        raise RecordError(f"invalid positions of the ring buffer: {start}, {end}")
     records: list[bytes] = []
     while start < end and len(records) < most:
         at = start % size

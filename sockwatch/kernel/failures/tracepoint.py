@@ -1,4 +1,4 @@
-"""The program attached to the end of every system call, and what it wrote."""
+"""The program attached to the exit of every system call, and the records it writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ONLY_KEY = bytes(4)
 
 
 class FailureTracepoint:
-    """Attached from its making until close(), or the end of the process by whatever means.
+    """Attached from its creation until close(), or until this process exits.
 
     Raises BpfUnavailable. Use it from one thread.
     """
@@ -66,14 +66,14 @@ class FailureTracepoint:
 
     @property
     def lost(self) -> int:
-        """How many failures found the ring full."""
+        """How many failures did not fit into the ring."""
         return int.from_bytes(syscall.map_lookup(self._lost_fd, _ONLY_KEY, 8), "little")
 
     def take(self, most: int) -> list[FailureRow]:
         """The failures since the last time, oldest first, at most so many.
 
-        `repeats` of each counts those like it that were not written since the one before. A record
-        that makes no sense is left out and counted in `odd_records`.
+        `repeats` of each counts those like it that were not written since the one before. An
+        invalid record is left out and counted in `odd_records`.
         """
         rows: list[FailureRow] = []
         try:
@@ -94,7 +94,7 @@ class FailureTracepoint:
 
     @property
     def has_bursts(self) -> bool:
-        """Whether repeats may have been counted that no row tells of yet."""
+        """Whether repeats may have been counted that take_repeats() has not returned yet."""
         return self._bursts.are_recent
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What stands at the name of a unix socket: a file, and the sockets that are bound to it."""
+"""What a unix socket's name refers to: a file, and the sockets that are bound to it."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def unix_sockets() -> list[UnixRow]:
     request = struct.pack(
         "<BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, SHOW_NAME_AND_FILE, 0, 0
     )
-    found: list[UnixRow] = []
+    rows: list[UnixRow] = []
     try:
         with open_netlink(NETLINK_SOCK_DIAG) as netlink:
             for message in dump(netlink, SOCK_DIAG_BY_FAMILY, request, _MESSAGE.size):
                 row = _row(message)
                 if row.name:
-                    found.append(row)
+                    rows.append(row)
     except OSError as error:
         raise KernelError(f"sock_diag: {error.strerror}", error.errno or 0) from error
-    return found
+    return rows
 
 
 def _row(message: bytes) -> UnixRow:

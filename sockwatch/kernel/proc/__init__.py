@@ -1,1 +1,1 @@
-"""What /proc and a duplicate of an fd tell: processes, holders, units and flags."""
+"""Processes, holders, units and flags, read from /proc and from duplicates of fds."""

@@ -17,7 +17,7 @@ ROOT_ID: Final = 1
 
 @lru_cache(maxsize=1024)
 def unit_of_cgroup_id(cgroup_id: int) -> str | None:
-    """The unit or container; None if there is none, or the cgroup is gone or may not be seen."""
+    """The unit or container; None if there is none, or the cgroup is removed or hidden."""
     mount = _cgroup2_mount()
     if mount is None or cgroup_id <= ROOT_ID:
         return None

@@ -1,7 +1,7 @@
 """Inode -> every (pid, fd) that holds it, from /proc.
 
 A thread can have an fd table of its own (unshare(CLONE_FILES), or a leader that has exited), so
-the tables of threads are read too, each table once: kcmp(2) tells which are the same.
+the tables of threads are read too, each table once: kcmp(2) shows which are the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FDS_SHOWN: Final = 64  # of one process for one socket; it can have a million, a
 
 
 class HolderScan(NamedTuple):
-    """What one walk found. `unreadable` counts processes whose fds may not be seen."""
+    """The result of one walk through /proc. `unreadable` counts processes that hide their fds."""
 
     holders: dict[int, tuple[Holder, ...]]
     unreadable: int
@@ -31,7 +31,7 @@ class HolderScan(NamedTuple):
 def scan(inodes: Iterable[int]) -> HolderScan:
     """Every holder of each of the socket inodes that this user may see."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    found = HoldersByInode()
+    holders = HoldersByInode()
     unreadable = 0
     if wanted:
         for entry in os.listdir("/proc"):
@@ -42,9 +42,9 @@ def scan(inodes: Iterable[int]) -> HolderScan:
                     if inode is None:
                         readable = False
                     else:
-                        found.add(inode, pid, fd)
+                        holders.add(inode, pid, fd)
                 unreadable += not readable and _is_user_process(pid)
-    return HolderScan(found.holders(), unreadable)
+    return HolderScan(holders.holders(), unreadable)
 
 
 class HoldersByInode:
@@ -68,9 +68,9 @@ class HoldersByInode:
 
 
 class Leftovers:
-    """Scans for the few inodes that another way did not find, and not for the same ones each time.
+    """Scans for the few inodes that BPF did not find, and not for the same ones every time.
 
-    Some sockets have no fd anywhere, and a walk through /proc for them at every look is dear.
+    Some sockets have no fd anywhere, and walking /proc for them in every sample is expensive.
     """
 
     def __init__(self) -> None:
@@ -79,16 +79,16 @@ class Leftovers:
         self._scanned_at = -AGAIN_AFTER_S
 
     def scan(self, inodes: set[int]) -> HolderScan:
-        """Every holder, as a walk finds them; none for inodes that it did not find lately."""
+        """Every holder of these inodes; none for those that a scan has just not found."""
         if not inodes:
             return HolderScan({}, 0)
         now = time.monotonic()
         if inodes <= self._missing and now - self._scanned_at < AGAIN_AFTER_S:
             return HolderScan({}, self._unreadable)
-        found = scan(inodes)
-        self._missing = inodes - found.holders.keys()
-        self._unreadable, self._scanned_at = found.unreadable, now
-        return found
+        result = scan(inodes)
+        self._missing = inodes - result.holders.keys()
+        self._unreadable, self._scanned_at = result.unreadable, now
+        return result
 
 
 def _sockets(pid: int, wanted: dict[str, int]) -> Iterator[tuple[int, int | None]]:
@@ -113,7 +113,7 @@ def _sockets(pid: int, wanted: dict[str, int]) -> Iterator[tuple[int, int | None
                     continue
                 if inode is not None:
                     yield int(name), inode
-        except OSError:  # the process is gone
+        except OSError:  # the process has exited
             continue
         finally:
             os.close(directory)
@@ -158,7 +158,7 @@ def _find_table(owners: list[int], thread: int) -> tuple[int, bool]:
 
 
 def _compare_tables(thread: int, other: int) -> int:
-    """SAME, LESS or GREATER; the last also where one of them has gone, or is hidden."""
+    """SAME, LESS or GREATER; GREATER also if one of them has exited or is hidden."""
     try:
         return libc.kcmp(thread, other, libc.KCMP_FILES)
     except OSError:

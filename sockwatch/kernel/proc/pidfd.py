@@ -1,4 +1,4 @@
-"""A look at a socket behind another process's fd, by pidfd_getfd(2).
+"""Read a socket behind another process's fd, by pidfd_getfd(2).
 
 The duplicate keeps the socket open, so it lives for the few system calls in between and no longer.
 """
@@ -33,20 +33,20 @@ KIND: Final = (
     (socket.SOL_SOCKET, socket.SO_TYPE),
     (socket.SOL_SOCKET, socket.SO_PROTOCOL),
 )
-# No other thread runs, and holds us up, while we have the duplicate.
+# No other thread of ours runs, and delays us, while we have the duplicate.
 _libc = libc.holding_gil
 
 
 class _TimeSlice(threading.local):
-    """Nobody asks a thread for the GIL until it has had it for sys.getswitchinterval(), 5 ms.
+    """No other thread asks for the GIL until one has held it for sys.getswitchinterval(), 5 ms.
 
-    So a thread that has just given it away and got it back can hold a duplicate in peace.
+    So a thread that has just released and retaken it can hold a duplicate undisturbed.
     """
 
     began = -1.0
 
     def renew(self) -> None:
-        """Give the GIL away once if a good part of this slice has gone."""
+        """Release the GIL once if a quarter of this slice is over."""
         if time.monotonic() - self.began > sys.getswitchinterval() / 4:
             time.sleep(0)
             self.began = time.monotonic()
@@ -57,7 +57,7 @@ _slice = _TimeSlice()
 
 @contextmanager
 def open_pidfd(pid: int) -> Iterator[int]:
-    """A pidfd of the process. Raises OSError (ESRCH: gone, EMFILE, ENOSYS before linux 5.3)."""
+    """A pidfd of the process. Raises OSError (ESRCH: it has exited; ENOSYS: before Linux 5.3)."""
     pidfd = os.pidfd_open(pid)
     try:
         yield pidfd
@@ -68,29 +68,29 @@ def open_pidfd(pid: int) -> Iterator[int]:
 def socket_options(pidfd: int, fd: int, inode: int) -> SocketOptions | None:
     """Both reuse flags, and IPV6_V6ONLY, of the socket with `inode` behind `fd` of the process.
 
-    None if the fd has become something else since it was seen. Raises OSError (EPERM: needs
-    PTRACE_MODE_ATTACH_REALCREDS, see pidfd_getfd(2); EBADF: closed; ESRCH: the process is gone).
+    None if the fd refers to something else meanwhile. Raises OSError (EPERM: needs
+    PTRACE_MODE_ATTACH_REALCREDS, see pidfd_getfd(2); EBADF: closed; ESRCH: the process has exited).
     """
-    answers = _ask(pidfd, fd, inode, OPTIONS)
-    if answers is None or answers[0] is None or answers[1] is None:
+    values = _getsockopt(pidfd, fd, inode, OPTIONS)
+    if values is None or values[0] is None or values[1] is None:
         return None
-    reuseaddr, reuseport, v6only = answers
+    reuseaddr, reuseport, v6only = values
     flags = ReuseFlags(reuseaddr != 0, reuseport != 0, SOURCE)
     return SocketOptions(flags, None if v6only is None else v6only != 0)
 
 
 def socket_kind(pidfd: int, fd: int, inode: int) -> tuple[int, int, int] | None:
     """(domain, type, protocol) of the same socket, or None. Raises OSError."""
-    answers = _ask(pidfd, fd, inode, KIND)
-    if answers is None:
+    values = _getsockopt(pidfd, fd, inode, KIND)
+    if values is None:
         return None
-    domain, kind, protocol = answers
+    domain, kind, protocol = values
     if domain is None or kind is None or protocol is None:
         return None
     return domain, kind, protocol
 
 
-def _ask(
+def _getsockopt(
     pidfd: int, fd: int, inode: int, options: tuple[tuple[int, int], ...]
 ) -> list[int | None] | None:
     """getsockopt() for each; None in place of a number where it is refused. Raises OSError."""
@@ -102,10 +102,10 @@ def _ask(
     _slice.renew()
     duplicate = libc.checked(_libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0))
     failed = _libc.statx(duplicate, b"", AT_EMPTY_PATH, STATX_INO, status)
-    answers = [_libc.getsockopt(duplicate, *option, at_size) for option in wanted]
+    results = [_libc.getsockopt(duplicate, *option, at_size) for option in wanted]
     # The last fd, if the process has closed its own meanwhile: SO_LINGER then holds us up.
     libc.close(duplicate)
-    found = int.from_bytes(status.raw[STX_INO : STX_INO + 8], sys.byteorder)
-    if failed or found != inode:
+    actual_inode = int.from_bytes(status.raw[STX_INO : STX_INO + 8], sys.byteorder)
+    if failed or actual_inode != inode:
         return None
-    return [None if answer else value.value for answer, value in zip(answers, values, strict=True)]
+    return [None if result else value.value for result, value in zip(results, values, strict=True)]

@@ -1,4 +1,4 @@
-"""/proc/PID/stat: the few fields that are read of every holder at every look."""
+"""/proc/PID/stat: the few fields that every sample reads of every holder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class ProcessStat(NamedTuple):
 
     @property
     def is_kernel_thread(self) -> bool:
+        """Whether it is a child of kthreadd, and so has no fds."""
         return self.parent_pid == KTHREADD_PID
 
 
 def read_stat(pid: int) -> ProcessStat | None:
-    """proc_pid_stat(5) of the process, or None if it is gone or hidden."""
+    """proc_pid_stat(5) of the process, or None if it has exited or is hidden."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             text = file.read()

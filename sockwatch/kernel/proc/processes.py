@@ -1,7 +1,7 @@
 """Who a process is: name, command line, user, start time, parent, state, unit.
 
-psutil would tell as much, but reads a command line whole, of which its owner may make a terabyte,
-and waits for a process whose memory is locked by a dead disk. Here nothing is read beyond what is
+psutil would do, but reads a command line whole, which its owner may make a terabyte long, and waits
+for a process whose memory is locked by a dead disk. Here nothing is read beyond what is
 shown, and what may wait is left behind.
 """
 
@@ -23,7 +23,7 @@ from sockwatch.text import COMMAND_LIMIT, NAME_LIMIT, clean
 
 # A command line can change without exec() (setproctitle), so a remembered one is read again.
 REMEMBER_S: Final = 10.0
-REMEMBER_STUCK_S: Final = 60.0  # each try at one that does not answer leaves a thread behind
+REMEMBER_STUCK_S: Final = 60.0  # each attempt at a stuck one leaves a thread behind
 CLOCK_SLACK_S: Final = 1.0  # where the clock is set, all start times move with it
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 COMMAND_BYTES: Final = 4 * COMMAND_LIMIT + 1  # UTF-8 takes up to 4 bytes a character
@@ -55,11 +55,11 @@ class ProcessNames:
         return sum(remembered.is_stuck for remembered in self._remembered.values())
 
     def identify(self, pid: int) -> Process | None:
-        """The process, or None if it is gone or hidden."""
+        """The process, or None if it has exited or is hidden."""
         return self.identify_all((pid,)).get(pid)
 
     def identify_all(self, pids: Iterable[int]) -> dict[int, Process]:
-        """Those of the processes that are there and may be seen."""
+        """By pid, those of the processes that exist and are not hidden."""
         self._follow_clock()
         now = time.monotonic()
         identified: dict[int, Process] = {}
@@ -86,7 +86,7 @@ class ProcessNames:
         return identified
 
     def _follow_clock(self) -> None:
-        """Forget all where somebody has set the clock."""
+        """Forget everything if the clock has been set."""
         now = booted_at()
         if abs(now - self._booted_at) >= CLOCK_SLACK_S:
             self._booted_at = now
@@ -157,10 +157,10 @@ def _name(comm: bytes, command_line: bytes) -> bytes:
 
 
 def _effective_uid(pid: int) -> int | None:
-    """Of proc_pid_status(5); None if the process is gone or hidden."""
+    """Of proc_pid_status(5); None if the process has exited or is hidden."""
     text = _read_file(f"/proc/{pid}/status", STATUS_BYTES)
-    _, found, rest = (text or b"").partition(b"\nUid:\t")
-    return int(rest.split(maxsplit=2)[1]) if found else None
+    _, label, rest = (text or b"").partition(b"\nUid:\t")
+    return int(rest.split(maxsplit=2)[1]) if label else None
 
 
 def _executable(pid: int) -> str | None:
@@ -173,7 +173,7 @@ def _executable(pid: int) -> str | None:
 
 @lru_cache(maxsize=1024)
 def user_name(uid: int) -> str:
-    """The user's name, or the number where it has none or a directory service does not answer."""
+    """The user's name, or the uid if it has none or the directory service is stuck."""
     return call(lambda: _user_name(uid)) or str(uid)
 
 

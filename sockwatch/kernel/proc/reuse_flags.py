@@ -19,40 +19,40 @@ REMEMBERED: Final = "remembered"
 def read_options(
     inodes: Iterable[int], holders: Mapping[int, tuple[Holder, ...]]
 ) -> dict[int, SocketOptions]:
-    """By inode, where a holder lets us look; holders are asked in turn."""
-    found: dict[int, SocketOptions] = {}
+    """The options of sockets by inode, of those with a holder that we may inspect."""
+    by_inode: dict[int, SocketOptions] = {}
     by_pid: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for inode in inodes:
         for holder in holders.get(inode, ()):
             by_pid[holder.pid].append((holder.fd, inode))
 
     def read(pid: int) -> bool:
-        sockets = [(fd, inode) for fd, inode in by_pid[pid] if inode not in found]
-        return not sockets or _read_process(pid, sockets, found)
+        sockets = [(fd, inode) for fd, inode in by_pid[pid] if inode not in by_inode]
+        return not sockets or _read_process(pid, sockets, by_inode)
 
     for _, is_possible in call_each(by_pid, read):
         if is_possible is False:
             break
-    return dict(found)
+    return dict(by_inode)
 
 
 def _read_process(
-    pid: int, sockets: list[tuple[int, int]], found: dict[int, SocketOptions]
+    pid: int, sockets: list[tuple[int, int]], by_inode: dict[int, SocketOptions]
 ) -> bool:
     """Whether this kernel can do it at all: linux 5.6, and not hidden by a sandbox."""
     try:
         with open_pidfd(pid) as pidfd:
-            _read_sockets(pidfd, sockets, found)
+            _read_sockets(pidfd, sockets, by_inode)
     except OSError as error:
         return error.errno != errno.ENOSYS
     return True
 
 
 def _read_sockets(
-    pidfd: int, sockets: list[tuple[int, int]], found: dict[int, SocketOptions]
+    pidfd: int, sockets: list[tuple[int, int]], by_inode: dict[int, SocketOptions]
 ) -> None:
     for fd, inode in sockets:
-        if inode in found:
+        if inode in by_inode:
             continue
         try:
             options = socket_options(pidfd, fd, inode)
@@ -62,7 +62,7 @@ def _read_sockets(
             # What is refused for one fd of a process is refused for all of them.
             raise
         if options is not None:
-            found[inode] = options
+            by_inode[inode] = options
 
 
 class Memory:
@@ -77,10 +77,11 @@ class Memory:
 
     @property
     def options(self) -> Mapping[int, SocketOptions]:
+        """What is remembered, by cookie; its source is `REMEMBERED`."""
         return self._options
 
     def keep(self, seen: Mapping[int, SocketOptions]) -> None:
-        """Remember these, or anew."""
+        """Remember these options by cookie, in place of older ones."""
         for cookie, options in seen.items():
             flags = options.flags._replace(source=REMEMBERED)
             self._options.pop(cookie, None)  # what was read last comes last
@@ -93,6 +94,6 @@ class Memory:
         return set(islice((cookie for cookie in self._options if cookie in among), count))
 
     def forget_others(self, cookies: set[int]) -> None:
-        """Drop what is remembered of sockets that are gone."""
+        """Drop what is remembered of sockets that no longer exist."""
         for cookie in self._options.keys() - cookies:
             del self._options[cookie]

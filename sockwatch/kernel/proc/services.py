@@ -1,9 +1,9 @@
 """The systemd service that a process belongs to, by its cgroup, and which process is its main one.
 
-A cgroup's name is no proof of anything: a user names those below user@UID.service, a container
-those of a systemd of its own, and what somebody starts by hand below sshd lies in ssh.service. So
+A cgroup's name proves nothing: a user names those below user@UID.service, a container
+those of a systemd of its own, and what is started by hand below sshd is in ssh.service. So
 a service counts only where its manager would have put it, systemd.unit(5) and CGROUP_DELEGATION of
-systemd, and with its main process it can be told from what merely lies within.
+systemd, and with its main process is distinguishable from what merely runs within it.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ def _innermost(parts: list[str], start: int, manager_uid: int | None) -> Service
 
 def service(cgroup: bytes) -> Service | None:
     """The service of a process with this proc_pid_cgroup(5)."""
-    place = cgroup_folder(cgroup)
-    if place is None:
+    location = cgroup_folder(cgroup)
+    if location is None:
         return None
-    path, folder = place
-    found = service_of(path)
-    if found is None:
+    path, folder = location
+    name = service_of(path)
+    if name is None:
         return None
-    top = folder[: len(folder) - len(path)] + found.path
-    return Service(found.name, found.manager_uid, main_pid(top))
+    top = folder[: len(folder) - len(path)] + name.path
+    return Service(name.name, name.manager_uid, main_pid(top))
 
 
 def cgroup_folder(text: bytes) -> tuple[str, str] | None:
@@ -122,16 +122,16 @@ def _lines(text: bytes) -> Iterator[tuple[str, str, str]]:
 @cache
 def _mounts() -> Mapping[str, str]:
     """Where cgroup v2 (``0``) and systemd's own hierarchy of v1 are: proc_pid_mountinfo(5)."""
-    found: dict[str, str] = {}
+    mounts: dict[str, str] = {}
     try:
         with open("/proc/self/mountinfo") as file:
             for line in file:
                 left, _, right = line.partition(" - ")
                 kind, _, options = right.split(maxsplit=2)
                 if kind == "cgroup2":
-                    found.setdefault(UNIFIED, left.split()[4])
+                    mounts.setdefault(UNIFIED, left.split()[4])
                 elif kind == "cgroup" and "name=systemd" in options.split(","):
-                    found.setdefault("name=systemd", left.split()[4])
+                    mounts.setdefault("name=systemd", left.split()[4])
     except (OSError, ValueError):
         pass
-    return found
+    return mounts

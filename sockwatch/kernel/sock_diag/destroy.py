@@ -1,4 +1,4 @@
-"""End sockets that belong to no process any more: SOCK_DESTROY of sock_diag(7), as `ss -K` does."""
+"""Destroy sockets that no process owns: SOCK_DESTROY of sock_diag(7), as `ss -K` does."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ NLM_F_REQUEST_ACK: Final = 0x5
 
 
 def destroy(sockets: Iterable[Socket]) -> int:
-    """End these TCP sockets of this network namespace; how many were still there.
+    """Destroy these TCP sockets of this network namespace; returns how many still existed.
 
     Raises KernelError (EPERM: needs CAP_NET_ADMIN; EOPNOTSUPP: CONFIG_INET_DIAG_DESTROY).
     """
-    ended = 0
+    destroyed = 0
     nothing_more = RowDecoder("tcp", lambda _: None)
     try:
         with open_netlink(NETLINK_SOCK_DIAG) as diag:
             for sock in sockets:
                 number = ask(diag, SOCK_DESTROY, NLM_F_REQUEST_ACK, _body(sock), nothing_more)
-                if number not in (0, errno.ENOENT):  # ENOENT: gone by itself in between
+                if number not in (0, errno.ENOENT):  # ENOENT: it has expired meanwhile
                     raise KernelError(f"ending a socket: {os.strerror(number)}", number)
-                ended += number == 0
+                destroyed += number == 0
     except OSError as error:
         raise KernelError(f"ending a socket: {error.strerror}", error.errno or 0) from error
-    return ended
+    return destroyed
 
 
 def _body(sock: Socket) -> bytes:

@@ -20,7 +20,7 @@ from sockwatch.model import Family, KernelError
 def dump(decoder: RowDecoder, states: int = ALL_STATES, port: int | None = None) -> None:
     """Feed the decoder with the sockets of its protocol in `states`, on every port or on `port`.
 
-    Raises KernelError where the kernel refuses the table or breaks off.
+    Raises KernelError if the kernel refuses the table or the answer is incomplete.
     """
     if decoder.protocol == "tcp":
         requests = [(inet_diag.TCPDIAG_GETSOCK, inet_diag.tcp_request(states, port))]
@@ -40,9 +40,9 @@ def dump(decoder: RowDecoder, states: int = ALL_STATES, port: int | None = None)
 
 
 def ask(diag: socket.socket, kind: int, flags: int, body: bytes, decoder: RowDecoder) -> int:
-    """Send one request and feed the decoder with the answer; the errno it ended with, 0 for none.
+    """Send one request and feed the decoder with the answer; returns its errno, 0 for none.
 
-    Raises KernelError where the answer is damaged or breaks off, OSError where it fails.
+    Raises KernelError if the answer is damaged or incomplete, OSError if receiving fails.
     """
     for data in exchange(diag, kind, flags, body):
         number = decoder.feed(data)

@@ -1,7 +1,7 @@
 """One netlink request and its answer, on a socket that pyroute2 opens.
 
-We send and receive ourselves: pyroute2's requests wait for ever, and leave sockets open, where
-recv(2) fails or an answer comes damaged.
+We send and receive ourselves: pyroute2's requests wait forever, and leak sockets, if recv(2)
+fails or an answer is damaged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HEADER_SIZE: Final = 16
 
 REQUEST_HEADER: Final = struct.Struct("<IHHII")  # length, type, flags, sequence number, port id
 BUFFER_SIZE: Final = 1 << 16  # the kernel fills half of it at most
-ANSWER_S: Final = 10.0  # it answers at once
+ANSWER_S: Final = 10.0  # it usually answers at once
 KERNEL: Final = 0  # its port id, netlink(7)
 
 
@@ -61,7 +61,7 @@ def _open(protocol: int, strict_check: bool) -> socket.socket:
 
 
 def _import_by_parts(name: str) -> None:
-    """Let the package's own code run when a name of it is asked for, not when a part is imported.
+    """Run the package's own code when one of its names is used, not when a part is imported.
 
     By itself pyroute2 imports all of its parts, in half the time that a command takes.
     """
@@ -82,20 +82,20 @@ def _import_by_parts(name: str) -> None:
 
 
 def exchange(sock: socket.socket, kind: int, flags: int, body: bytes) -> Iterator[bytes]:
-    """The buffers of the answer; the caller stops where the answer ends.
+    """The buffers of the answer; the caller stops at its last message.
 
-    Raises KernelError where it breaks off before, OSError where it fails.
+    Raises KernelError if the answer stops before, OSError if sending or receiving fails.
     """
     sock.send(REQUEST_HEADER.pack(HEADER_SIZE + len(body), kind, flags, 1, 0) + body)
     while data := receive(sock):
         yield data
-    raise KernelError("netlink broke off in the middle of an answer", 0)
+    raise KernelError("netlink stopped in the middle of an answer", 0)
 
 
 def receive(sock: socket.socket) -> bytes:
-    """The next message of the kernel, empty if none comes; those of anybody else are dropped.
+    """The kernel's next datagram, empty if none comes; those of other senders are dropped.
 
-    In a network namespace of his own, a user may send to our port id what looks like an answer.
+    In a network namespace of their own, users may send forged answers to our port id.
     """
     until = time.monotonic() + ANSWER_S
     while (left := until - time.monotonic()) > 0 and select.select([sock], [], [], left)[0]:
@@ -108,13 +108,13 @@ def receive(sock: socket.socket) -> bytes:
 def dump(sock: socket.socket, kind: int, body: bytes, size: int) -> Iterator[bytes]:
     """What follows the header of each message of a dump, at least `size` bytes of it.
 
-    Raises KernelError where the answer is damaged or breaks off, OSError where it fails.
+    Raises KernelError if the answer is damaged or incomplete, OSError if receiving fails.
     """
     for data in exchange(sock, kind, NLM_F_REQUEST_DUMP, body):
         start = 0
         while start + HEADER_SIZE <= len(data):
-            length, answer = HEADER.unpack_from(data, start)
-            if answer in (NLMSG_DONE, NLMSG_ERROR):
+            length, message_type = HEADER.unpack_from(data, start)
+            if message_type in (NLMSG_DONE, NLMSG_ERROR):
                 if number := ending(data, start):
                     raise OSError(number, os.strerror(number))
                 return

@@ -1,4 +1,4 @@
-"""Decoded rows and what is known of their options -> the owners of each port."""
+"""Decoded rows and their options -> the owners of each port."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _connection_groups(
     members: list[Member],
     options: Mapping[int, SocketOptions],
 ) -> Iterator[SocketGroup]:
-    """The members of a group, told apart by what is known of them."""
+    """The members of a group, separated by their options."""
     alike: dict[SocketOptions, list[Member]] = defaultdict(list)
     for member in members:
         alike[options.get(member.cookie, NO_OPTIONS)].append(member)

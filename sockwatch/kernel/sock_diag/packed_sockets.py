@@ -11,23 +11,24 @@ from sockwatch.model import Holder, Socket, SocketOptions
 
 
 class PackedSockets(Sequence[Socket]):
-    """Sockets that are made from their packed rows when somebody looks at them."""
+    """Sockets that are decoded from their packed rows when they are accessed."""
 
     def __init__(self, decode: Callable[[bytes, int], Socket]) -> None:
         self._decode = decode
         self._buffers: list[bytes] = []
-        self._places: dict[int, array[int]] = defaultdict(lambda: array("Q"))
+        self._positions: dict[int, array[int]] = defaultdict(lambda: array("Q"))
         self._order: tuple[array[int], ...] | None = None
         self._holders: Mapping[int, tuple[Holder, ...]] = {}
         self._options: Mapping[int, SocketOptions] = {}
 
     def add_buffer(self, data: bytes) -> None:
+        """Keep a received buffer; add() then names the rows in it."""
         self._buffers.append(data)
 
     def add(self, state: int, starts: range) -> None:
         """Keep the rows at `starts` of the buffer added last."""
         base = len(self._buffers) - 1 << 32
-        self._places[state].extend(range(base + starts.start, base + starts.stop, starts.step))
+        self._positions[state].extend(range(base + starts.start, base + starts.stop, starts.step))
         self._order = None
 
     def attach(
@@ -37,7 +38,7 @@ class PackedSockets(Sequence[Socket]):
         self._holders, self._options = holders, options
 
     def __len__(self) -> int:
-        return sum(map(len, self._places.values()))
+        return sum(map(len, self._positions.values()))
 
     @overload
     def __getitem__(self, index: int) -> Socket: ...
@@ -49,12 +50,14 @@ class PackedSockets(Sequence[Socket]):
         if index < 0:
             index += len(self)
         if self._order is None:
-            self._order = tuple(self._places[state] for state in sorted(self._places))
-        for places in self._order:
-            if 0 <= index < len(places):
-                place = places[index]
-                return self._complete(self._decode(self._buffers[place >> 32], place & 0xFFFFFFFF))
-            index -= len(places)
+            self._order = tuple(self._positions[state] for state in sorted(self._positions))
+        for positions in self._order:
+            if 0 <= index < len(positions):
+                position = positions[index]
+                return self._complete(
+                    self._decode(self._buffers[position >> 32], position & 0xFFFFFFFF)
+                )
+            index -= len(positions)
         raise IndexError(index)
 
     def _complete(self, sock: Socket) -> Socket:

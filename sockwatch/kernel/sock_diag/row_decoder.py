@@ -31,7 +31,7 @@ DeviceName = Callable[[int], str | None]
 
 
 class GroupKey(NamedTuple):
-    """What connections of one group have in common, as it stands in the row."""
+    """What the connections of one group have in common, as encoded in the row."""
 
     port: int
     family: int
@@ -51,8 +51,8 @@ class Member(NamedTuple):
 class RowDecoder:
     """Feeds on the buffers of one or more dumps of one protocol.
 
-    Rows are told apart by cookie: a dump that resumes can show a socket twice. `known` are options
-    by cookie, for the TIME_WAITs; without `count_minis` mini sockets are counted by somebody else.
+    Rows are identified by cookie: a dump that resumes can show a socket twice. `known` are options
+    by cookie, for the TIME_WAITs. Without `count_minis` mini sockets are not counted.
     """
 
     def __init__(
@@ -77,13 +77,14 @@ class RowDecoder:
         self._seen: set[int] = set()
 
     def state_name(self, state: int) -> str:
+        """The name of a state in the model; STATE_n for one that is not known."""
         return self._states.get(state, f"STATE_{state}")
 
     def feed(self, data: bytes) -> int | None:
         """Take in one received buffer.
 
-        Returns None if the dump goes on, else the errno it ended with (0: complete).
-        Raises KernelError for bytes that are no sock_diag answer.
+        Returns None if more is to come, else the errno of the dump (0: complete).
+        Raises KernelError for bytes that are not a sock_diag answer.
         """
         view = memoryview(data)
         if self.rows is not None:

@@ -27,7 +27,7 @@ REPEATABLE_ROWS: Final = 16
 
 
 class Alike(NamedTuple):
-    """What TIME_WAITs of one group have in common, as it stands in the row."""
+    """What the TIME_WAITs of one group have in common, as encoded in the row."""
 
     family: int
     state: int
@@ -98,12 +98,12 @@ class MiniSocketTally:
         """Whether the options of any of the rows are known."""
         if not self._known:
             return False
-        # The cookie stands 4 bytes before a multiple of 8.
+        # The cookie starts 4 bytes before a multiple of 8.
         quads = rows[4 : len(rows) - 4].cast("Q")
         return not self._known.keys().isdisjoint(quads[(AT_COOKIE - 4) // 8 :: stride // 8])
 
     def _repeated(self, rows: memoryview, stride: int, count: int) -> int:
-        """How many rows at the front were counted already at the end of the run before."""
+        """How many rows at the front were already counted at the end of the previous run."""
         row = 0
         while row < count and _cookie(rows, row * stride) in self._tail:
             row += 1

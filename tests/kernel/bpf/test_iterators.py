@@ -176,7 +176,7 @@ def test_a_process_that_is_born_during_a_run_does_not_cut_it_short() -> None:
         in_child(inside)
 
 
-def test_a_read_that_takes_a_breath_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_fails_with_eagain_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[bytes | None] = [b"ab", None, b"c", b""]
 
     def read(_fd: int, _size: int) -> bytes:
