@@ -195,7 +195,7 @@ def main() -> None:
         asyncio.run(failures_picture("failures-80x24"))
     # The lab makes its own stage, so it needs nothing of the one above.
     six_steps = [("n", f"{number}/8") for number in range(1, 7)]
-    asyncio.run(lab_picture("lab-80x24", *six_steps, ("v", "blocked by 3 TIME_WAIT")))
+    asyncio.run(lab_picture("lab-80x24", *six_steps, ("v", "without calls")))
     wrong_port = "tab right tab tab 9 9 9 9 9 tab space enter"
     asyncio.run(
         lab_picture(
