@@ -1,10 +1,11 @@
-"""`python -m sockwatch.kernel.bpf`: every program that sockwatch loads, for review.
+"""`python -m sockwatch.kernel.bpf`: print every program that sockwatch loads, for review.
 
-As it is for this kernel, from its BTF; nothing is loaded, and no privilege is needed.
+The programs are those for this kernel, by its BTF. Nothing is loaded; no privilege is needed.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -45,4 +46,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # head(1) may close the pipe early
     sys.exit(main())
