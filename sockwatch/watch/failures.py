@@ -16,10 +16,10 @@ from sockwatch.bind.failure import (
     explain_unix_failure,
     unexplained,
 )
-from sockwatch.failure import Failure
+from sockwatch.failure import Failure, UnixName, UnixNameStatus
 from sockwatch.kernel.bpf.errors import BpfUnavailable
-from sockwatch.kernel.failures.netns_reader import NetnsReader
-from sockwatch.kernel.failures.path_probe import PathProbe
+from sockwatch.kernel.failures.netns_reader import NetnsReader, visible_namespaces
+from sockwatch.kernel.failures.path_probe import PathProbe, PathStatus
 from sockwatch.kernel.failures.reader import FailureReader
 from sockwatch.kernel.failures.unix_sockets import name_status, seen_path, unix_sockets
 from sockwatch.model import Gap, GapCode, KernelError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sockwatch.kernel.bpf.layout import Layout
 
 PORTS_EACH: Final = 3  # failures on more ports than this at once share one sample of all ports
+NAMESPACES_SEARCHED: Final = 100  # for a unix socket that answers; each takes a millisecond
 NO_NETNS: Final = Gap(
     GapCode.NETNS_UNKNOWN,
     "in which network namespace the call failed",
@@ -161,8 +162,24 @@ class FailureWatch:
             assert failure.unix is not None
             file = None if path is None else statuses[path]
             status = name_status(failure.unix, file, rows, is_known=path is not None)
+            if status.is_alive and not status.owners and file is not None:
+                status = self._owned_elsewhere(netns_inode, failure.unix, file) or status
             explained.append(explain_unix_failure(failure, status, time.time()))
         return explained
+
+    def _owned_elsewhere(
+        self, netns_inode: int, name: UnixName, file: PathStatus
+    ) -> UnixNameStatus | None:
+        """A path belongs to no network namespace: its socket may be of any other one."""
+        for inode, pid in visible_namespaces(NAMESPACES_SEARCHED).items():
+            if inode == netns_inode:
+                continue
+            with suppress(KernelError):
+                rows = self._netns.run(inode, (pid,), unix_sockets)
+                status = name_status(name, file, rows, is_known=True)
+                if status.owners:
+                    return status
+        return None
 
 
 def refusal(error: BpfUnavailable) -> str:

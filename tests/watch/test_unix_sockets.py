@@ -10,7 +10,9 @@ import pytest
 
 from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.watch import FailureWatch
+from tests.support.child import idle_child
 from tests.support.failing import bind, collect, forked, of_pid
+from tests.support.netns import CLONE_NEWNET, unshare
 
 pytestmark = pytest.mark.whole_host
 
@@ -116,3 +118,22 @@ def test_a_relative_path(watch: FailureWatch, tmp_path: Path) -> None:
     gone = failed(watch, "here.sock", str(tmp_path))
     assert not gone.explained
     assert "unix-path-unseen" in {gap.code for gap in gone.gaps}
+
+
+def test_a_server_of_another_network_namespace(watch: FailureWatch, tmp_path: Path) -> None:
+    """It is not in our table of unix sockets, and alive all the same."""
+    path = str(tmp_path / "live.sock")
+    sockets: list[socket.socket] = []
+
+    def serve() -> None:
+        unshare(CLONE_NEWNET)
+        sockets.append(socket.socket(socket.AF_UNIX))
+        sockets[0].bind(path)
+        sockets[0].listen()
+
+    with idle_child(serve) as pid:
+        explained = failed(watch, path)
+    assert explained.cause is not None
+    assert explained.cause.id == "unix-live"
+    assert [holder.pid for holder in explained.unix_owners[0].holders] == [pid]
+    assert not any((fix.command or "").startswith("rm ") for fix in explained.fixes)
