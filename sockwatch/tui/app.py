@@ -1,4 +1,4 @@
-"""The app: screens on a stack, and what is polled, watched and rehearsed behind them."""
+"""The app: a stack of screens, and what is polled, watched and rehearsed behind them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _SIXTEEN_COLOURS = (None, "standard")
 
 
 class SockwatchApp(App[int]):
-    """`take` returns a snapshot of one port, or of all of them for None.
+    """The app. `take` returns a snapshot of one port, or of all ports for None.
 
     `clock`, `lab` and `open_watch` replace the real ones in tests.
     """
@@ -224,7 +224,7 @@ class SockwatchApp(App[int]):
 
     def action_command_palette(self) -> None:
         if self.screen is self.shown.front:
-            self.push_screen(CommandPalette(placeholder="part of a command's name"))
+            self.push_screen(CommandPalette(placeholder="search for a command"))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         commands = screen.COMMAND_TABLE if isinstance(screen, BaseScreen) else ()

@@ -15,10 +15,10 @@ _KEY_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a key does. `footer` is its short name there; `urgent` keys work while typing, too.
+    """What a key does. `footer` is its short name in the footer; `urgent` keys also work in a line.
 
-    One that `opens_a_line` is done before the keys typed behind it are given to anybody: on a slow
-    line they come together.
+    A command that `opens_a_line` runs before the keys that follow it are handled: on a slow
+    connection they arrive together, and belong in the line.
     """
 
     id: str
@@ -51,6 +51,7 @@ def _key_name(key: str) -> str:
 
 
 def bindings(commands: tuple[Command, ...]) -> list[BindingType]:
+    """Textual's bindings of these commands, for the BINDINGS of a screen."""
     return [binding for command in commands for binding in command.bindings()]
 
 
@@ -67,7 +68,7 @@ PAUSE = Command(
 APP_COMMANDS = (
     HELP,
     PAUSE,
-    Command("refresh", ("r", "ctrl+l"), "app.poll_now", "Poll now", "Poll the host at once"),
+    Command("refresh", ("r", "ctrl+l"), "app.poll_now", "Poll now", "Poll the host now"),
     Command("slower", ("+",), "app.interval(1)", "Poll less often", "Make the interval longer"),
     Command("faster", ("-",), "app.interval(-1)", "Poll more often", "Make the interval shorter"),
     Command(
@@ -94,7 +95,7 @@ MOVE_COMMANDS = (
 
 FILTER = Command(
     "filter", ("/", "f3", "f4", "\\"), "screen.filter", "Filter",
-    "Show only what matches, as you type", "filter", opens_a_line=True,
+    "Show only the ports that match, as you type", "filter", opens_a_line=True,
 )  # fmt: skip
 SORT = Command(
     "sort", ("s", "f6", ">"), "screen.sort(1)", "Sort by the next column",
@@ -114,7 +115,7 @@ LAB = Command(
 )  # fmt: skip
 FAILURES = Command(
     "failures", ("f",), "app.failures", "Failures",
-    "Every bind() and listen() on this host that fails, live", "failures",
+    "Show every bind() and listen() on this host that fails, live", "failures",
 )  # fmt: skip
 MAIN_COMMANDS = (
     DETAILS,
@@ -161,7 +162,7 @@ HELP_COMMANDS = (
 
 RUN = Command(
     "run", ("R",), "screen.run", "Run the scenario",
-    "Run the scenario under the cursor to its end, or again once it is over", "run",
+    "Run the scenario under the cursor to the end; once it has finished, run it again", "run",
 )  # fmt: skip
 ENTER = Command(
     "enter",
@@ -174,7 +175,7 @@ STEP = Command(
     "step", ("n", "."), "screen.step", "One step", "Run the next step of the scenario", "step"
 )
 STOP = Command("stop", ("x",), "screen.stop", "Stop", "Stop after the current step", "stop")
-RESET = Command("reset", ("0",), "screen.reset", "Reset", "Start over on a fresh sandbox", "reset")
+RESET = Command("reset", ("0",), "screen.reset", "Reset", "Start over in a fresh sandbox", "reset")
 NEXT_LIST = Command(
     "next_list", ("tab",), "screen.next_list(1)", "Next list",
     "Go to the next list: scenarios, processes, steps, ports", "list",
@@ -196,7 +197,7 @@ KILL = Command(
 )  # fmt: skip
 FREEZE = Command(
     "freeze", ("S",), "screen.freeze", "Stop or continue the process",
-    "Free play: SIGSTOP the process under the cursor, or SIGCONT it", "stop/cont",
+    "Free play: stop the process under the cursor (SIGSTOP), or continue it", "stop/cont",
 )  # fmt: skip
 RESTART = Command(
     "restart", ("e",), "screen.restart", "Restart with other flags",
@@ -204,7 +205,7 @@ RESTART = Command(
 )  # fmt: skip
 DISCONNECT = Command(
     "disconnect", ("d",), "screen.disconnect", "Close its connections",
-    "Free play: the process under the cursor closes its open connections first", "close",
+    "Free play: have the process under the cursor close its connections first", "close",
 )  # fmt: skip
 END_TIME_WAITS = Command(
     "end_time_waits", ("T",), "screen.end_time_waits", "End TIME_WAITs",
@@ -212,7 +213,7 @@ END_TIME_WAITS = Command(
 )  # fmt: skip
 ON_HOST = Command(
     "on_host", ("o",), "screen.on_host", "Use the host's loopback",
-    "Where the sandbox is refused: use real loopback ports of the host", "host's loopback",
+    "Without a sandbox: use real ports on the loopback of the host", "host's loopback",
 )  # fmt: skip
 LAB_COMMANDS = (
     RUN,
@@ -241,7 +242,7 @@ SUBMIT = Command(
     "submit", (), "screen.submit", "Start", "Start what the form describes", "start",
     urgent=("ctrl+s", "f2"),
 )  # fmt: skip
-# Urgent, so that what is typed right after it goes to the next field already.
+# Urgent, so that what is typed right after it goes to the next field.
 NEXT_FIELD = Command(
     "next_field", (), "app.focus_next", "Next field", "Go to the next field", "next field",
     urgent=("tab",),

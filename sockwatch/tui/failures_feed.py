@@ -1,4 +1,4 @@
-"""When failures are watched, and the latest that the watch has said."""
+"""Whether failures are watched, and the latest that the watch has reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # the reader of the kernel's structs is loaded when failures 
 
 
 class FailuresFeed:
-    """Watches while a screen wants failures or, with `always`, all along.
+    """Watches while a screen wants failures or, with `always`, all the time.
 
     `seen` and `refused` are the latest messages of the watch; None means there was none. What was
     seen is kept while nothing is watched.

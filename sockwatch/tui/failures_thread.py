@@ -1,4 +1,4 @@
-"""The thread that watches for failures, as long as somebody wants to see them."""
+"""The thread that watches for failures while a screen wants them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sockwatch.watch import FailureWatch, refusal
 Post: TypeAlias = Callable[[Message], object]
 
 SHOWN_EVERY_S: Final = 0.25  # a storm of failures is drawn four times a second
-LOSSES_EVERY_S: Final = 1.0  # what was lost wakes nobody
+LOSSES_EVERY_S: Final = 1.0  # a lost failure does not wake the thread, so it asks
 
 
 class Watch(Protocol):
-    """What a FailureWatch does, so that a test can play one."""
+    """What the thread needs of a FailureWatch, so that a test can fake one."""
 
     @property
     def lost(self) -> int: ...
@@ -33,7 +33,7 @@ class Watch(Protocol):
 
 
 class FailuresThread(threading.Thread):
-    """Posts all failures so far, folded, whenever there are more. `folds` go on from before."""
+    """Posts all failures so far, folded, whenever there are more. `folds` are those so far."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class FailuresThread(threading.Thread):
         folds: tuple[Fold, ...] = (),
         open_watch: Callable[[], Watch] | None = None,
     ) -> None:
-        # A daemon: a look that hangs in the kernel must not hold up the exit.
+        # A daemon: a watch that hangs in the kernel must not hold up the exit.
         super().__init__(name="sockwatch-failures", daemon=True)
         self._post = post
         self._folds = folds
@@ -65,29 +65,29 @@ class FailuresThread(threading.Thread):
                 try:
                     self._follow(watch)
                 finally:
-                    with self._lock:  # from here on nobody wakes what is closed
+                    with self._lock:  # a watch that is closed must not be woken
                         self._watch = None
         except BpfUnavailable as error:
-            self._tell(FailuresRefused(refusal(error)))
+            self._send(FailuresRefused(refusal(error)))
         except Exception as error:  # noqa: BLE001 - the app raises it again, in its own thread
-            self._tell(Crashed(error))
+            self._send(Crashed(error))
 
     def _follow(self, watch: Watch) -> None:
-        lost = told_lost = 0
-        self._tell(FailuresSeen(self._folds, lost))
-        told_at, fresh = time.monotonic(), False
+        lost = shown_lost = 0
+        self._send(FailuresSeen(self._folds, lost))
+        shown_at, fresh = time.monotonic(), False
         while not self._stopped:
-            left_s = told_at + SHOWN_EVERY_S - time.monotonic()
-            found = watch.wait(max(0.0, left_s) if fresh else LOSSES_EVERY_S)
-            if found:
-                self._folds, fresh = fold(self._folds, found), True
+            left_s = shown_at + SHOWN_EVERY_S - time.monotonic()
+            failures = watch.wait(max(0.0, left_s) if fresh else LOSSES_EVERY_S)
+            if failures:
+                self._folds, fresh = fold(self._folds, failures), True
             lost = watch.lost
-            due = time.monotonic() >= told_at + SHOWN_EVERY_S
-            if due and (fresh or lost != told_lost):
-                self._tell(FailuresSeen(self._folds, lost))
-                told_at, told_lost, fresh = time.monotonic(), lost, False
+            due = time.monotonic() >= shown_at + SHOWN_EVERY_S
+            if due and (fresh or lost != shown_lost):
+                self._send(FailuresSeen(self._folds, lost))
+                shown_at, shown_lost, fresh = time.monotonic(), lost, False
 
-    def _tell(self, message: Message) -> None:
+    def _send(self, message: Message) -> None:
         if not self._stopped:
-            with suppress(RuntimeError):  # the event loop is closed: the app has ended
+            with suppress(RuntimeError):  # the event loop is closed: the app has exited
                 self._post(message)

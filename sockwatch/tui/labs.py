@@ -1,4 +1,4 @@
-"""The labs that were opened: each has a thread, which may outlive its screen for a moment."""
+"""The labs that were opened: each has a thread, which may outlive its screen briefly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Labs:
 
     async def open(self, symbols: Symbols) -> LabScreen:
         """A screen with a lab of its own."""
-        # Importing takes a while; the screens must not stand still meanwhile.
+        # Importing takes a while; the screens must not freeze meanwhile.
         await asyncio.to_thread(import_module, "sockwatch.tui.lab.screen")
         from sockwatch.tui.lab.backend import LabBackend  # noqa: PLC0415
         from sockwatch.tui.lab.screen import LabScreen  # noqa: PLC0415

@@ -1,6 +1,6 @@
-"""What the help of a screen says of columns and signs: each line a sign and a text.
+"""What the help of a screen says about columns and signs.
 
-A heading has no text.
+Each line is a sign and its meaning; a heading has no meaning.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sockwatch.view.socket_columns import SOCKET_COLUMNS
 
 
 def port_columns() -> Iterator[tuple[str, str]]:
+    """Explain the columns of the table of ports."""
     yield "Columns", ""
     for column in PORT_COLUMNS:
         wide = f" (from {column.at} columns)" if column.at > 80 else ""
@@ -21,30 +22,33 @@ def port_columns() -> Iterator[tuple[str, str]]:
 
 
 def socket_columns() -> Iterator[tuple[str, str]]:
+    """Explain the columns of the list of sockets."""
     yield "Columns", ""
     yield from ((column.title, column.help) for column in SOCKET_COLUMNS)
 
 
 def row_signs(symbols: Symbols) -> Iterator[tuple[str, str]]:
+    """Explain the signs before a row of the table of ports."""
     yield "Signs before a row", ""
     yield symbols.cursor, "the cursor"
     yield symbols.new, "this port is new"
-    yield symbols.gone, "this port has just gone"
+    yield symbols.gone, "this port is no longer in use"
 
 
 def lab_marks() -> Iterator[tuple[str, str]]:
+    """Explain the marks of scenarios and processes in the lab."""
     yield "Marks", ""
     yield "-", "the scenario has not been run yet"
     yield "3/8", "three of its eight steps are done"
-    yield "runs", "it runs"
+    yield "runs", "the scenario is running"
     yield "ok", "each prediction was right, and the kernel answered as expected"
     yield "FAIL", "a prediction or an expectation was wrong"
-    yield "skip", "it cannot be run in this sandbox, or not to its end"
+    yield "skip", "the scenario cannot run in this sandbox, or cannot finish there"
     yield "A- -P", "a process has a socket open with SO_REUSEADDR, with SO_REUSEPORT"
 
 
 def lab_legend(symbols: Symbols) -> Iterator[tuple[str, str]]:
-    """What the lab's help explains: its marks, the columns of its ports, the signs before a row."""
+    """Explain the marks of the lab, the columns of its ports and the signs before a row."""
     yield from lab_marks()
     yield " ", ""
     yield from port_columns()
@@ -53,6 +57,7 @@ def lab_legend(symbols: Symbols) -> Iterator[tuple[str, str]]:
 
 
 def filter_terms() -> Iterator[tuple[str, str]]:
+    """Explain the terms of a filter."""
     yield "Filter", ""
     yield "text", FREE_TEXT_HELP
     for name, term in TERMS.items():

@@ -47,7 +47,7 @@ class LabReported(Message):
 
 
 class FailuresSeen(Message):
-    """All failures so far, folded; `lost` more came too fast to be seen."""
+    """All failures so far, folded; `lost` more came too fast to be read."""
 
     def __init__(self, folds: tuple[Fold, ...], lost: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class FailuresSeen(Message):
 
 
 class FailuresRefused(Message):
-    """The host does not let us watch for failures; `text` tells the user why."""
+    """Failures cannot be watched on this host; `text` tells the user why."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Crashed(Message):
 
 
 class DetailsWanted(Message):
-    """The user opens the details of a port of what is watched."""
+    """The user wants the details of a port of what is watched."""
 
     def __init__(self, port: Port, snapshot: Snapshot, watched: Watched) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class DetailsWanted(Message):
 
 
 class WatchChanged(Message):
-    """The screen in front wants something else polled than before."""
+    """The screen in front wants another host, sandbox or port polled."""
 
 
 class Noticed(Message):

@@ -1,4 +1,4 @@
-"""The screens that are open, and what is shown on which of them."""
+"""The screens that are open, and what each of them shows."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class OpenScreens:
         return [screen for screen in self.drawable() if screen.watched == watched]
 
     def show(self, polled: Polled) -> None:
-        """Show a snapshot, also in a pause where none was shown yet."""
+        """Show a snapshot; while paused, only on a screen that has shown none."""
         for screen in self.watching(polled.watched):
             if self._may_change(screen):
                 screen.fresh = False
                 screen.show(polled.snapshot)
 
     def show_failures(self, feed: FailuresFeed) -> bool:
-        """Show the failures so far; whether there is a screen for them."""
+        """Show the failures so far; returns whether a screen for them is open."""
         screens = [screen for screen in self.drawable() if screen.wants_failures]
         for screen in screens:
             if self._may_change(screen):
@@ -64,11 +64,11 @@ class OpenScreens:
         self.front.show_notice(text)
 
     def tick(self) -> None:
-        """Show what the clock changes; a second without a change costs nothing."""
+        """Show what changes with time; where nothing did, nothing is sent to the terminal."""
         screens = self.drawable()
         if self._notice_until and self._clock() >= self._notice_until and screens:
             self._notice_until = 0.0
-            for screen in screens:  # the notice may stand on one that is no longer in front
+            for screen in screens:  # the notice may be on one that is no longer in front
                 screen.show_notice("")
         text, style = self._pace.text()
         for screen in screens:

@@ -1,4 +1,4 @@
-"""What the command line decides about the screens."""
+"""The options of the screens, from the command line."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from sockwatch.tui.poller import Poller
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-_SLOW = 1.5  # so many intervals from one poll to the next are worth a word
+_SLOW = 1.5  # the header says so where polls are further apart than this many intervals
 
 
 class Pace:
-    """`clock` gives seconds, from any start."""
+    """The pace of the polls. `clock` returns seconds since any fixed time."""
 
     def __init__(self, poller: Poller, clock: Callable[[], float]) -> None:
         self._poller = poller
@@ -38,7 +38,7 @@ class Pace:
             self._poller.poll_now()
 
     def text(self) -> tuple[str, str]:
-        """What the header says, and in which style."""
+        """The text for the header, and its style."""
         if self._paused_at is not None:
             return f"PAUSED {int(self._clock() - self._paused_at)}s", "-warn"
         late_s = self._poller.late_s(time.monotonic())

@@ -19,8 +19,7 @@ REST_PER_POLL = 3.0
 class Poller:
     """Polls never overlap: the next one starts when the last is done and its rest is over.
 
-    Nor do they pile up: where the terminal does not read, the app stands still and acknowledges
-    none.
+    Nor do they pile up: while the terminal does not read, the app is blocked and acknowledges none.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class Poller:
         self._thread = threading.Thread(target=self._run, name="sockwatch-poller", daemon=True)
 
     def start(self) -> None:
-        """Start polling, unless that was done before."""
+        """Start polling, unless it has started."""
         if self._thread.ident is None:
             self._thread.start()
 
@@ -49,15 +48,15 @@ class Poller:
         self._wake.set()
 
     def acknowledge(self) -> None:
-        """The message posted last has been handled, so that another poll is of use."""
+        """The message posted last has been handled, so that another poll may start."""
         self._acknowledged.set()
 
     def poll_now(self) -> None:
-        """Poll at once, without the rest of the interval."""
+        """Poll now, without waiting for the rest of the interval."""
         self._wake.set()
 
     def watch(self, watched: Watched | None) -> None:
-        """Poll this from now on; None stops polling until there is something."""
+        """Poll this from now on; None stops polling."""
         self._watched = watched
         self._wake.set()
 

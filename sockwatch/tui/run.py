@@ -13,7 +13,7 @@ CRASHED: Final = 3  # as every command that could not determine its answer
 
 
 def run(options: Options, take: Take | None = None) -> int:
-    """Show the screens until the user leaves; the exit code."""
+    """Show the screens until the user quits; returns the exit code."""
     # Textual takes 190 ms to import, so nothing at the top of this module imports it.
     from sockwatch.tui.app import SockwatchApp  # noqa: PLC0415
     from sockwatch.tui.symbols import draws_unicode  # noqa: PLC0415

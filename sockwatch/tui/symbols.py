@@ -23,7 +23,7 @@ class Symbols:
     tree: TreeSigns = UNICODE_TREE
 
     def text(self, text: str) -> str:
-        """`text` as it may be drawn, as wide as before."""
+        """`text` as it may be drawn, in as many cells."""
         if not self.ascii or text.isascii():
             return text
         signs = (

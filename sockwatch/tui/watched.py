@@ -13,7 +13,7 @@ Take: TypeAlias = Callable[[int | None], Snapshot]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """`take` returns a snapshot of one port, or of all of them for None."""
+    """`take` returns a snapshot of one port, or of all ports for None."""
 
     take: Take
     port: int | None = None

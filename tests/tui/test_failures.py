@@ -94,7 +94,7 @@ async def test_what_was_lost_is_told() -> None:
         await shows(pilot, "gunicorn")
         await pilot.press("f")
         watch.fail(nginx(1), lost=7)
-        await shows(pilot, "1 of 1  ! 7 more not seen: they came too fast")
+        await shows(pilot, "1 of 1  ! 7 more were lost: they came too fast")
 
 
 async def test_without_the_privilege_it_says_what_is_needed() -> None:
@@ -131,7 +131,7 @@ async def test_watch_failures_watches_from_the_start_and_notices() -> None:
         await shows(pilot, "gunicorn")
         await wait_for(pilot, lambda: watch.opened == 1)
         watch.fail(nginx(3))
-        await shows(pilot, "nginx 0.0.0.0:80, 3 times in 4 s, every 2.0 s; f shows more")
+        await shows(pilot, "nginx 0.0.0.0:80, 3 times in 4 s, every 2.0 s; press f for more")
         await pilot.press("f")
         await shows(pilot, "3 failures")
         await pilot.press("escape")

@@ -56,7 +56,7 @@ UNDONE_BY = {
     "following": "F",
     "sorted by ADDRESS": "<",
     "sorted by PROCESS": ">",
-    "sorted by PROTO, inverted": "I",
+    "sorted by PROTO, reversed": "I",
 }
 QUITS = dict.fromkeys(["q", "f10", "ctrl+c", "ctrl+q"], "quit")
 EVERYWHERE = {
@@ -72,7 +72,7 @@ MAIN = {
     **dict.fromkeys(["/", "f3", "f4", "\\"], "typing"),
     **dict.fromkeys(["s", "f6", ">"], "sorted by ADDRESS"),
     "<": "sorted by PROCESS",
-    "I": "sorted by PROTO, inverted",
+    "I": "sorted by PROTO, reversed",
     "enter": "details",
     "F": "following",
     **dict.fromkeys(["y", "c"], "copied"),
@@ -87,7 +87,7 @@ MAIN = {
     "pagedown": "row 65",
     "pageup": "row 35",
 }
-# From row 0 of the details, which fit the screen.
+# From row 0 of the details.
 DETAILS = {
     **EVERYWHERE,
     "escape": "main",
@@ -298,7 +298,7 @@ async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
         await pilot.press("ctrl+p", *"reverse")
         await shows(pilot, "Reverse the order")
         await pilot.press("enter")
-        await shows(pilot, "sorted by PROTO, inverted")
+        await shows(pilot, "sorted by PROTO, reversed")
     every = (*MAIN_COMMANDS, *MOVE_COMMANDS, *APP_COMMANDS)
     assert {command.title for command in every} - offered == {"Command palette"}
     assert {" ".join(command.key_names) for command in every} <= explained

@@ -49,5 +49,5 @@ async def test_a_port_that_became_free() -> None:
         await wait_for(pilot, lambda: host.asked[-1] == 9000)
         host.ports = []
         await pilot.press("r")
-        await shows(pilot, "no socket is on this port any more")
+        await shows(pilot, "no socket is left on this port")
         await shows(pilot, "tcp 0.0.0.0:9000: bind() and listen() would succeed")

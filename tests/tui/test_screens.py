@@ -213,7 +213,7 @@ async def test_details_opened_in_a_pause_show_one_look() -> None:
         await look(pilot, host)
         assert line_with(pilot.app, "10.0.0.9:51000")
         await pilot.press("p")
-        await shows(pilot, "no socket is on this port any more")
+        await shows(pilot, "no socket is left on this port")
 
 
 async def test_a_tick_before_the_screen_is_there_draws_nothing() -> None:
@@ -400,5 +400,5 @@ async def test_28_000_ports_are_drawn_by_the_screenful() -> None:
         await pilot.press("G")
         await shows(pilot, "28000 of 28000")
         await pilot.press("s", "I", "pageup")
-        await shows(pilot, "sorted by ADDRESS, inverted")
+        await shows(pilot, "sorted by ADDRESS, reversed")
         assert isinstance(pilot.app, SockwatchApp)

@@ -1,0 +1,1 @@
+"""The screens, but for those of the lab."""

@@ -32,10 +32,10 @@ class BaseScreen(Screen[None]):
     AUTO_FOCUS = ""
     has_help: ClassVar = True
     wants_failures: ClassVar = False  # failures are watched while such a screen is in front
-    fresh = True  # nothing was shown yet: also in a pause, the first snapshot is shown
+    fresh = True  # nothing was shown yet; the first snapshot is shown even while paused
 
     class Opened(Message):
-        """A screen is there and can be drawn on."""
+        """A screen is mounted and can be drawn on."""
 
     def __init__(self, symbols: Symbols, watched: Watched | None = None) -> None:
         super().__init__()
@@ -68,14 +68,14 @@ class BaseScreen(Screen[None]):
             widget.refresh()
 
     def ready(self) -> None:
-        """The widgets are there."""
+        """The widgets are mounted: show what is already known."""
 
     @property
     def lines(self) -> ScrollLines:
         return self.query_one(ScrollLines)
 
     def legend(self) -> Iterator[tuple[str, str]]:
-        """What the help says besides the keys: a sign and a text; a heading has no text."""
+        """What the help says besides the keys: signs and meanings; a heading has no meaning."""
         yield from ()
 
     def show(self, snapshot: Snapshot) -> None:
@@ -106,7 +106,7 @@ class BaseScreen(Screen[None]):
             self.app.post_message(Copied(text))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Where a line is open, the key that opens one types a character."""
+        """While a line is open, the key that opens it types a character."""
         openers = {command.action for command in self.COMMAND_TABLE if command.opens_a_line}
         if f"screen.{action}" in openers and isinstance(self.focused, Input):
             return False

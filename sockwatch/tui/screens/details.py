@@ -26,7 +26,7 @@ HINT = f"Enter keep  Esc undo   {HELP}"
 
 
 class DetailsScreen(BaseScreen):
-    """Opens with what the table knew, and goes on with looks at this port alone."""
+    """Opens with the snapshot of the table; from then on only this port is polled."""
 
     BINDINGS: ClassVar = bindings((*DETAILS_COMMANDS, *MOVE_COMMANDS))
     COMMAND_TABLE = (*DETAILS_COMMANDS, *MOVE_COMMANDS)
@@ -66,7 +66,7 @@ class DetailsScreen(BaseScreen):
         if port is None:
             self._latest = snapshot
             self.query_one(HeaderBar).show(snapshot, self.subject)
-            title = f"{self.subject}  no socket is on this port any more"
+            title = f"{self.subject}  no socket is left on this port"
             self.list.show_free(title, self.request, snapshot)
             self._show_place()
         else:
@@ -74,7 +74,7 @@ class DetailsScreen(BaseScreen):
 
     @property
     def request(self) -> BindRequest:
-        """The bind in question: as it was typed, else a restart of the port's server."""
+        """The bind in question: as typed, else a restart of the port's server."""
         return self._request or restart_request(self._port)
 
     def _show(self, port: Port, snapshot: Snapshot) -> None:
@@ -113,7 +113,7 @@ class DetailsScreen(BaseScreen):
         self._close_bar()
 
     async def action_back(self) -> None:
-        """Leave the line that is being typed, else the screen."""
+        """Close the line if one is open, else leave the screen."""
         if self.query_one(RequestBar).display:
             self._request = None
             self._close_bar()

@@ -1,4 +1,4 @@
-"""Failures as they happen, and what was in the way of the one under the cursor."""
+"""Failures as they happen, and what blocked the one under the cursor."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from sockwatch.units import plural
 from sockwatch.view.fold_columns import FOLD_COLUMNS
 from sockwatch.view.fold_lines import fold_lines
 
-_WATCHING = "watching: each system call of the host costs 0.1 us more"
+_ERRNOS = "EADDRINUSE, EACCES or EADDRNOTAVAIL"
+_WATCHING = "watching: each system call on the host costs 0.1 us more"
 
 
 class FailuresScreen(BaseScreen):
-    """The newest first, repeats of one program on one address in one row."""
+    """The newest first; repeats by one program on one address share a row."""
 
     BINDINGS: ClassVar = bindings((*FAILURES_COMMANDS, *MOVE_COMMANDS))
     COMMAND_TABLE = (*FAILURES_COMMANDS, *MOVE_COMMANDS)
@@ -56,7 +57,7 @@ class FailuresScreen(BaseScreen):
         return self.query_one(FoldTable)
 
     def show_failures(self, feed: FailuresFeed) -> None:
-        """What was seen so far, or why there is nothing to see."""
+        """Show what was seen so far, or why there is nothing to show."""
         if feed.refused is None and feed.seen is None:
             return
         self.fresh = False
@@ -72,19 +73,20 @@ class FailuresScreen(BaseScreen):
         self.query_one(FailuresHeader).show_state(
             "not watching" if self._refused else _WATCHING if self._attached else "starting"
         )
-        count = sum(each.count for each in self.table.rows)
+        count = sum(row.count for row in self.table.rows)
         left = f"{self.table.cursor + 1 if fold else 0} of {self.table.total}"
         if self._lost:
-            left += f"  ! {self._lost} more not seen: they came too fast"
+            left += f"  ! {self._lost} more were lost: they came too fast"
         self.query_one(StatusLine).show(left, plural(count, "failure"))
 
     def _empty(self) -> tuple[str, ...]:
         if self._refused:
-            return ("there is nothing to see", self._refused)
-        text = (
-            "bind() and listen() that get EADDRINUSE, EACCES or EADDRNOTAVAIL come here, of every"
+            return ("there is nothing to show", self._refused)
+        where = "every process and network namespace of this host"
+        return (
+            "no call has failed yet",
+            f"bind() and listen() that fail with {_ERRNOS} appear here, from {where}",
         )
-        return ("no call has failed yet", f"{text} process and network namespace of this host")
 
     def on_scroll_lines_moved(self) -> None:
         self._show_selected()

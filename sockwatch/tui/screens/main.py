@@ -30,7 +30,7 @@ _TYPING_HINT = "Enter keep  Esc clear   port: state: process: user: proto: flag:
 
 
 class MainScreen(BaseScreen):
-    """Filter, order and marks live here; the table only shows."""
+    """Keeps the filter, the order and the marks; the table only draws."""
 
     BINDINGS: ClassVar = bindings((*MAIN_COMMANDS, *MOVE_COMMANDS))
     COMMAND_TABLE = (*MAIN_COMMANDS, *MOVE_COMMANDS)
@@ -99,7 +99,7 @@ class MainScreen(BaseScreen):
             if self._filter.errors:
                 left += f"  ! {self._filter.errors[0].message}"
         right = (
-            f"sorted by {self._order.column.title}{', inverted' if self._order.inverted else ''}"
+            f"sorted by {self._order.column.title}{', reversed' if self._order.inverted else ''}"
         )
         self.status.show(left, f"following  {right}" if table.following else right)
 

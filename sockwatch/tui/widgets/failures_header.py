@@ -6,7 +6,7 @@ from sockwatch.tui.widgets.header_bar import HeaderBar, HeaderPiece
 
 
 class FailuresHeader(HeaderBar):
-    """Nothing is polled here, so of the pace only a pause is told."""
+    """Nothing is polled here, so only a pause is shown of the pace."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where the filter is typed. Wrong terms are marked where they stand."""
+"""The line for the filter. Wrong terms are underlined as they are typed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FilterBar(InputBar):
     LABEL = "/"
 
     class Typed(Message):
-        """The filter as it stands now."""
+        """The filter after a change."""
 
         def __init__(self, parsed: Filter) -> None:
             super().__init__()

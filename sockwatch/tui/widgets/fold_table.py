@@ -1,4 +1,4 @@
-"""The table of failures, those of one program on one address in a row."""
+"""The table of failures; those of one program on one address share a row."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ class FoldTable(Table[Fold]):
 
     def show(self, folds: Sequence[Fold]) -> None:
         """Show the failures, in this order."""
-        self.show_rows(folds, 0.0)  # no cell tells a time from now
+        self.show_rows(folds, 0.0)  # no cell depends on the time
         self.show_cursor()
         self.redraw()

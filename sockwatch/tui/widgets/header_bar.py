@@ -1,4 +1,4 @@
-"""The top line: which host, how many sockets, and how fresh all of it is."""
+"""The top line: which host, how many sockets, and how recent the snapshot is."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ _GAP = 2
 
 
 class HeaderPiece(NamedTuple):
+    """A piece of text in the header, with its style."""
+
     text: str
     style: str
-    rank: int  # what is dropped first where there is no room: the highest
+    rank: int  # without room for all, the highest is dropped first
 
 
 class HeaderBar(LineWidget):
-    """Drops what matters least where it does not fit."""
+    """Drops the least important pieces where they do not fit."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id)
@@ -32,7 +34,7 @@ class HeaderBar(LineWidget):
         self._subject = ""
 
     def show(self, snapshot: Snapshot, subject: str = "") -> None:
-        """Show the counts of all ports or, with a `subject`, that it is about this one."""
+        """Show the counts of all ports; with a `subject`, show that port and no counts."""
         self._snapshot = snapshot
         self._subject = subject
         states: dict[str, int] = {}
@@ -46,13 +48,13 @@ class HeaderBar(LineWidget):
         self.redraw()
 
     def show_pace(self, text: str, style: str) -> None:
-        """How often the host is looked at, or why what is shown is not fresh."""
+        """Show how often the host is polled, or why the snapshot is not recent."""
         if self._pace != (text, style):
             self._pace = (text, style)
             self.redraw()
 
     def forget(self) -> None:
-        """What was shown is not there any more."""
+        """Show no snapshot: what the last one showed is gone."""
         self._snapshot = None
         self._waiting.clear()
         self.redraw()
@@ -76,7 +78,7 @@ class HeaderBar(LineWidget):
         if self._subject:
             pieces.append(HeaderPiece(self._subject, "-title", 0))
         if self._snapshot is None:
-            pieces.append(HeaderPiece("looking", "-dim", 1))
+            pieces.append(HeaderPiece("loading", "-dim", 1))
             return pieces
         netns = self._snapshot.netns
         pieces += [
@@ -108,7 +110,7 @@ class HeaderBar(LineWidget):
         return [*pieces, pace]
 
     def _sparkline(self) -> str:
-        """TIME_WAITs over the last looks; nothing where they did not change."""
+        """TIME_WAITs in the last snapshots; empty if their number did not change."""
         shown = list(self._waiting)[-(4 if self.size.width < 100 else 12) :]
         highest = max(shown, default=0)
         if highest == min(shown, default=0):

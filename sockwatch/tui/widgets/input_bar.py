@@ -10,7 +10,7 @@ from textual.widgets import Input, Static
 
 
 class InputBar(Horizontal):
-    """Hands every change to typed(), which the kind of bar defines."""
+    """Hands every change to typed(), which a subclass defines."""
 
     LABEL = ""
 

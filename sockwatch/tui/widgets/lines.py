@@ -30,7 +30,7 @@ KIND_STYLES: Final[dict[Kind, str]] = {
 
 
 class LineWidget(Widget, can_focus=False):
-    """A subclass tells what stands on each line; `redraw` compares that with what is shown."""
+    """A subclass says what is on each line; `redraw` compares that with what is shown."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "-title", "-head", "-sort", "-dim", "-key", "-good", "-warn", "-bad", "-select", "-new",
@@ -50,7 +50,7 @@ class LineWidget(Widget, can_focus=False):
         return strip.simplify()
 
     def redraw(self) -> None:
-        """Draw again what changed since it was drawn; a line that is as it was costs no byte."""
+        """Draw what has changed; an unchanged line sends nothing to the terminal."""
         styles: dict[str, Style] = {}
         for y in range(self.size.height):
             old = self._shown.get(y)
@@ -67,7 +67,7 @@ class LineWidget(Widget, can_focus=False):
         self._shown.clear()
 
     def _strip(self, y: int, styles: dict[str, Style]) -> Strip:
-        """The line; `styles` keeps those of one pass, since working one out asks every ancestor."""
+        """The line; `styles` keeps those of one pass, since computing one asks every ancestor."""
         if "" not in styles:
             styles[""] = self.rich_style
         segments = []
@@ -87,8 +87,8 @@ def _changed(old: Strip, new: Strip) -> tuple[int, int]:
 
 def _alike(first: Sequence[Segment], second: Sequence[Segment]) -> int:
     cells = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
+    for segment, other in zip(first, second, strict=False):
+        if segment != other:
             break
-        cells += one.cell_length
+        cells += segment.cell_length
     return cells

@@ -125,7 +125,7 @@ class PortTable(Table[Port]):
 
 
 def _is_overfull(listener: Socket) -> bool:
-    """Whether a connection more than the backlog waits; the kernel drops the next one."""
+    """Whether one connection more than the backlog is waiting; the kernel drops the next."""
     return (
         listener.queue is not None
         and listener.backlog is not None

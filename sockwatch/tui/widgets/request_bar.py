@@ -1,4 +1,4 @@
-"""Where the request is typed for which the details show the verdict."""
+"""The line for the request whose verdict the details show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class RequestBar(InputBar):
     LABEL = "bind "
 
     class Typed(Message):
-        """The text as it stands now."""
+        """The text after a change."""
 
         def __init__(self, text: str) -> None:
             super().__init__()

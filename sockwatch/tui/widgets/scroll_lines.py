@@ -1,4 +1,4 @@
-"""Many lines of which only the visible ones are made, with a cursor on one of them."""
+"""Many lines, of which only the visible ones are built, with a cursor on one of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ScrollLines(LineWidget):
     """`pinned` lines on top stay. A subclass gives `total` and `item`."""
 
     pinned = 0
-    # Whether the keys go here, of several lists on a screen; None where it is the only one.
+    # Whether this one of several lists on a screen gets the keys; None if it is the only one.
     in_focus: bool | None = None
 
     class Moved(Message):

@@ -1,4 +1,4 @@
-"""All that is known of one port, then its sockets, of which only the visible ones are made."""
+"""Everything known about a port, then its sockets; only the visible lines are built."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SocketList(ScrollLines):
         return (self.size.width or self.app.size.width) - 1
 
     def show_free(self, title: str, request: BindRequest, snapshot: Snapshot) -> None:
-        """A port on which no socket is any more."""
+        """Show a port on which no socket is left."""
         above = free_port_details(title, request, snapshot, self._text_width())
         self._replace(above, (), snapshot.time)
 

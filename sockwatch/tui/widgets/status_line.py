@@ -7,7 +7,7 @@ from sockwatch.view.fit import cell_width, fit
 
 
 class StatusLine(LineWidget):
-    """An error or a notice takes the place of the rest."""
+    """An error or a notice replaces the rest."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id)

@@ -14,7 +14,7 @@ _SAYS_NOTHING = ("0", NOTHING, "??")
 
 
 class Table(ScrollLines, Generic[Row]):
-    """The cursor stays on its row, told by the row's key, wherever the rows move.
+    """The cursor stays on its row, identified by the row's key, wherever the rows move.
 
     A subclass gives the columns and the key, and may style rows and cells.
     """
@@ -25,7 +25,7 @@ class Table(ScrollLines, Generic[Row]):
         super().__init__(id=id)
         self.rows: Sequence[Row] = ()
         self.now = 0.0  # the time of the snapshot that the rows are from
-        self._cursor_key: object = None  # None until there is a row, or one was chosen
+        self._cursor_key: object = None  # None until there is a row
 
     @property
     def columns(self) -> tuple[Column[Row], ...]:
@@ -33,7 +33,7 @@ class Table(ScrollLines, Generic[Row]):
         raise NotImplementedError
 
     def key(self, row: Row) -> object:
-        """What tells the row from all others, in this snapshot and the next."""
+        """Identifies the row, in this snapshot and the next."""
         raise NotImplementedError
 
     def row_style(self, _row: Row) -> str:
