@@ -1,4 +1,4 @@
-"""A host whose looks the test decides."""
+"""A host that shows what the test decides."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Host:
         lab: LabBackend | None = None,
         open_watch: Open = quiet,
     ) -> SockwatchApp:
-        """Looks come only when they are asked for: the interval is an hour."""
+        """The app polls only when it is asked to: the interval is an hour."""
         options = options or Options(interval_s=3600.0)
         return SockwatchApp(options, self.take, lambda: self.now, lab, open_watch)
 
@@ -72,7 +72,7 @@ async def shows(pilot: Pilot[int], text: str) -> None:
 
 
 async def look(pilot: Pilot[int], host: Host) -> None:
-    """One more look, drawn."""
+    """Poll once more, and wait until that is drawn."""
     before = host.looks
     await pilot.press("r")
     await wait_for(pilot, lambda: host.looks > before)

@@ -1,7 +1,7 @@
-"""Run in a terminal of its own by the tests: the app over fabricated looks.
+"""Run in a terminal of its own by the tests: the app over fabricated snapshots.
 
-Arguments: what to do at each look (``same``, ``rows:N``, ``stream``, ``crash``, ``hang``), then an
-fd. A byte is written to that fd as each look begins. ``stream`` looks without a pause, and every
+Arguments: what to do at each poll (``same``, ``rows:N``, ``stream``, ``crash``, ``hang``), then an
+fd. A byte is written to that fd as each poll begins. ``stream`` polls without a pause, and every
 row changes.
 """
 
@@ -54,7 +54,7 @@ def main() -> int:
         os.write(tell, b".")
         if what == "crash" and step:
             hidden = "-".join(("HIDDEN", "VALUE"))  # noqa: F841, FLY002 - must not be printed
-            raise RuntimeError("a look went wrong")
+            raise RuntimeError("a poll went wrong")
         if what == "hang" and step:
             os.read(int(sys.argv[3]), 1)
         found = [p for p in ports(changed, step) if number in (None, p.number)]

@@ -140,7 +140,7 @@ class Program:
 
 
 class Terminal(Program):
-    """The child of pty_child.py, which tells of each look as it begins."""
+    """The child of pty_child.py, which reports each poll as it begins."""
 
     def __init__(
         self,
@@ -168,17 +168,17 @@ class Terminal(Program):
         os.close(self._release)
 
     def look(self) -> None:
-        """Have the child look at its host once more, and wait until it does."""
+        """Have the child poll its host once more, and wait until it does."""
         before = self.looks
         self.press("r")
-        self.wait_until(lambda: self.looks > before, "no look")
+        self.wait_until(lambda: self.looks > before, "no poll")
 
     def leave_unread(self) -> None:
-        """Read nothing of what the child draws, until it has stopped looking."""
+        """Read nothing of what the child draws, until it has stopped polling."""
         deadline = time.monotonic() + DEADLINE_S
         while select.select([self._looks], [], [], 0.6)[0]:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the child goes on looking: {self.looks} looks")
+                raise TimeoutError(f"the child goes on polling: {self.looks} polls")
             self._take(self._looks, os.read(self._looks, 65536))
 
     def _fds(self) -> list[int]:

@@ -46,18 +46,18 @@ def resident_kb(pid: int) -> int:
 
 
 def counts(output: bytes) -> list[int]:
-    """What the rows that change with each look have shown: 100 and the number of the look."""
+    """What the rows that change with each poll have shown: 100 and the number of the poll."""
     return [int(found) - 100 for found in COUNT.findall(output) if int(found) < 60_000]
 
 
 def test_a_terminal_that_does_not_read() -> None:
     with Terminal("stream") as terminal:
         terminal.wait_for("server14")
-        terminal.wait_until(lambda: terminal.looks > 50, "no looks")
+        terminal.wait_until(lambda: terminal.looks > 50, "no polls")
         terminal.leave_unread()
         looks, before = terminal.looks, len(terminal.output)
         stuck_kb = resident_kb(terminal.process.pid)
-        # What it has drawn meanwhile comes first, and soon the looks that it takes now.
+        # What it has drawn meanwhile comes first, and soon the polls that it makes now.
         terminal.wait_until(
             lambda: max(counts(terminal.output[before:]), default=0) > looks, "it does not go on"
         )

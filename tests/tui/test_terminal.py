@@ -78,13 +78,13 @@ def test_a_crash_leaves_the_terminal_clean_and_shows_no_variables() -> None:
         assert terminal.wait_exit() == 3
         assert not_restored(terminal.output) == []
         after = terminal.output.rpartition(RESTORED["alternate screen"])[2]
-        assert b"a look went wrong" in after
+        assert b"a poll went wrong" in after
         assert b"this is a bug" in after
         assert b"Traceback" not in after
         assert b"HIDDEN-VALUE" not in after
 
 
-def test_a_hanging_look_does_not_hold_up_the_exit() -> None:
+def test_a_hanging_poll_does_not_hold_up_the_exit() -> None:
     with Terminal("hang") as terminal:
         terminal.wait_for("gunicorn")
         terminal.look()
