@@ -11,8 +11,10 @@ import statistics
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+from sockwatch.kernel import libc
 from sockwatch.kernel.proc import pidfd
 from tests.support.child import idle_child
 from tests.support.netns import fresh_netns
@@ -34,21 +36,27 @@ class Stopwatch:
         self._since_ns = time.perf_counter_ns()
         return duplicate
 
-    def close(self, fd: int) -> None:
-        self._library.close(fd)
-        self.held_ns.append(time.perf_counter_ns() - self._since_ns)
+    def close_by(self, close: Callable[[int], None]) -> Callable[[int], None]:
+        """A close() that notes how long the duplicate was there."""
+
+        def timed(fd: int) -> None:
+            close(fd)
+            self.held_ns.append(time.perf_counter_ns() - self._since_ns)
+
+        return timed
 
 
 def measure(label: str, times: int, pid: int, sock: socket.socket) -> None:
     inode = os.fstat(sock.fileno()).st_ino
-    library = pidfd._libc
+    library, close = pidfd._libc, libc.close
     pidfd._libc = stopwatch = Stopwatch(library)  # type: ignore[assignment]
+    libc.close = stopwatch.close_by(close)  # type: ignore[assignment]
     try:
         with pidfd.open_pidfd(pid) as target:
             for _ in range(times):
                 assert pidfd.socket_options(target, sock.fileno(), inode) is not None
     finally:
-        pidfd._libc = library
+        pidfd._libc, libc.close = library, close
     held = sorted(stopwatch.held_ns)
     print(
         f"{label:28} {times} times: median {statistics.median(held) / 1000:.1f} us,"
