@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from sockwatch.bind.cause_ids import CauseId
+from sockwatch.bind.generations import eldest_first
 from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, Verdict
 from sockwatch.bind.unix import explain_name
 from sockwatch.bind.verdict import explain_bind
@@ -117,8 +118,9 @@ def _explanation(
     """The errno is evidence: what cannot have produced it is not the cause."""
     if outcome != failure.errno:
         return _refused_by_policy(failure) if failure.errno in ("EACCES", "EPERM") else (None, ())
-    holders = {holder.pid for blocker in verdict.blockers for holder in blocker.holders}
-    if failure.errno == "EADDRINUSE" and failure.pid in holders:
+    holders = eldest_first(h for blocker in verdict.blockers for h in blocker.holders)
+    # A child that inherited the socket is not the one that has the port.
+    if failure.errno == "EADDRINUSE" and holders and holders[0].pid == failure.pid:
         who = process_name(failure.process.name if failure.process else failure.comm, failure.pid)
         text = f"{who} already has the port itself, by another of its sockets"
         return Cause(CauseId.SAME_PROCESS, text), (

@@ -65,6 +65,16 @@ def test_a_process_in_its_own_way_is_not_told_to_stop() -> None:
     assert not any(fix.command for fix in found.fixes)
 
 
+def test_a_child_that_inherited_the_socket_has_its_parent_in_the_way() -> None:
+    parent = Process(6, "web", "web", "www", 1000, 0.0, 1, "S", None)
+    child = parent._replace(pid=7, parent_pid=6)
+    held = (Holder(7, 3, child), Holder(6, 3, parent))
+    found = explain_failure(failure(), snapshot(socket(holders=held)), DEVICES)
+    assert found.cause is not None
+    assert found.cause.id == "listener"
+    assert "web(6)" in found.cause.text
+
+
 def test_commands_are_for_the_namespace_of_the_failure() -> None:
     low = failure(port=80, address="127.0.0.1", errno="EACCES", net_bind_service=False)
     shown = replace(snapshot(number=80), facts=FACTS)

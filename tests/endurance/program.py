@@ -58,7 +58,7 @@ class Watched(Program):
     @property
     def screen(self) -> str:
         lines = self.display.lines
-        if "part of a command's name" in self.display.text:
+        if "search for a command" in self.display.text:
             return "palette"
         if lines[0].startswith((" sockwatch  failures", " failures")):
             return "failures"
