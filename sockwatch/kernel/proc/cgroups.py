@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final
 
 from sockwatch.kernel import libc
 from sockwatch.kernel.proc.processes import unit_of_cgroup
+from sockwatch.kernel.proc.services import UNIFIED, hierarchy_mounts
 
 FILEID_KERNFS: Final = 0xFE  # include/linux/exportfs.h: the handle is the cgroup's id
 ROOT_ID: Final = 1
@@ -41,15 +42,6 @@ def unit_of_cgroup_id(cgroup_id: int) -> str | None:
     return unit_of_cgroup(b"0::" + os.fsencode(path.removeprefix(mount)))
 
 
-@cache
 def _cgroup2_mount() -> str | None:
-    """Where the unified hierarchy is mounted: proc_pid_mountinfo(5)."""
-    try:
-        with open("/proc/self/mountinfo") as file:
-            for line in file:
-                left, _, right = line.partition(" - ")
-                if right.startswith("cgroup2 "):
-                    return left.split()[4]
-    except OSError:
-        pass
-    return None
+    """Where the unified hierarchy is mounted."""
+    return hierarchy_mounts().get(UNIFIED)

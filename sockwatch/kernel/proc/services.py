@@ -81,7 +81,7 @@ def cgroup_folder(text: bytes) -> tuple[str, str] | None:
     """
     for number, controllers, path in _lines(text):
         hierarchy = UNIFIED if number == UNIFIED else controllers
-        mount = _mounts().get(hierarchy)
+        mount = hierarchy_mounts().get(hierarchy)
         if mount is not None and path != "/" and not path.startswith("/.."):
             return path, mount + path
     return None
@@ -120,7 +120,7 @@ def _lines(text: bytes) -> Iterator[tuple[str, str, str]]:
 
 
 @cache
-def _mounts() -> Mapping[str, str]:
+def hierarchy_mounts() -> Mapping[str, str]:
     """Where cgroup v2 (``0``) and systemd's own hierarchy of v1 are: proc_pid_mountinfo(5)."""
     mounts: dict[str, str] = {}
     try:
