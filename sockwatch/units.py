@@ -57,8 +57,12 @@ def verb(count: int, singular: str) -> str:
 
 def endpoint(address: str, port: int | None) -> str:
     """``0.0.0.0:8080``, ``[::1]:8080``; ``?`` stands for a port that is not known."""
-    host = f"[{address}]" if ":" in address else address
-    return f"{host}:{UNKNOWN if port is None else port}"
+    return f"{host(address)}:{UNKNOWN if port is None else port}"
+
+
+def host(address: str) -> str:
+    """``0.0.0.0``, ``[::1]``: an address as it stands in an endpoint."""
+    return f"[{address}]" if ":" in address else address
 
 
 def process_name(name: str | None, pid: int | None) -> str:

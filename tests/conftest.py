@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support import sample
 from tests.support.netns import become_root_of_a_user_namespace, fresh_netns
@@ -16,11 +18,15 @@ from tests.support.whole_host import HostLock
 
 # Workers of pytest-xdist inherit the namespace; with their threads they could not make one.
 CAN_MAKE_NETNS = os.geteuid() == 0 or become_root_of_a_user_namespace()
+# Hundreds of programs are started here; without bytecode each compiles all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) what the tests start ignores it
 TESTS = Path(__file__).parent
 FAST_ROOMS = ("bind", "test_units.py", "view")
 FAST_ROOMS_ASK_BY = {"kernel_oracle", "netns"}  # the fixtures by which their other tests do
 HANGS_AGAIN_S = 10.0
+settings.register_profile("long", max_examples=2_000, deadline=None)  # for tests/fuzz.py
 _host_lock = HostLock()
 
 
@@ -30,9 +36,15 @@ def pytest_report_header() -> str:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that watch the whole host to one worker; mark the fast ones."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give tests that watch the whole host to one worker; mark the fast ones.
+
+    Exhaustive ones are left out unless -m asks for them.
+    """
+    asked = "exhaustive" in str(config.getoption("markexpr"))
     for item in items:
+        if item.get_closest_marker("exhaustive") and not asked:
+            item.add_marker(pytest.mark.skip(reason="minutes long: -m exhaustive"))
         room = item.path.relative_to(TESTS).parts[0]
         if room in FAST_ROOMS and FAST_ROOMS_ASK_BY.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.fast)

@@ -10,22 +10,36 @@ and left its TIME_WAITs behind, a client, name servers. Then the lab, on a stage
 from __future__ import annotations
 
 import asyncio
+import inspect
+import io
 import os
 import re
+import shutil
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from rich.console import Console
+from rich.text import Text
+
+from sockwatch.bind import BindRequest
 from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.kernel.host import current_netns
 from sockwatch.kernel.snapshot import SnapshotReader
-from sockwatch.model import Snapshot
+from sockwatch.model import HOST_NAME, HostSnapshot, Snapshot
 from sockwatch.tui import Options
 from sockwatch.tui.app import SockwatchApp
+from sockwatch.tui.namespaces import HostNamespaces
+from sockwatch.view.lines import wrapped
+from sockwatch.view.page import Page, page_lines
 from sockwatch.watch import FailureWatch
+from tests.support.beds import bed, podman
 from tests.support.child import idle_child
 from tests.support.netns import fresh_netns
 from tests.tui.host import shows
@@ -61,14 +75,10 @@ def server(
 
 def stage(stack: ExitStack) -> None:
     """Start everything that the pictures show; it ends with the stack."""
-    kept: list[socket.socket] = []
+    folder = Path(stack.enter_context(TemporaryDirectory()))
 
     def start(command: str, make: Callable[[], socket.socket]) -> None:
-        def prepare() -> None:
-            kept.append(make())
-            rename(command)
-
-        stack.enter_context(idle_child(prepare))
+        stack.enter_context(played(folder, command, make()))
 
     start("/usr/sbin/sshd -D", lambda: server("0.0.0.0", 22, A))
     start("systemd-resolved", lambda: server("127.0.0.53", 53, A, kind=socket.SOCK_DGRAM))
@@ -80,11 +90,34 @@ def stage(stack: ExitStack) -> None:
     rename("gunicorn -w 3 shop:app")
     web = stack.enter_context(server("::", 8080, A, backlog=511))
     for _ in range(3):
-        start("gunicorn -w 3 shop:app", lambda: web)
+        stack.enter_context(idle_child(lambda: rename("gunicorn -w 3 shop:app")))
     connect(web, 212, stack, keep=5)
     gone = server("127.0.0.1", 9000)
     connect(gone, 17, stack)
     gone.close()
+
+
+@contextmanager
+def played(folder: Path, command: str, sock: socket.socket) -> Iterator[None]:
+    """A process that has the socket, with the name and the executable of another program."""
+    program = folder / Path(command.split(maxsplit=1)[0]).name
+    if not program.exists():
+        shutil.copy(os.path.realpath(sys.executable), program)
+    code = f"import sys\nfrom pathlib import Path\n{inspect.getsource(rename)}\n"
+    code += f"rename({command!r})\nprint(flush=True)\nsys.stdin.read()"
+    home = f"{sys.base_prefix}:{sys.base_exec_prefix}"
+    with subprocess.Popen(
+        [program, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[sock.fileno()],
+        env={**os.environ, "PYTHONHOME": home},
+    ) as process:
+        sock.close()
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.kill()
 
 
 def connect(listener: socket.socket, count: int, stack: ExitStack, keep: int = 0) -> None:
@@ -118,6 +151,37 @@ async def picture(name: str, size: tuple[int, int], *keys: str) -> None:
                 await pilot.pause(0.02)
         await pilot.pause()
         save(app, name)
+
+
+class NamespacesHere:
+    """Leaves out the namespaces of whatever else runs on this machine."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._host = HostNamespaces()
+        self._inodes = {os.stat(f"/proc/{pid}/ns/net").st_ino for pid in pids}
+        self.take_in = self._host.take_in
+
+    def take(self) -> HostSnapshot:
+        own, *others = self._host.take().snapshots
+        object.__setattr__(own, "host", "web-1")
+        object.__setattr__(own, "netns", own.netns._replace(name=HOST_NAME))
+        return HostSnapshot((own, *(s for s in others if s.netns.inode in self._inodes)))
+
+
+async def namespaces_picture(name: str) -> None:
+    """The staged host with containers, one of which has the host's 8080 too."""
+    with SnapshotReader() as reader, bed() as inside:
+        ports = {"web2": 8080, "cache": 6379, "metrics": 9100}
+        containers = [podman(inside, name, port=port) for name, port in ports.items()]
+        namespaces = NamespacesHere(container.pid for container in containers)
+        app = SockwatchApp(Options(interval_s=0.5), reader.take, namespaces=namespaces)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await shows(pilot, "sshd")
+            await pilot.press("N")
+            await shows(pilot, "all namespaces (4)")
+            await pilot.press(*["down"] * 6)
+            await shows(pilot, "in / ")  # asked in its namespace
+            save(app, name)
 
 
 async def lab_picture(name: str, *scene: tuple[str, str]) -> None:
@@ -172,8 +236,22 @@ def fail_to_bind(command: str, address: str, port: int, times: int) -> None:
         time.sleep(0.02)  # a unit that is restarted, at a hundred times its speed
 
 
+def answer_picture(name: str, port: int) -> None:
+    """What `sockwatch PORT` prints."""
+    console = Console(record=True, width=82, file=io.StringIO())
+    with SnapshotReader() as reader:
+        page = Page.about(BindRequest("tcp", "0.0.0.0", port), reader.take(port), "::")
+    console.print(Text(f"$ sockwatch {port}", style="bold"))
+    for line in wrapped(page_lines(page, page.language), 80):
+        console.print(Text(str(line)))
+    write(console.export_svg(title="sockwatch"), name)
+
+
 def save(app: SockwatchApp, name: str) -> None:
-    svg = app.export_screenshot(title="sockwatch")
+    write(app.export_screenshot(title="sockwatch"), name)
+
+
+def write(svg: str, name: str) -> None:
     # The picture must not fetch a font from anywhere, and every reader is to keep its spaces.
     svg = re.sub(r"@font-face\s*{[^}]*}", "", svg)
     svg = svg.replace("<text ", '<text xml:space="preserve" ')
@@ -184,6 +262,8 @@ def main() -> None:
     with fresh_netns(), ExitStack() as stack:
         Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 60999")
         stage(stack)
+        os.chdir("/")  # the folder that the pictures show
+        answer_picture("answer", 8080)
         os.environ["TEXTUAL_ANIMATIONS"] = "none"
         for name, size, keys in (
             ("main-80x24", (80, 24), ["down", "down", "down", "down"]),
@@ -193,6 +273,7 @@ def main() -> None:
         ):
             asyncio.run(picture(name, size, *keys))
         asyncio.run(failures_picture("failures-80x24"))
+        asyncio.run(namespaces_picture("namespaces-80x24"))
     # The lab makes its own stage, so it needs nothing of the one above.
     six_steps = [("n", f"{number}/8") for number in range(1, 7)]
     asyncio.run(lab_picture("lab-80x24", *six_steps, ("v", "without calls")))

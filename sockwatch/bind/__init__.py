@@ -10,8 +10,9 @@ from sockwatch.bind.model import (
     Rule,
     Verdict,
 )
+from sockwatch.bind.restart import RestartVerdict, explain_restart
 from sockwatch.bind.verdict import explain_bind, matrix
-from sockwatch.model import HostFacts, OwnAddress
+from sockwatch.model import HostFacts, Link, OwnAddress, Route, RouteTable
 
 __all__ = [
     "BindRequest",
@@ -20,10 +21,15 @@ __all__ = [
     "Condition",
     "Fix",
     "HostFacts",
+    "Link",
     "Outcome",
     "OwnAddress",
+    "RestartVerdict",
+    "Route",
+    "RouteTable",
     "Rule",
     "Verdict",
     "explain_bind",
+    "explain_restart",
     "matrix",
 ]

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from itertools import islice
+from typing import Final, NamedTuple
 
+from sockwatch.bind import fixes
 from sockwatch.bind.generations import eldest_first
-from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, Verdict
-from sockwatch.model import Port, Process, Snapshot, Socket
+from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, FlagName, Owner, Verdict
+from sockwatch.model import Holder, Port, Process, Snapshot, Socket, SocketGroup
 from sockwatch.units import endpoint, process_name, verb
 
-MOST_CONNECTIONS: Final = 50  # a port may have 100,000
+MOST_LOOKED_AT: Final = 128  # of the connections of a port, which may be 100,000
+MOST_MEMBERS: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """A blocker, and what was seen around it."""
+class Evidence(NamedTuple):
+    """A blocker, and what was seen around it.
+
+    `failing` is the process whose call failed; None where nothing has been called yet.
+    `flags_to_set` are the fewest by which the request would succeed now; none if none help.
+    """
 
     verdict: Verdict
     blocker: Blocker
     port: Port
     snapshot: Snapshot
+    failing: Process | None = None
+    flags_to_set: tuple[FlagName, ...] = ()
 
     @property
     def request(self) -> BindRequest:
@@ -31,8 +38,28 @@ class Evidence:
     @property
     def processes(self) -> list[Process]:
         """The processes that hold it, each once, in the order of eldest_first()."""
-        holders = self.blocker.holders or (() if self.is_server else self.port.holders)
+        is_one = isinstance(self.blocker.owner, Socket)
+        # Whose a group of connections is shows only in a snapshot of its port alone.
+        holders = self.blocker.holders or (() if is_one else self.port.holders)
         return [h.process for h in eldest_first(holders) if h.process is not None]
+
+    @property
+    def alike(self) -> list[Owner]:
+        """The blockers on the same address in the same state: servers that share it."""
+        return [b.owner for b in self.verdict.blockers if bound_to(b) == bound_to(self.blocker)]
+
+    @property
+    def owner_holders(self) -> tuple[Holder, ...]:
+        """The holders of the very sockets, without those of others on the same address."""
+        return self.blocker.owner.holders
+
+    def stop(self) -> tuple[Fix, ...]:
+        """Stop every process that holds it; nothing where one has to stay."""
+        return fixes.stop(self.processes, self.failing, self.snapshot.facts.ancestors)
+
+    def stop_or_leave(self) -> tuple[Fix, ...]:
+        """The same, or else a word on the one that has to stay."""
+        return self.stop() or fixes.leave(self.processes, self.snapshot.facts.ancestors)
 
     @property
     def is_server(self) -> bool:
@@ -70,8 +97,7 @@ class Evidence:
     def without_fd(self) -> bool:
         """Whether it has no fd. That no holder was seen does not prove it."""
         owner = self.blocker.owner
-        inodes = (owner.inode,) if isinstance(owner, Socket) else owner.inodes
-        return owner.mini or (inodes is not None and inodes != (None,) and not any(inodes))
+        return owner.mini or (owner.inode if isinstance(owner, Socket) else owner.with_fd) == 0
 
     @property
     def none_has_an_fd(self) -> bool:
@@ -80,12 +106,32 @@ class Evidence:
         alike = [
             g for g in self.port.groups if (g.state, g.address) == (owner.state, owner.address)
         ]
-        return self.without_fd and all(g.mini or g.inodes == () for g in alike)
+        return self.without_fd and all(g.mini or g.with_fd == 0 for g in alike)
 
-    def connections(self) -> list[Socket]:
-        """The first few connections of the port; empty in a snapshot of all ports."""
+    def members(self) -> list[Socket]:
+        """A few sockets that the blocker stands for; none in a snapshot of all ports."""
+        owner = self.blocker.owner
+        if isinstance(owner, Socket):
+            return [owner]
         connections = self.port.connections or ()
-        return [connections[i] for i in range(min(MOST_CONNECTIONS, len(connections)))]
+        # From all parts of the list, which is in the order of states.
+        step = max(1, len(connections) // MOST_LOOKED_AT)
+        some = (connections[i] for i in range(0, len(connections), step))
+        return list(islice((sock for sock in some if _is_of(owner, sock)), MOST_MEMBERS))
+
+
+def _is_of(group: SocketGroup, sock: Socket) -> bool:
+    """Whether the socket is one of the group."""
+    fields = ("family", "state", "mini", "address", "device", "automatic", "uid")
+    if any(getattr(group, field) != getattr(sock, field) for field in fields):
+        return False
+    return group.mini or group.flags[:2] == sock.flags[:2]
+
+
+def bound_to(blocker: Blocker) -> tuple[str, str, str | None]:
+    """What servers that share an address have in common."""
+    owner = blocker.owner
+    return (owner.state, owner.address, owner.device)
 
 
 Explanation = tuple[Cause, tuple[Fix, ...]]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import os.path
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sockwatch.bind.model import Blocker, Fix, Verdict
-from sockwatch.model import HostFacts, Process, Service
-from sockwatch.units import endpoint
+from sockwatch.bind.model import Blocker, Fix, FlagName, Step, Verdict
+from sockwatch.bind.programs import serves_others, why_it_stays
+from sockwatch.model import HaltKind, HostFacts, Process, Service
+from sockwatch.units import endpoint, process_name
 
-INIT_PID: Final = 1
-WAIT = Fix("wait", None)
+WAIT = Fix("wait")
 SS_STATES: Final = {  # as ss(8) names them
     "TIME_WAIT": "time-wait",
     "FIN_WAIT1": "fin-wait-1",
@@ -22,24 +20,38 @@ SS_STATES: Final = {  # as ss(8) names them
     "LAST_ACK": "last-ack",
     "CLOSING": "closing",
 }
-SET_IN_PYTHON = "sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)"
-SET_IN_C = "setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));"
 
 
-def set_reuseaddr(*, later: bool = False) -> tuple[Fix, ...]:
-    """Lines of code; `later`: they help future restarts only."""
-    when = f"{'for future restarts, ' if later else ''}set SO_REUSEADDR before bind()"
-    return (Fix(f"{when}, in Python", SET_IN_PYTHON), Fix(f"{when}, in C", SET_IN_C))
+def set_flags(*flags: FlagName, step: Step = "or") -> Fix:
+    """Set reuse flags in the program."""
+    return Fix(f"set {' and '.join(flags)} before bind()", options=flags, step=step)
 
 
-def with_time(fixes: Iterable[Fix], seconds: float | None) -> tuple[Fix, ...]:
-    """Put the number of seconds into WAIT; drop it if something stays."""
-    text = None if seconds is None else f"wait {math.ceil(seconds)} s; the port is free then"
-    return tuple(
-        Fix(text, None) if fix is WAIT and text is not None else fix
-        for fix in fixes
-        if fix is not WAIT or text is not None
-    )
+def with_time(
+    fixes: Iterable[Fix], seconds: float | None, *, at_least: bool = False
+) -> tuple[Fix, ...]:
+    """Put the number of seconds into WAIT; drop it if something stays.
+
+    `at_least`: the peer may still add a minute, by closing its side of a FIN_WAIT2.
+    """
+    if seconds is None:
+        return tuple(fix for fix in fixes if fix.text != WAIT.text)
+    text = f"wait {math.ceil(seconds)} s; the port is free then"
+    if at_least:
+        text = f"wait {math.ceil(seconds)} s at least; 60 s longer if a peer closes meanwhile"
+    return tuple(fix._replace(text=text) if fix.text == WAIT.text else fix for fix in fixes)
+
+
+def one_after_the_other(explained: Iterable[tuple[Fix, ...]]) -> tuple[Fix, ...]:
+    """Join the fixes of several blockers, each of which has to go."""
+    todo: dict[tuple[str, str | None], Fix] = {}
+    for fixes in explained:
+        one = {(fix.text, fix.command): fix for fix in fixes}
+        if todo and one and not one.keys() & todo.keys() and fixes[0].step == "or":
+            one[next(iter(one))] = fixes[0]._replace(step="then")
+        for key, fix in one.items():
+            todo.setdefault(key, fix)
+    return tuple(todo.values())
 
 
 def frees_in_s(blockers: Iterable[Blocker]) -> float | None:
@@ -52,29 +64,120 @@ def frees_in_s(blockers: Iterable[Blocker]) -> float | None:
 def destroy(state: str, address: str, port: int) -> Fix:
     """Destroy sockets without an fd on this address; one with an fd would keep its port."""
     return Fix(
-        "or, as root, destroy the leftover sockets; no process holds them",
+        "as root, destroy the leftover sockets; no process holds them",
         shlex.join(["ss", "-K", "-t", "state", SS_STATES[state], "src", endpoint(address, port)]),
         in_netns=True,
     )
 
 
-def stop(processes: Sequence[Process]) -> tuple[Fix, ...]:
-    """Stop every holder: by its service where that is what holds the socket, else by SIGTERM."""
+def stop(
+    processes: Sequence[Process],
+    failing: Process | None = None,
+    ancestors: frozenset[int] = frozenset(),
+) -> tuple[Fix, ...]:
+    """Stop every holder: by its service where that is what holds the socket, else by SIGTERM.
+
+    Nothing where one of them has to stay: what runs services, containers or logins, and the
+    `ancestors` of the asker. `failing`, the process whose call was refused, is not stopped.
+    """
+    processes = _to_be_ended(processes, failing, ancestors)
     pids = [process.pid for process in processes]
     services = dict.fromkeys(process.service for process in processes)
-    if not pids or INIT_PID in pids:
-        return ()
     # What a daemon has started lies in the daemon's cgroup, and is not the service itself.
-    if all(service is not None and service.main_pid in pids for service in services):
-        return tuple(_stop_service(service) for service in services if service is not None)
-    whom = "it" if len(pids) == 1 else f"all {len(pids)} processes that hold it"
-    return (Fix(f"stop {whom}, if that is acceptable", kill(*pids)),)
+    is_its_own = all(service is not None and service.main_pid in pids for service in services)
+    # Stopping the service that fails would end both.
+    if pids and is_its_own and not (failing and failing.service in services):
+        return tuple(_systemctl("stop", service) for service in services if service is not None)
+    return _by_signal(processes)
 
 
-def _stop_service(service: Service) -> Fix:
-    manager = [] if service.manager_uid is None else ["--user", f"--machine={service.manager_uid}@"]
-    command = shlex.join(["systemctl", *manager, "stop", service.name])
-    return Fix(f"stop {service.name}", command)
+def end(
+    processes: Sequence[Process],
+    failing: Process | None = None,
+    ancestors: frozenset[int] = frozenset(),
+) -> tuple[Fix, ...]:
+    """Stop every holder by SIGTERM, in this order, whatever service it is in. Else as stop().
+
+    A service without its main process is not active: then systemctl(1) stops nothing of it.
+    """
+    return _by_signal(_to_be_ended(processes, failing, ancestors))
+
+
+def _by_signal(processes: Sequence[Process]) -> tuple[Fix, ...]:
+    deaf = [process for process in processes if process.ignores_sigterm]
+    others = [process for process in processes if not process.ignores_sigterm]
+    todo: tuple[Fix, ...] = ()
+    if others:
+        whom = "it" if len(others) == 1 else f"all {len(others)} processes that hold it"
+        text = f"stop {_names(others) if deaf else whom}, if that is acceptable"
+        command = kill(*(process.pid for process in others))
+        todo = (Fix(text + _restarted_by(others), command), *_resume(others))
+    if deaf:
+        text = f"end {_names(deaf)} by SIGKILL, if that is acceptable: SIGTERM is ignored"
+        if any(process.is_first for process in deaf):
+            text += ", and a pid namespace ends with its first process"
+        command = kill(*(process.pid for process in deaf), signal="KILL")
+        todo += (Fix(text + _restarted_by(deaf), command, step="then" if todo else "or"),)
+    return todo
+
+
+def _names(processes: Iterable[Process]) -> str:
+    return " and ".join(process_name(process.name, process.pid) for process in processes)
+
+
+def _to_be_ended(
+    processes: Sequence[Process], failing: Process | None, ancestors: frozenset[int]
+) -> list[Process]:
+    others = [process for process in processes if failing is None or process.pid != failing.pid]
+    stay = any(serves_others(each) or why_it_stays(each, ancestors) for each in others)
+    return [] if stay else others
+
+
+def leave(processes: Sequence[Process], ancestors: frozenset[int]) -> tuple[Fix, ...]:
+    """Say of the first that has to stay why it does."""
+    for process in processes:
+        if reason := why_it_stays(process, ancestors):
+            who = process_name(process.name, process.pid)
+            return (Fix(f"leave {who} running: {reason}; choose another port"),)
+    return ()
+
+
+def _resume(processes: Sequence[Process]) -> tuple[Fix, ...]:
+    """A stopped process does not see SIGTERM, signal(7)."""
+    pids = [p.pid for p in processes if p.halt is not None and p.halt.kind == HaltKind.STOPPED]
+    if not pids:
+        return ()
+    text = "resume what is stopped, which sees the signal only then"
+    return (Fix(text, kill(*pids, signal="CONT"), step="then"),)
+
+
+def _restarted_by(processes: Sequence[Process]) -> str:
+    """Who may start them again: a service that they are not themselves, or a container."""
+    origins = (p.origin for p in processes if p.origin and not (p.unit or "").endswith(".scope"))
+    labels = dict.fromkeys(origin.label for origin in origins)
+    return f"; {' or '.join(labels)} may start it again" if labels else ""
+
+
+def restart(processes: Sequence[Process]) -> tuple[Fix, ...]:
+    """Restart the service that the processes are; nothing if they are no service."""
+    services = {process.service for process in processes}
+    service = services.pop() if len(services) == 1 else None
+    if service is None or service.main_pid not in {process.pid for process in processes}:
+        return ()
+    return (_systemctl("restart", service),)
+
+
+def _systemctl(verb: str, service: Service) -> Fix:
+    # A user may name a cgroup, and so a service, as an option: -Hroot@evil.service.
+    end_of_options = ["--"] if service.name.startswith("-") else []
+    words = (verb, *end_of_options, service.name)
+    return Fix(f"{verb} {service.name}", systemctl(service.manager_uid, *words))
+
+
+def systemctl(manager_uid: int | None, *words: str) -> str:
+    """The command for the manager of that user; None means the system's."""
+    manager = [] if manager_uid is None else ["--user", f"--machine={manager_uid}@"]
+    return shlex.join(["systemctl", *manager, *words])
 
 
 def kill(*pids: int, signal: str | None = None) -> str:
@@ -93,33 +196,36 @@ def reserve(port: int, facts: HostFacts) -> Fix:
     )
 
 
-def run_as_root(verdict: Verdict, caller_uid: int | None) -> Fix:
+def run_as_root(verdict: Verdict, facts: HostFacts) -> Fix:
     """Ask the same question as root, who may inspect every process."""
     request = verdict.request
     flags = ["--udp"] if request.protocol == "udp" else []
     flags += [
-        f"--{name}" for name in ("reuseaddr", "reuseport", "v6only") if getattr(request, name)
+        f"--{name}"
+        for name in ("reuseaddr", "reuseport", "v6only", "freebind")
+        if getattr(request, name)
     ]
-    uid = caller_uid if request.uid is None else request.uid
+    uid = facts.uid if request.uid is None else request.uid
     flags += [] if uid is None else ["--uid", str(uid)]
     flags += [] if request.device is None else ["--device", request.device]
     words = ["why", endpoint(request.address, request.port), *flags]
-    return Fix("run this again as root", shlex.join(["sudo", *_own_command(), *words]))
-
-
-def _own_command() -> list[str]:
-    """How to start this very sockwatch: sudo(8) has a PATH of its own."""
-    program = sys.argv[0] if sys.argv else ""
-    if os.path.basename(program) == "sockwatch":
-        return [os.path.abspath(program)]
-    return [sys.executable, "-I", "-m", "sockwatch"]
+    command = shlex.join(["sudo", *facts.own_command, *words])
+    return Fix("run this again as root", command, in_netns=True)
 
 
 LOW_PORT = (
-    Fix("in the systemd unit, set", "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
-    Fix("or, as root, give the program the capability", "setcap cap_net_bind_service=+ep PROGRAM"),
+    Fix("in the systemd unit, set AmbientCapabilities=CAP_NET_BIND_SERVICE"),
+    Fix("as root, give its file that capability: cap_net_bind_service=+ep, by setcap"),
+)
+LOW_PORT_ELSEWHERE = (
+    Fix("run it without a user namespace of its own: PrivateUsers=no in a systemd unit"),
+    Fix(
+        "let every program use the port: as root of the user namespace that the network"
+        " namespace belongs to, lower net.ipv4.ip_unprivileged_port_start"
+    ),
 )
 CLOSE_ON_EXEC = Fix(
-    "in the server, set close-on-exec, so that children do not inherit it",
-    "SOCK_CLOEXEC, or close_fds=True",
+    "in the server, set close-on-exec (SOCK_CLOEXEC, or close_fds=True), so that children do not"
+    " inherit it",
+    step="later",
 )

@@ -1,7 +1,8 @@
 """Which kernels test differently from 6.18. Each difference has a name and a span of releases.
 
 The spans come from reading kernel trees (5.15.215, 6.0-rc1, 6.1.20, 6.4.6, 6.8.0, 6.18.24,
-6.19.0); distributions may have backported a fix without changing the number.
+6.19.0) and the histories of the stable ones, and from running the pairs on Debian's 5.10.262,
+6.1.192, 6.12.118, 6.16.12 and 7.3.4. What was mended in a stable series ends there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sockwatch.model import Gap, GapCode
 
 Release = tuple[int, int, int]
 
-NEWEST_READ: Final = (6, 19)  # the newest release of which a whole tree was read
+NEWEST_KNOWN: Final = (7, 3)  # the newest release whose rules were read or tried
 
 
 class Quirk(Enum):
@@ -55,16 +56,22 @@ SPANS: tuple[Span, ...] = (
     Span(Quirk.PAIRWISE_OVERLAP, (0, 0, 0), (6, 1, 0)),
     Span(Quirk.TIME_WAIT_MISSED, (6, 1, 0), (6, 1, 5)),
     Span(Quirk.DUAL_WILDCARD_MISSED, (6, 1, 0), (6, 1, 21)),
-    Span(Quirk.DUAL_WILDCARD_MISSED, (6, 2, 0), (6, 3, 0)),
+    Span(Quirk.DUAL_WILDCARD_MISSED, (6, 2, 0), (6, 2, 8)),
     Span(Quirk.MAPPED_MISSED, (6, 1, 0), (6, 1, 54)),
     Span(Quirk.MAPPED_MISSED, (6, 2, 0), (6, 5, 4)),
-    Span(Quirk.V6ONLY_BLOCKS_MAPPED, (6, 6, 0), (6, 9, 0)),
-    Span(Quirk.ONE_WILDCARD_LIST, (6, 6, 0), (6, 9, 0)),
+    Span(Quirk.V6ONLY_BLOCKS_MAPPED, (6, 6, 0), (6, 6, 26)),
+    Span(Quirk.V6ONLY_BLOCKS_MAPPED, (6, 7, 0), (6, 8, 5)),
+    Span(Quirk.ONE_WILDCARD_LIST, (6, 1, 0), (6, 1, 85)),
+    Span(Quirk.ONE_WILDCARD_LIST, (6, 2, 0), (6, 6, 26)),
+    Span(Quirk.ONE_WILDCARD_LIST, (6, 7, 0), (6, 8, 5)),
     Span(Quirk.REUSEADDR_MEMORY, (0, 0, 0), (6, 8, 0)),
     Span(Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS, (0, 0, 0), (6, 8, 0)),
     Span(Quirk.BOUND_UNSEEN, (0, 0, 0), (6, 8, 0)),
-    Span(Quirk.UDP_WILDCARD_MISSES, (0, 0, 0), (6, 18, 24)),
-    Span(Quirk.UDP_WILDCARD_MISSES, (6, 19, 0), (6, 20, 0)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (0, 0, 0), (6, 1, 168)),  # CVE-2026-31503
+    Span(Quirk.UDP_WILDCARD_MISSES, (6, 2, 0), (6, 6, 131)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (6, 7, 0), (6, 12, 80)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (6, 13, 0), (6, 18, 21)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (6, 19, 0), (6, 19, 11)),
 )
 
 
@@ -86,8 +93,8 @@ def release_gaps(kernel: str) -> Iterator[Gap]:
             f"the kernel release {kernel!r} cannot be parsed; the rules of 6.18 are assumed",
             remedy=None,
         )
-    elif release[:2] > NEWEST_READ:
-        newest = ".".join(map(str, NEWEST_READ))
+    elif release[:2] > NEWEST_KNOWN:
+        newest = ".".join(map(str, NEWEST_KNOWN))
         yield Gap(
             GapCode.KERNEL_NEWER,
             f"Linux {kernel} is newer than {newest}, the last whose rules are known; the rules of"
@@ -96,9 +103,8 @@ def release_gaps(kernel: str) -> Iterator[Gap]:
         )
 
 
-def quirks_of(kernel: str) -> frozenset[Quirk]:
-    """Return the quirks of a kernel release; none if it cannot be parsed."""
-    release = parse_release(kernel)
+def quirks_of(release: Release | None) -> frozenset[Quirk]:
+    """Return the quirks of an upstream release; none if it is not known."""
     if release is None:
         return frozenset()
     return frozenset(s.quirk for s in SPANS if s.since <= release < s.before)

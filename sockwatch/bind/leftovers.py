@@ -7,9 +7,10 @@ from typing import Final
 
 from sockwatch.bind import fixes
 from sockwatch.bind.cause_ids import CauseId
-from sockwatch.bind.evidence import Evidence, Explanation, Finder, in_ephemeral_range
-from sockwatch.bind.model import Cause, Fix
-from sockwatch.units import endpoint, verb
+from sockwatch.bind.clients import outgoing, self_connected
+from sockwatch.bind.evidence import Evidence, Explanation, Finder
+from sockwatch.bind.model import Cause, Fix, FlagName
+from sockwatch.units import verb
 
 WITHOUT_PROCESS: Final = ("FIN_WAIT1", "FIN_WAIT2", "LAST_ACK", "CLOSING", "TIME_WAIT")
 
@@ -29,35 +30,7 @@ def _native_ipv6(evidence: Evidence) -> Explanation | None:
     )
     return Cause(CauseId.NATIVE_IPV6_CONNECTION, text), (
         fixes.WAIT,
-        Fix("bind :: for both families, or a specific IPv4 address", None),
-    )
-
-
-def _connection(evidence: Evidence) -> Explanation | None:
-    """A program that uses the port as the source of its own connection."""
-    if evidence.blocker.owner.mini and not _self_connected(evidence):
-        return None
-    request, facts = evidence.request, evidence.snapshot.facts
-    if _self_connected(evidence):
-        text = f"a client connected to itself: {evidence.where} is both ends of one connection"
-        todo = (fixes.WAIT,) if evidence.blocker.owner.mini else ()
-        return Cause(CauseId.SELF_CONNECT, text), (*todo, fixes.reserve(request.port, facts))
-    if evidence.port.listeners or not in_ephemeral_range(request.port, evidence.snapshot):
-        return None
-    owner = evidence.blocker.owner
-    if owner.state not in ("ESTABLISHED", "SYN_SENT", "CLOSE_WAIT") or not evidence.processes:
-        return None
-    peer = next((s for s in evidence.connections() if s.state == owner.state), None)
-    # A peer on a port of the range is as likely the client, and this what a server accepted.
-    if peer is None or in_ephemeral_range(peer.peer_port or 0, evidence.snapshot):
-        return None
-    text = (
-        f"{evidence.does('uses')} {request.port} as the source port of a connection"
-        f" to {endpoint(peer.peer_address or '', peer.peer_port)}"
-    )
-    return Cause(CauseId.CLIENT_PORT, text), (
-        Fix("wait for that connection to close; there is no need to stop the client", None),
-        fixes.reserve(request.port, facts),
+        Fix("bind :: for both families, or a specific IPv4 address"),
     )
 
 
@@ -68,22 +41,36 @@ def _flags_differ(evidence: Evidence) -> Explanation:
         return Cause(CauseId.LEFTOVERS_FLAGS_UNKNOWN, text), (
             fixes.WAIT,
             Fix(
-                "if the old sockets had the flag, setting it in the new server is enough",
-                fixes.SET_IN_PYTHON,
+                "if the old sockets had SO_REUSEADDR, set it before bind(): that is enough then",
+                options=("SO_REUSEADDR",),
             ),
         )
-    if owner.flags.reuseaddr and not request.reuseaddr:
-        text = f"{_leftover(evidence)}; SO_REUSEADDR is set there, and the new socket needs it too"
-        return Cause(CauseId.REQUEST_LACKS_FLAG, text), (
-            *fixes.set_reuseaddr(),
-            fixes.WAIT,
+    if flags := evidence.flags_to_set or _lacking(evidence):
+        text = (
+            f"{_leftover(evidence)}; {' and '.join(flags)} {verb(len(flags), 'is')} set there, and"
+            f" the new socket needs {'it' if len(flags) == 1 else 'both'} too"
         )
+        now = (fixes.set_flags(*flags),) if evidence.flags_to_set else ()  # else another stays
+        return Cause(CauseId.REQUEST_LACKS_FLAG, text), (*now, fixes.WAIT)
     destroyable = owner.state in WITHOUT_PROCESS and evidence.none_has_an_fd
     text = f"{_leftover(evidence)}, without SO_REUSEADDR: setting it now will not help this time"
     return Cause(_without_flag(evidence), text), (
         fixes.WAIT,
+        *_release(evidence),
         *((fixes.destroy(owner.state, owner.address, request.port),) if destroyable else ()),
-        *fixes.set_reuseaddr(later=True),
+        fixes.set_flags("SO_REUSEADDR", step="later"),
+    )
+
+
+def _lacking(evidence: Evidence) -> tuple[FlagName, ...]:
+    """A flag of the owner that the request lacks and would pass the owner with."""
+    owner, request = evidence.blocker.owner, evidence.request
+    if owner.flags.reuseaddr and not request.reuseaddr:
+        return ("SO_REUSEADDR",)
+    uid = evidence.snapshot.facts.uid if request.uid is None else request.uid
+    same_user = owner.mini or (uid is not None and owner.uid == uid)
+    return (
+        ("SO_REUSEPORT",) if owner.flags.reuseport and not request.reuseport and same_user else ()
     )
 
 
@@ -93,7 +80,22 @@ def _without_flag(evidence: Evidence) -> CauseId:
         return CauseId.TIME_WAIT_NO_FLAG
     if owner.state in WITHOUT_PROCESS and evidence.without_fd:
         return CauseId.ORPHANS
-    return CauseId.UNACCEPTED if _unaccepted(evidence) else CauseId.LEFTOVERS_NO_FLAG
+    if _unaccepted(evidence):
+        return CauseId.UNACCEPTED
+    return CauseId.CLOSE_WAIT if owner.state == "CLOSE_WAIT" else CauseId.LEFTOVERS_NO_FLAG
+
+
+def _release(evidence: Evidence) -> tuple[Fix, ...]:
+    """What closes connections that some process keeps open: its end, or its own doing."""
+    if not evidence.blocker.holders:
+        return ()
+    stop = evidence.stop()
+    if evidence.blocker.owner.state == "CLOSE_WAIT":
+        closing = Fix("in that program, close a connection once recv() returns 0", step="later")
+        return (*stop, closing)
+    # TCP_TIMEWAIT_LEN; a connection with unread data is reset instead.
+    wait = Fix("wait 60 s: connections that end with it go to TIME_WAIT", step="then")
+    return (*stop, wait) if stop else ()
 
 
 def _leftover(evidence: Evidence) -> str:
@@ -103,9 +105,15 @@ def _leftover(evidence: Evidence) -> str:
         return f"{sockets} {_verb(evidence, 'waits')} in an accept queue"
     if evidence.blocker.owner.mini:
         seconds = evidence.blocker.frees_in_s
-        return sockets if seconds is None else f"{sockets}, gone in {math.ceil(seconds)} s"
+        if seconds is None:
+            return sockets
+        earliest = " at the earliest" if evidence.blocker.may_last_longer else ""
+        return f"{sockets}, gone in {math.ceil(seconds)} s{earliest}"
     if evidence.blocker.owner.state in WITHOUT_PROCESS and evidence.without_fd:
         return f"{sockets}, closed here but not yet by the peer"
+    if evidence.blocker.owner.state == "CLOSE_WAIT":
+        who = evidence.does("has") if evidence.blocker.holders else "the program has"
+        return f"{sockets}, which the peer has closed and {who} not"
     return f"{sockets}, still open{f' in {evidence.who}' if evidence.processes else ''}"
 
 
@@ -117,12 +125,4 @@ def _unaccepted(evidence: Evidence) -> bool:
     return evidence.blocker.owner.state in ("ESTABLISHED", "CLOSE_WAIT") and evidence.without_fd
 
 
-def _self_connected(evidence: Evidence) -> bool:
-    return any(
-        sock.state == evidence.blocker.owner.state
-        and (sock.peer_address, sock.peer_port) == (sock.address, sock.port)
-        for sock in evidence.connections()
-    )
-
-
-REST: Final[tuple[Finder, ...]] = (_connection, _native_ipv6, _flags_differ)
+REST: Final[tuple[Finder, ...]] = (self_connected, outgoing, _native_ipv6, _flags_differ)

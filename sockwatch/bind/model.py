@@ -34,7 +34,10 @@ Unknown = Literal[
     "port memory",  # whether the kernel still remembers the owner and skips its test
     "scan order",  # whether the kernel meets the owner before the one that blocks
     "scan reach",  # whether the kernel's scan finds the owner at all
+    "kernel patches",  # which fixes a distribution's kernel has
 ]
+FlagName = Literal["SO_REUSEADDR", "SO_REUSEPORT"]
+Step = Literal["or", "then", "later"]
 Owner = Socket | SocketGroup
 """What has a port: a socket, or connections and TIME_WAITs that are alike."""
 
@@ -46,8 +49,10 @@ class BindRequest:
     An IPv6 address, also a v4-mapped one, makes it an AF_INET6 socket; ``fe80::1%eth0`` names its
     interface. With `port` 0 the kernel chooses one. `reuseaddr`, `reuseport` and `v6only` are the
     socket options of socket(7) and ipv6(7) that the program sets before bind(); with
-    net.ipv6.bindv6only = 1 `v6only` is on in any case. `uid` is the user of the socket; None means
-    the caller. `device` is the interface of SO_BINDTODEVICE; None means any.
+    net.ipv6.bindv6only = 1 `v6only` is on in any case. `freebind` is IP_FREEBIND or IP_TRANSPARENT
+    of ip(7), by which bind() takes any address. `uid` is the user of the socket; None means
+    the caller. `device` is the interface of SO_BINDTODEVICE; None means any. `port_range` is
+    IP_LOCAL_PORT_RANGE of ip(7), from which the kernel chooses for port 0; None means not set.
 
     Raises SockwatchError if the protocol, the address or the port is not one.
     """
@@ -59,8 +64,10 @@ class BindRequest:
     reuseaddr: bool = False
     reuseport: bool = False
     v6only: bool = False
+    freebind: bool = False
     uid: int | None = None
     device: str | None = None
+    port_range: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.protocol not in ("tcp", "udp"):
@@ -118,22 +125,43 @@ class Condition(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """Why a blocker is there: an id that stays the same, and a sentence with the evidence."""
+    """Why a blocker is there: an id that stays the same, and a sentence that says how sure it is.
+
+    `evidence` is what was seen that shows it, in clauses that go on after "because".
+    """
 
     id: str
     text: str
+    evidence: tuple[str, ...] = ()
+
+    def or_seen(self, *evidence: str) -> Cause:
+        """The cause, with this evidence where it has none of its own."""
+        return self if self.evidence else self._replace(evidence=evidence)
 
 
 class Fix(NamedTuple):
-    """Something to do, with the exact command or line of code where there is one.
+    """Something to do, with the exact shell command where there is one.
 
     `in_netns`: the command acts on the network namespace that it runs in, which has to be that of
-    the request.
+    the request. `step` says how it goes with the fixes before it: "or" (also of the first one), it
+    is enough by itself; "then", it has to follow the one before; "later", it helps future starts
+    only. `options` are the socket options that the program has to set before bind().
     """
 
     text: str
-    command: str | None
+    command: str | None = None
     in_netns: bool = False
+    step: Step = "or"
+    options: tuple[str, ...] = ()
+
+    def by_way_of(self, entry: str) -> Fix:
+        """The same, with a command that enters the namespace first: ``nsenter -t 812 -n``."""
+        if self.command is None:
+            return self
+        # Only root may enter, so sudo(8) has to come first.
+        words = self.command.removeprefix("sudo ")
+        sudo = self.command.removesuffix(words)
+        return self._replace(command=f"{sudo}{entry} {words}", in_netns=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +183,11 @@ class Blocker:
     unknowns: tuple[Unknown, ...]
     cause: Cause | None = None
 
+    @property
+    def may_last_longer(self) -> bool:
+        """Whether its clock may start anew: a peer's FIN makes a FIN_WAIT2 a TIME_WAIT of 60 s."""
+        return self.owner.mini and self.owner.state == "FIN_WAIT2"
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -166,7 +199,7 @@ class Verdict:
     `conditions` is empty unless an outcome is "depends". `gaps` are those of the snapshot and of
     the request. `cause` is that of the blocker that explains most; None if nothing fails or
     threatens, or from matrix(). `fixes` has the safest first. `frees_in_s` is how many seconds
-    until every blocker has gone by itself; None if one stays.
+    until every blocker has gone by itself, at least if one is a FIN_WAIT2; None if one stays.
     """
 
     request: BindRequest

@@ -6,28 +6,45 @@ differs: AF_INET looks at the address first, AF_INET6 at the right to use the po
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from sockwatch.bind.addresses import bare_ip, find_route, ipv6_matches, is_reachable
 from sockwatch.bind.model import BindRequest, Outcome, Rule
-from sockwatch.model import Gap, GapCode, HostFacts, OwnAddress
+from sockwatch.model import Gap, GapCode, HostFacts
 
 NO_IPV6 = Rule("no-ipv6", "The kernel has no IPv6.")
 NO_DEVICE = Rule("no-device", "There is no such network device.")
 NO_ZONE = Rule("no-zone", "A link-local address needs a device: fe80::1%eth0, or SO_BINDTODEVICE.")
-NOT_LOCAL = Rule("not-local", "No interface of this host has the address.")
-TENTATIVE = Rule("tentative", "Duplicate address detection is still running for the address.")
+NOT_LOCAL = Rule("not-local", "The address is not local where the socket is.")
+TENTATIVE = Rule("tentative", "Duplicate address detection has not ended for the address.")
 TCP_MULTICAST = Rule("tcp-multicast", "TCP cannot bind an IPv6 multicast address.")
 V6ONLY_MAPPED = Rule("v6only-mapped", "An IPV6_V6ONLY socket cannot bind a v4-mapped address.")
 PRIVILEGED = Rule(
     "privileged-port",
     "The port is below ip_unprivileged_port_start, and CAP_NET_BIND_SERVICE is missing.",
 )
+PRIVILEGED_ELSEWHERE = Rule(
+    "privileged-port-elsewhere",
+    "The port is below ip_unprivileged_port_start, and no capability of the program counts: the"
+    " network namespace belongs to another user namespace.",
+)
 
 ADDRESSES_UNSEEN = Gap(
     GapCode.ADDRESSES_UNSEEN,
     "the host's addresses could not be read; the address is assumed to be one of them",
     "check `ip address`",
+)
+ROUTES_UNSEEN = Gap(
+    GapCode.ROUTES_UNSEEN,
+    "the routes were not read in full; none of them is assumed to make the address foreign",
+    "check `ip route show table all match ADDRESS`",
+)
+NONLOCAL_UNSEEN = Gap(
+    GapCode.NONLOCAL_UNSEEN,
+    "whether bind() accepts addresses that the host does not have could not be read; it is assumed "
+    "not to",
+    "check `sysctl net.ipv4.ip_nonlocal_bind net.ipv6.ip_nonlocal_bind`",
 )
 PRIVILEGE_UNSEEN = Gap(
     GapCode.PRIVILEGE_UNSEEN,
@@ -73,7 +90,7 @@ def effective_v6only(request: BindRequest, facts: HostFacts) -> bool:
 
 
 def _missing(device: str, facts: HostFacts) -> bool:
-    return facts.devices is not None and device not in facts.devices
+    return facts.links is not None and facts.link(device) is None
 
 
 def _privilege(request: BindRequest, facts: HostFacts, gaps: list[Gap]) -> Refusal | None:
@@ -85,13 +102,15 @@ def _privilege(request: BindRequest, facts: HostFacts, gaps: list[Gap]) -> Refus
         return None
     capable = facts.net_bind_service
     if request.uid is not None and request.uid != facts.uid:
-        capable = request.uid == 0
+        capable = request.uid == 0 and facts.capabilities_count is not False
         gaps.append(PRIVILEGE_ASSUMED)
     if capable:
         return None
     if capable is None or start is None:
         gaps.append(PRIVILEGE_UNSEEN)
         return None
+    if facts.capabilities_count is False:
+        return Refusal("EACCES", PRIVILEGED_ELSEWHERE)
     return Refusal("EACCES", PRIVILEGED)
 
 
@@ -109,26 +128,39 @@ def _ipv6_form(request: BindRequest, facts: HostFacts) -> Refusal | None:
 
 
 def _address(request: BindRequest, facts: HostFacts, gaps: list[Gap]) -> Refusal | None:
-    ip: IPv4Address | IPv6Address = ip_address(request.address.partition("%")[0])
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    if ip.is_unspecified or ip.is_multicast or str(ip) == "255.255.255.255":
+    ip = bare_ip(request)
+    if request.freebind or ip.is_unspecified or ip.is_multicast or str(ip) == "255.255.255.255":
         return None
-    if facts.nonlocal_bind_ipv4 if ip.version == 4 else facts.nonlocal_bind_ipv6:
+    if isinstance(ip, IPv4Address):
+        return _ipv4_address(ip, request, facts, gaps)
+    if facts.nonlocal_bind_ipv6:
         return None
-    if facts.addresses is None:
+    if facts.ipv6_addresses is None:
         gaps.append(ADDRESSES_UNSEEN)
         return None
-    own = [a for a in facts.addresses if ip in ip_network(a.network, strict=False)]
-    own = [a for a in own if _reachable(ip, a, request.bound_device)]
+    own = [a for a in ipv6_matches(ip, facts) if is_reachable(a, request.bound_device, facts)]
     if not own:
+        if facts.nonlocal_bind_ipv6 is None:
+            gaps.append(NONLOCAL_UNSEEN)
         return Refusal("EADDRNOTAVAIL", NOT_LOCAL)
     if all(a.tentative for a in own):
         return Refusal("EADDRNOTAVAIL", TENTATIVE)
     return None
 
 
-def _reachable(ip: IPv4Address | IPv6Address, own: OwnAddress, device: str | None) -> bool:
-    """A socket on a device may use any address but the IPv6 ones of narrow scope elsewhere."""
-    narrow = ip.version == 6 and (ip.is_link_local or ip.is_loopback)
-    return not narrow or device is None or own.device is None or own.device == device
+def _ipv4_address(
+    ip: IPv4Address, request: BindRequest, facts: HostFacts, gaps: list[Gap]
+) -> Refusal | None:
+    if facts.nonlocal_bind_ipv4:
+        return None
+    if facts.ipv4_tables is None:
+        gaps.append(ADDRESSES_UNSEEN)
+        return None
+    found = find_route(ip, facts, facts.vrf(request.bound_device))
+    if not found.is_certain:
+        gaps.append(ROUTES_UNSEEN)
+    if found.is_local:
+        return None
+    if facts.nonlocal_bind_ipv4 is None:
+        gaps.append(NONLOCAL_UNSEEN)
+    return Refusal("EADDRNOTAVAIL", NOT_LOCAL)

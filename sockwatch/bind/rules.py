@@ -49,7 +49,7 @@ TIME_WAIT: Final = Rule(
     " common.",
 )
 FLAG_ON_ONE_SIDE: Final = Rule(
-    "flag-on-one-side", "The two sockets have neither SO_REUSEADDR nor SO_REUSEPORT in common."
+    "flag-on-one-side", "Neither SO_REUSEADDR nor SO_REUSEPORT is set on both sides."
 )
 
 

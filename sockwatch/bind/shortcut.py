@@ -36,8 +36,8 @@ WILDCARDS = (
 
 FORGOTTEN = Gap(
     GapCode.PORT_MEMORY,
-    "a socket that shared this port and is closed now may make the kernel skip its test; bind()"
-    " would then succeed",
+    "the kernel may remember a socket that had SO_REUSEPORT when it bound this port, and cleared it"
+    " or is closed since; it then skips its test, and bind() succeeds",
     "try a real bind()",
 )
 
@@ -90,17 +90,31 @@ def _resets(new: NewSocket, remembered: ClassifiedAddress, blocker: Owner) -> bo
 def forgotten(
     new: NewSocket, judged: Sequence[JudgedOwner], quirks: Collection[Quirk] = ()
 ) -> bool:
-    """Whether a socket that is closed now could make the kernel skip the test."""
+    """Whether what nothing shows now could make the kernel skip the test.
+
+    That is a socket that is closed, or one that has cleared SO_REUSEPORT or changed its user.
+    """
     blockers = [j.owner for j in judged if j.blocks is True]
     if new.protocol != "tcp" or not blockers:
         return False
     if Quirk.REUSEADDR_MEMORY in quirks and new.reuseaddr:
         return all(owner.state != "LISTEN" for owner in blockers)
-    return new.reuseport and any(
+    if not new.reuseport:
+        return False
+    if any(_may_have_had_it(new, j.owner, quirks) for j in judged):
+        return True
+    return any(
         all(_lived_with(owner, closed) for owner in blockers)
         for closed in (new.address, *WILDCARDS)
         if covers(closed, new.address)
     )
+
+
+def _may_have_had_it(new: NewSocket, owner: Owner, quirks: Collection[Quirk]) -> bool:
+    """Whether the kernel may remember the owner as one that shares, whatever its flags are now."""
+    if owner.state not in ("LISTEN", "BOUND") or Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS in quirks:
+        return True  # what a connection was bound to, or accepted from, is not known
+    return covers(_address(owner), new.address)
 
 
 def _lived_with(owner: Owner, closed: ClassifiedAddress) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sockwatch.bind.causes import with_causes
-from sockwatch.bind.ephemeral import EXHAUSTED, find_port
-from sockwatch.bind.kernels import Quirk, quirks_of, release_gaps
+from sockwatch.bind.ephemeral import EXHAUSTED, FOLDED, find_port
+from sockwatch.bind.kernels import Quirk, release_gaps
 from sockwatch.bind.model import (
     BindRequest,
     Blocker,
@@ -20,9 +20,10 @@ from sockwatch.bind.model import (
 )
 from sockwatch.bind.overlap import classify
 from sockwatch.bind.preconditions import effective_v6only, find_refusal
+from sockwatch.bind.releases import agreed, possible_quirks
 from sockwatch.bind.rules import JudgedOwner, NewSocket, judge
 from sockwatch.bind.shortcut import FORGOTTEN, forgotten, remembered
-from sockwatch.model import Gap, GapCode, HostFacts, Port, Snapshot, Socket, SockwatchError
+from sockwatch.model import Gap, GapCode, HostFacts, Port, Process, Snapshot, Socket, SockwatchError
 
 UDP_SLOT = 10  # sockets in a UDP hash slot above which the kernel scans its second table
 
@@ -50,15 +51,22 @@ QUESTIONS: dict[Unknown, str] = {
 
 
 def explain_bind(
-    request: BindRequest, snapshot: Snapshot, facts: HostFacts | None = None
+    request: BindRequest,
+    snapshot: Snapshot,
+    facts: HostFacts | None = None,
+    failing: Process | None = None,
 ) -> Verdict:
     """Return what the kernel would answer to the request, what blocks it, why, and what to do.
 
     `facts` replaces those of the snapshot, for a program that runs as another user or under other
-    sysctls; None means those of the snapshot. Raises SockwatchError if the snapshot holds another
+    sysctls; None means those of the snapshot. `failing` is the process whose call has been refused,
+    None if there is none. Raises SockwatchError if the snapshot holds another
     port only.
     """
-    return with_causes(_judge(request, snapshot, facts or snapshot.facts), snapshot)
+    facts = facts or snapshot.facts
+    verdict = bare_verdict(request, snapshot, facts)
+    others = matrix(request, snapshot, facts) if verdict.blockers else {}
+    return with_causes(verdict, snapshot, others, facts, failing)
 
 
 def matrix(
@@ -70,7 +78,7 @@ def matrix(
     raised are as there.
     """
     return {
-        (reuseaddr, reuseport): _judge(
+        (reuseaddr, reuseport): bare_verdict(
             replace(request, reuseaddr=reuseaddr, reuseport=reuseport),
             snapshot,
             facts or snapshot.facts,
@@ -79,14 +87,20 @@ def matrix(
     }
 
 
-def _judge(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdict:
+def bare_verdict(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdict:
+    """Return the verdict without causes and fixes, and so without `frees_in_s`.
+
+    Raises SockwatchError if the snapshot holds another port only.
+    """
     if snapshot.only_port is not None and snapshot.only_port != request.port:
         raise SockwatchError(
             f"the snapshot holds port {snapshot.only_port} only, not {request.port or 'all ports'}"
         )
     refusal, unseen = find_refusal(request, facts)
     judge_owners = _judge_port_zero if request.port == 0 else _judge_port
-    judged = judge_owners(request, snapshot, facts)
+    judged = agreed(
+        [judge_owners(request, snapshot, facts, quirks) for quirks in possible_quirks(snapshot)]
+    )
     if refusal is not None:
         # The blockers stay: listen() meets them, and so does bind() once its error is gone.
         judged = replace(judged, bind=refusal.outcome, reason=refusal.rule)
@@ -97,6 +111,20 @@ def _judge(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdic
 def owners_of(port: Port | None) -> tuple[Owner, ...]:
     """Return every owner of a port, connections as groups; none for None."""
     return () if port is None else (*port.listeners, *port.bound, *port.groups)
+
+
+def _met(request: BindRequest, facts: HostFacts, port: Port | None) -> tuple[Owner, ...]:
+    return tuple(owner for owner in owners_of(port) if _in_one_table(request, facts, owner))
+
+
+def _in_one_table(request: BindRequest, facts: HostFacts, owner: Owner) -> bool:
+    """Whether the test meets the owner: each VRF has a table of TCP ports of its own.
+
+    inet_bind_bucket_match() (net/ipv4/inet_hashtables.c), since 5.0.
+    """
+    if request.protocol == "udp" or facts.tcp_l3mdev_accept is not False:
+        return True
+    return facts.vrf(request.bound_device) == facts.vrf(owner.device)
 
 
 def _new(request: BindRequest, facts: HostFacts) -> NewSocket:
@@ -111,13 +139,16 @@ def _new(request: BindRequest, facts: HostFacts) -> NewSocket:
     )
 
 
-def _judge_port_zero(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdict:
+def _judge_port_zero(
+    request: BindRequest, snapshot: Snapshot, facts: HostFacts, quirks: frozenset[Quirk]
+) -> Verdict:
     outcome, gaps = find_port(
         _new(request, facts),
+        request,
         snapshot,
         facts,
-        lambda number: owners_of(snapshot.port(request.protocol, number)),
-        quirks_of(snapshot.kernel),
+        lambda number: _met(request, facts, snapshot.port(request.protocol, number)),
+        quirks,
     )
     return Verdict(
         request,
@@ -129,39 +160,40 @@ def _judge_port_zero(request: BindRequest, snapshot: Snapshot, facts: HostFacts)
     )
 
 
-def _judge_port(request: BindRequest, snapshot: Snapshot, facts: HostFacts) -> Verdict:
+def _judge_port(
+    request: BindRequest, snapshot: Snapshot, facts: HostFacts, quirks: frozenset[Quirk]
+) -> Verdict:
     port = snapshot.port(request.protocol, request.port)
-    test = _PortTest(_new(request, facts), owners_of(port), quirks_of(snapshot.kernel))
+    test = _PortTest(_new(request, facts), _met(request, facts, port), quirks)
     judged = test.judge()
     outcome = test.weigh(judged)
     gaps: tuple[Gap, ...] = ()
+    if outcome != "EADDRINUSE" and snapshot.is_folded(request.protocol, request.port):
+        outcome, gaps = "depends", (FOLDED,)
     if outcome == "EADDRINUSE" and forgotten(test.new, judged, test.quirks):
         gaps = (FORGOTTEN,)
     if outcome != "EADDRINUSE" and request.protocol == "tcp" and Quirk.BOUND_UNSEEN in test.quirks:
-        gaps = (BOUND_UNSEEN,)
+        gaps += (BOUND_UNSEEN,)
     return Verdict(
         request,
         snapshot.kernel,
         outcome,
         outcome if request.protocol == "tcp" else None,  # listen() runs the same test
-        blockers=tuple(_blocker(j, port) for j in judged if j.blocks is not False),
+        blockers=tuple(_blocker(j) for j in judged if j.blocks is not False),
         conditions=test.conditions(judged) if outcome == "depends" else (),
         gaps=gaps,
     )
 
 
-def _blocker(judged: JudgedOwner, port: Port | None) -> Blocker:
+def _blocker(judged: JudgedOwner) -> Blocker:
     owner = judged.owner
     rule: Rule = judged.rule
     if isinstance(owner, Socket):
-        count, holders, frees_in_s = 1, owner.holders, owner.frees_in_s
+        count, frees_in_s = 1, owner.frees_in_s
     else:
         count, frees_in_s = owner.count, owner.last_frees_in_s
-        inodes = set(owner.inodes or ())
-        connections = port.connections if port is not None and port.connections and inodes else ()
-        members = (socket for socket in connections if socket.inode in inodes)
-        holders = tuple(dict.fromkeys(holder for socket in members for holder in socket.holders))
-    return Blocker(owner, count, holders, rule, judged.blocks is True, frees_in_s, judged.unknowns)
+    certain = judged.blocks is True
+    return Blocker(owner, count, owner.holders, rule, certain, frees_in_s, judged.unknowns)
 
 
 class _PortTest:
@@ -196,7 +228,7 @@ class _PortTest:
         return order + self._udp_reach(judged)
 
     def _one_wildcard_list(self, judged: Sequence[JudgedOwner]) -> list[tuple[Owner, Unknown]]:
-        """6.6 to 6.8: with owners on both 0.0.0.0 and ::, the kernel searches one of the lists."""
+        """6.1 to 6.8: with owners on both 0.0.0.0 and ::, the kernel searches one of the lists."""
         if Quirk.ONE_WILDCARD_LIST not in self.quirks or self.new.address.wildcard:
             return []
         lists: dict[bool, bool] = {}  # is it IPv6 -> does it block

@@ -1,56 +1,22 @@
-"""The command `sockwatch`: one module a command, the only writers to stdout and stderr."""
+"""The command `sockwatch`: one module a command, the only writers to stdout and stderr.
 
-from __future__ import annotations
+Nothing is imported before isolate() that Python has not imported already.
+"""
 
-import signal
+import gc
 import sys
-import traceback
-from typing import Final
 
-from sockwatch.cli import failures, lab, ports, screen, why
-from sockwatch.cli.arguments import parse
-from sockwatch.cli.command import Command, UsageError
-from sockwatch.cli.exit_codes import ExitCode
-from sockwatch.cli.output import narrate, write_data
-from sockwatch.model import SockwatchError
+from sockwatch.cli.isolation import isolate
 
-__all__ = ["COMMANDS", "ExitCode", "main"]
-
-COMMANDS: Final[tuple[Command, ...]] = (ports, why, lab, failures)  # as --help lists them
+__all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        return _run(arguments)
-    except UsageError as error:
-        narrate(str(error))
-        return ExitCode.USAGE
-    except SockwatchError as error:
-        narrate(str(error))
-        return ExitCode.UNKNOWN
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - no traceback reaches a user who did not ask
-        if "--debug" in arguments:
-            traceback.print_exc()
-        narrate(f"this is a bug: {type(error).__name__}: {error}; --debug shows the traceback")
-        return ExitCode.UNKNOWN
+    """Run the command line, that of the process unless given; returns the exit code."""
+    if arguments is None:
+        isolate()
+        gc.disable()  # imports make many objects and no garbage; a command that lasts turns it on
+        arguments = sys.argv[1:]
+    from sockwatch.cli.dispatch import dispatch
 
-
-def _run(arguments: list[str]) -> int:
-    if sys.stdout is None:
-        raise SockwatchError("cannot write to standard output: it is closed")
-    options = parse(arguments, COMMANDS)
-    if options.version:
-        from sockwatch.cli.version import version_text
-
-        write_data(version_text())
-        return ExitCode.YES
-    if options.command is None:
-        return screen.run(options)
-    # A reader that goes away ends us in silence, as a pipe wants.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    command = next(command for command in COMMANDS if options.command == command.NAME)
-    return command.run(options)
+    return dispatch(arguments)

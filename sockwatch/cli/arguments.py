@@ -9,60 +9,58 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sockwatch.cli.command import Command, Parser, UsageError, add_parser, finish, formatter
+from sockwatch.cli.hints import HINTS, hint
+from sockwatch.kernel.services import known_services
+from sockwatch.view.asked import LOCALHOST, NoPortError, WrongPortError, parse_asked
 
 SHORTEST_INTERVAL_S: Final = 0.1
 LONGEST_INTERVAL_S: Final = 3600.0
+PROGRAM: Final = "sockwatch"
+THEMES: Final = ("auto", "dark", "light")
+SCREEN_SWITCHES: Final = {
+    "ascii": "draw with ASCII characters only",
+    "no-mouse": "do not capture the mouse, so that the terminal can select text",
+    "readonly": "disable everything that changes the host",
+    "watch-failures": "watch for failures from the start, not only on the failures screen",
+}
 DESCRIPTION: Final = "Who has my port, and why does bind() fail? A live answer for every port."
 EPILOG: Final = """\
-A FILTER is one or more terms that must all match: 8080, nginx, port:8000-8100,
-state:time_wait, process:java, user:www, proto:udp, flag:none; ! before a word
-excludes it.
+PORT is 8080, :8080, 127.0.0.1:8080, [::1]:8080, localhost:3000, 53/udp, http,
+http://localhost:3000/, 8080,9000 or 8000-8010.
 
-Environment: SOCKWATCH_INTERVAL, SOCKWATCH_ASCII, SOCKWATCH_NO_MOUSE,
-SOCKWATCH_READONLY and SOCKWATCH_WATCH_FAILURES set the options of the same
-name; NO_COLOR disables colours.
+A FILTER is one or more terms that must all match: any PORT, nginx,
+port:8000-8100, state:time_wait, process:java, user:www, proto:udp, flag:none,
+peer:10.0.0.5:5432, client:, netns:blue, container:web2, unit:nginx; ! before a
+word excludes it.
+
+Environment: SOCKWATCH_INTERVAL, SOCKWATCH_THEME, SOCKWATCH_ASCII,
+SOCKWATCH_NO_MOUSE, SOCKWATCH_READONLY and SOCKWATCH_WATCH_FAILURES set the
+options of the same name; NO_COLOR disables colours.
 
 Exit codes: 0 yes or fine, 1 no or conflict, 2 usage, 3 could not be determined,
 130 interrupted.
 """
+USAGE: Final = """\
+sockwatch PORT [PORT ...] [--udp] [--json] [options of why]
+       sockwatch COMMAND ...
+       sockwatch [-h] [--version] [--debug] [--interval SECONDS]
+                 [--theme auto|dark|light] [--ascii] [--no-mouse] [--readonly]
+                 [--watch-failures]"""
+PORT_HELP: Final = "A PORT in place of COMMAND: who has it, would bind() succeed, what to do."
 
 
 def top_parser(commands: Iterable[Command]) -> Parser:
-    """The parser of the whole command line."""
-    top = Parser(
-        prog="sockwatch",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=formatter,
-        allow_abbrev=False,
-        add_help=False,
+    """The parser of a command line that has a command, or nothing but options."""
+    top = _parser(USAGE, DESCRIPTION, EPILOG)
+    _add_general(top)
+    _add_screen(top)
+    parsers = top.add_subparsers(
+        title="commands",
+        description=PORT_HELP,
+        dest="command",
+        metavar="COMMAND",
+        prog=PROGRAM,
     )
-    finish(top)
-    top.add_argument("--version", action="store_true", help="show version information and exit")
-    top.add_argument("--debug", action="store_true", help="show the traceback of an internal error")
-    screen = top.add_argument_group("options of the live screen (sockwatch without a command)")
-    screen.add_argument(
-        "--interval",
-        metavar="SECONDS",
-        type=interval,
-        default=None,
-        help=f"time between polls, {SHORTEST_INTERVAL_S:g} to {LONGEST_INTERVAL_S:g} (default: 1)",
-    )
-    screen.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
-    screen.add_argument(
-        "--no-mouse",
-        action="store_true",
-        help="do not capture the mouse, so that the terminal can select text",
-    )
-    screen.add_argument(
-        "--readonly", action="store_true", help="disable everything that changes the host"
-    )
-    screen.add_argument(
-        "--watch-failures",
-        action="store_true",
-        help="watch for failures from the start, not only on the failures screen",
-    )
-    parsers = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for command in commands:
         parser = add_parser(
             parsers, command.NAME, command.SUMMARY, command.DESCRIPTION, command.EPILOG
@@ -71,21 +69,128 @@ def top_parser(commands: Iterable[Command]) -> Parser:
     return top
 
 
-def parse(arguments: Sequence[str], commands: Iterable[Command]) -> argparse.Namespace:
+def port_parser(command: Command) -> Parser:
+    """The parser of a command line whose first word is a port: it runs `command`."""
+    parser = _parser(None, command.DESCRIPTION, command.EPILOG)
+    _add_general(parser)
+    _add_screen(parser, shown=False)  # an alias may have them
+    command.add_arguments(parser)
+    parser.set_defaults(command=command.NAME, evidence=False)
+    return parser
+
+
+def _parser(usage: str | None, description: str, epilog: str) -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
+        usage=usage,
+        description=description,
+        epilog=epilog,
+        formatter_class=formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    finish(parser)
+    return parser
+
+
+def _add_general(parser: Parser) -> None:
+    parser.add_argument("--version", action="store_true", help="show version information and exit")
+    parser.add_argument(
+        "--debug", action="store_true", help="show the traceback of an internal error"
+    )
+
+
+def _add_screen(parser: Parser, *, shown: bool = True) -> None:
+    screen = parser.add_argument_group("options of the live screen (sockwatch without a command)")
+
+    def text(of: str) -> str:
+        return of if shown else argparse.SUPPRESS
+
+    screen.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=interval,
+        default=None,
+        help=text(
+            f"time between polls, {SHORTEST_INTERVAL_S:g} to {LONGEST_INTERVAL_S:g} (default: 1)"
+        ),
+    )
+    screen.add_argument(
+        "--theme",
+        metavar="THEME",
+        choices=THEMES,
+        default=None,
+        help=text("dark, light, or auto: as the terminal's background (default)"),
+    )
+    for name, meaning in SCREEN_SWITCHES.items():
+        screen.add_argument(f"--{name}", action="store_true", help=text(meaning))
+
+
+def parse(
+    arguments: Sequence[str], commands: Sequence[Command], of_a_port: Command
+) -> argparse.Namespace:
     """The options, with what the environment says where the command line is silent.
 
-    Raises UsageError.
+    `of_a_port` is the command that a port as first word stands for. Raises UsageError.
     """
-    options = top_parser(commands).parse_args(arguments)
+    options = _parsed(arguments, commands, of_a_port)
     if options.interval is None:
         text = os.environ.get("SOCKWATCH_INTERVAL", "")
         try:
             options.interval = interval(text) if text else 1.0
         except argparse.ArgumentTypeError as error:
             raise UsageError(f"SOCKWATCH_INTERVAL: {error}") from error
-    for name in ("ascii", "no_mouse", "readonly", "watch_failures"):
+    if options.theme is None:
+        options.theme = _theme()
+    for switch in SCREEN_SWITCHES:
+        name = switch.replace("-", "_")
         setattr(options, name, getattr(options, name) or _switch(f"SOCKWATCH_{name.upper()}"))
     return options
+
+
+def _parsed(
+    arguments: Sequence[str], commands: Sequence[Command], of_a_port: Command
+) -> argparse.Namespace:
+    names = [command.NAME for command in commands]
+    with_port = port_parser(of_a_port)
+    index = _first_word(arguments, with_port)
+    if index is None and "--netns" in arguments:
+        raise UsageError(f"--netns needs a port or a command; type {PROGRAM} ports --netns WHICH")
+    if index is None or arguments[index] in names:
+        return top_parser(commands).parse_args(arguments)
+    if _is_port(arguments[index]):
+        if "--all-netns" in arguments:
+            raise UsageError(f"--all-netns is of ports; type {PROGRAM} ports PORT --all-netns")
+        return with_port.parse_intermixed_args(arguments)
+    raise UsageError(hint(arguments[index:], names, known_services()))
+
+
+def _first_word(arguments: Sequence[str], parser: Parser) -> int | None:
+    """The index of the first argument that is no option of the parser nor the value of one."""
+    is_value = False
+    for index, argument in enumerate(arguments):
+        if is_value or argument == "--":
+            is_value = False
+            continue
+        name, equals, _ = argument.partition("=")
+        takes_value = parser.takes_value(name)
+        if takes_value is None:
+            return index
+        is_value = takes_value and not equals
+    return None
+
+
+def _is_port(word: str) -> bool:
+    """Whether the first word asks for a port. Raises UsageError for a port that cannot be."""
+    if word.startswith("-") or word in HINTS:  # netstat is a service too
+        return False
+    try:
+        parse_asked(word, known_services())
+    except NoPortError as error:
+        if isinstance(error, WrongPortError) or not word.isalpha() or word == LOCALHOST:
+            raise UsageError(str(error)) from None
+        return False
+    return True
 
 
 def interval(text: str) -> float:
@@ -100,6 +205,13 @@ def interval(text: str) -> float:
             f"to {LONGEST_INTERVAL_S:g}"
         )
     return seconds
+
+
+def _theme() -> str:
+    text = os.environ.get("SOCKWATCH_THEME", "").lower() or THEMES[0]
+    if text not in THEMES:
+        raise UsageError(f"SOCKWATCH_THEME is {text!r}; set it to auto, dark or light")
+    return text
 
 
 def _switch(variable: str) -> bool:

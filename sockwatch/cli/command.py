@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO, TypeAlias
 
 from sockwatch.cli.output import write_data
+from sockwatch.text import clean
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -25,7 +26,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""
-        raise UsageError(f"{message}; type {self.prog} --help")
+        raise UsageError(clean(f"{message}; type {self.prog} --help"))
+
+    def takes_value(self, option: str) -> bool | None:
+        """Whether a value follows the option; None if there is no such option."""
+        action = self._option_string_actions.get(option)
+        return None if action is None else action.nargs != 0
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Print it as every other answer. Raises SockwatchError if the output cannot be written."""
@@ -84,6 +90,6 @@ def formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=80)
 
 
-def add_json(parser: Parser, text: str = "print one JSON document (schema 1)") -> None:
+def add_json(parser: Parser, text: str = "print one JSON document (schema 2)") -> None:
     """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help=text)

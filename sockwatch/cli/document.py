@@ -1,31 +1,55 @@
-"""The JSON documents of ``ports`` and ``why``, schema 1: see schemas/ports.json and why.json."""
+"""The JSON documents of ``ports`` and ``why``, schema 2.
+
+See schemas/ports.json and why.json, namespaces.json for the ports of all namespaces, and
+answers.json for several answers.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sockwatch.bind import BindRequest, Blocker
-from sockwatch.model import Gap, Holder, Port, Snapshot, Socket
-from sockwatch.view.verdict import Answer
+from sockwatch.bind import BindRequest, Blocker, Fix, RestartVerdict
+from sockwatch.cli.table import Section
+from sockwatch.model import ClientGroup, Gap, Holder, Netns, Origin, Port, Process, Snapshot, Socket
+from sockwatch.view.also_in import AlsoIn
+from sockwatch.view.answer import Answer
+from sockwatch.view.page import Page
+from sockwatch.view.sorting import Order, sort_ports
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
-def ports_document(snapshot: Snapshot, ports: Iterable[Port]) -> str:
-    """`ports` of the snapshot as one JSON document, one port a line."""
+def ports_document(section: Section) -> str:
+    """The rows of a network namespace as one JSON document, one port a line."""
+    snapshot, selected = section
     head = {
         "schema": SCHEMA,
         "host": snapshot.host,
         "kernel": snapshot.kernel,
         "time": round(snapshot.time, 3),
-        "netns": {"inode": snapshot.netns.inode, "name": snapshot.netns.name},
+        "netns": netns_entry(snapshot.netns),
         "gaps": [gap_entry(gap) for gap in snapshot.gaps],
     }
-    rows = ",\n".join(json.dumps(_port(port), ensure_ascii=False) for port in ports)
     text = json.dumps(head, ensure_ascii=False)
-    return f'{text[:-1]}, "ports": [\n{rows}\n]}}\n'
+    ports = sort_ports((*selected.ports, *selected.clients), Order())
+    rows = _rows(_port(port) for port in ports)
+    clients = _rows(_clients(group) for group in selected.groups)
+    return f'{text[:-1]}, "ports": {rows}, "clients": {clients}}}\n'
+
+
+def namespaces_document(sections: Iterable[Section], gaps: Iterable[Gap]) -> str:
+    """The documents of all namespaces in one, and what was not seen of the host."""
+    head = {"schema": SCHEMA, "gaps": [gap_entry(gap) for gap in gaps]}
+    documents = ",\n".join(ports_document(section).rstrip() for section in sections)
+    return f'{json.dumps(head, ensure_ascii=False)[:-1]}, "namespaces": [\n{documents}\n]}}\n'
+
+
+def _rows(entries: Iterable[dict[str, Any]]) -> str:
+    """A JSON array, one entry a line."""
+    rows = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    return f"[\n{rows}\n]"
 
 
 def gap_entry(gap: Gap) -> dict[str, str | None]:
@@ -52,6 +76,27 @@ def _port(port: Port) -> dict[str, Any]:
     }
 
 
+def _clients(group: ClientGroup) -> dict[str, Any]:
+    return {
+        "protocol": group.protocol,
+        "family": group.family,
+        "state": group.state,
+        "address": group.address,
+        "device": group.device,
+        "peer": group.peer_address and {"address": group.peer_address, "port": group.peer_port},
+        "count": group.count,
+        "with_fd": group.with_fd,
+        "lowest_port": group.lowest_port,
+        "highest_port": group.highest_port,
+        "uid": group.uid,
+        "reuseaddr": group.flags.reuseaddr,
+        "reuseport": group.flags.reuseport,
+        "flags_source": group.flags.source,
+        "last_frees_in_s": group.last_frees_in_s,
+        "holders": [holder_entry(holder) for holder in group.holders],
+    }
+
+
 def _socket(sock: Socket) -> dict[str, Any]:
     return {
         "address": sock.address,
@@ -72,6 +117,7 @@ def _listener(sock: Socket) -> dict[str, Any]:
     return _socket(sock) | {
         "queue": sock.queue if accepts else None,
         "backlog": sock.backlog if accepts else None,
+        "drops": sock.drops,
     }
 
 
@@ -85,11 +131,67 @@ def holder_entry(holder: Holder) -> dict[str, Any]:
         "command": process and process.command,
         "user": process and process.user,
         "start_time": process and round(process.start_time, 2),
+        "cwd": process and process.cwd,
+        "parent": process and _parent(process),
+        "unit": process and process.unit,
+        "container": process and process.container,
+        "origin": process and origin_entry(process.origin),
     }
 
 
-def verdict_document(answer: Answer) -> dict[str, Any]:
-    """The verdict as the values of one JSON document."""
+def origin_entry(origin: Origin | None) -> dict[str, Any] | None:
+    """The JSON value of what something belongs to."""
+    return origin and origin._asdict() | {"outer": origin_entry(origin.outer)}
+
+
+def netns_entry(netns: Netns) -> dict[str, Any]:
+    """The JSON value of a network namespace."""
+    return {
+        "inode": netns.inode,
+        "name": netns.name,
+        "origin": origin_entry(netns.origin),
+    }
+
+
+def _parent(process: Process) -> dict[str, Any] | None:
+    """None if it has no parent, or that was not read."""
+    if not process.ancestors:
+        return None
+    parent = process.ancestors[0]
+    return {"pid": parent.pid, "name": parent.name}
+
+
+def page_document(
+    page: Page, also_in: Sequence[AlsoIn] | None = None, gaps: Sequence[Gap] = ()
+) -> dict[str, Any]:
+    """The answer about a port as the values of one JSON document.
+
+    `dual_stack` is the one for ``::`` beside 0.0.0.0, or for ``::1`` as localhost; `restart` that
+    of the port's server, null without one. `also_in` are other namespaces in which the port is
+    taken, None if none was looked into, and `gaps` what was not seen of them.
+    """
+    of_port = {
+        "netns": netns_entry(page.snapshot.netns),
+        "also_in": None if also_in is None else [_also_in(other) for other in also_in],
+        "holders": [holder_entry(holder) for holder in page.port.holders] if page.port else [],
+        "restart": page.restart and restart_entry(page.restart),
+        **traffic_entries(page.request, page.snapshot),
+    }
+    also = page.also and {
+        **_verdict(page.also, page.as_typed(page.also.verdict.fixes), page, gaps),
+        **of_port,
+        "dual_stack": None,
+    }
+    return {**_verdict(page.answer, page.fixes, page, gaps), **of_port, "dual_stack": also}
+
+
+def _also_in(other: AlsoIn) -> dict[str, Any]:
+    return {"netns": netns_entry(other.netns), "which": other.which}
+
+
+def _verdict(
+    answer: Answer, fixes: Iterable[Fix], page: Page, gaps: Iterable[Gap]
+) -> dict[str, Any]:
     verdict, request = answer.verdict, answer.verdict.request
     return {
         "schema": SCHEMA,
@@ -103,6 +205,7 @@ def verdict_document(answer: Answer) -> dict[str, Any]:
                 "reuseaddr",
                 "reuseport",
                 "v6only",
+                "freebind",
                 "uid",
                 "device",
             )
@@ -125,10 +228,56 @@ def verdict_document(answer: Answer) -> dict[str, Any]:
             for c in verdict.conditions
         ],
         "cause": verdict.cause and verdict.cause._asdict(),
-        "fixes": [fix._asdict() for fix in verdict.fixes],
+        "fixes": [fix._asdict() for fix in fixes],
         "frees_in_s": verdict.frees_in_s,
-        "gaps": [gap_entry(gap) for gap in verdict.gaps],
+        "gaps": [gap_entry(gap) for gap in (*page.as_asked(verdict.gaps), *gaps)],
     }
+
+
+def restart_entry(restart: RestartVerdict) -> dict[str, Any]:
+    """The JSON value of what a restart would get."""
+    return {
+        "bind": restart.bind,
+        "listen": restart.listen,
+        "frees_in_s": restart.frees_in_s,
+    }
+
+
+def traffic_entries(request: BindRequest, snapshot: Snapshot) -> dict[str, Any]:
+    """The JSON values of where the port's traffic goes: to containers, or by NAT rules."""
+    return {
+        "publications": [
+            {
+                "pid": publication.pid,
+                "runtime": publication.runtime,
+                "container": origin_entry(publication.container),
+                "address": publication.address,
+                "port": publication.port,
+            }
+            for publication in snapshot.publications
+            if publication.protocol == request.protocol
+        ],
+        "redirects": [
+            {
+                "family": redirect.family,
+                "target": redirect.target,
+                "address": redirect.address,
+                "port": redirect.port,
+                "container": origin_entry(redirect.container),
+                "hook": redirect.hook,
+                "limits": [limit._asdict() for limit in redirect.limits],
+                "is_conditional": redirect.is_conditional,
+                "rule": redirect.rule,
+            }
+            for redirect in snapshot.redirects
+            if redirect.protocol == request.protocol
+        ],
+    }
+
+
+def pages_document(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one document of page_document(), or all of several in one."""
+    return documents[0] if len(documents) == 1 else {"schema": SCHEMA, "answers": documents}
 
 
 def blocker_entry(blocker: Blocker, request: BindRequest) -> dict[str, Any]:

@@ -1,60 +1,105 @@
-"""An endpoint as people type it: ``8080``, ``*:8080``, ``[::1]:8080``, ``localhost:http``."""
+"""Endpoints as people type them, with their hosts looked up: where to bind()."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from ipaddress import ip_address
+from typing import Final, NamedTuple
 
 from sockwatch.cli.command import UsageError
+from sockwatch.cli.place import Place
+from sockwatch.kernel.expendable import call
+from sockwatch.kernel.services import known_services
+from sockwatch.model import Protocol
+from sockwatch.view.asked import (
+    EXAMPLES,
+    LOCALHOST,
+    LOOPBACK,
+    WILDCARDS,
+    Asked,
+    NoPortError,
+    parse_asked,
+)
 
-EXAMPLES = "type 8080, 127.0.0.1:8080, [::1]:8080 or localhost:http"
-WILDCARD = "0.0.0.0"  # noqa: S104 - the address in question, nothing is bound
-
-
-def parse_endpoint(text: str, protocol: str, *, v6only: bool = False) -> tuple[str, int]:
-    """(address, port). Raises UsageError with what is wrong and what to type."""
-    host, port = _split(text)
-    number = _port(port, protocol)
-    if host in ("", "*"):
-        return ("::" if v6only else WILDCARD), number
-    return _address(host), number
-
-
-def _split(text: str) -> tuple[str, str]:
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        if not bracket or not rest.startswith(":"):
-            raise UsageError(f"{text!r} has no port; {EXAMPLES}")
-        return host, rest[1:]
-    host, _, port = text.rpartition(":")
-    if ":" in host:
-        # ::1:8080 could be an address without a port: ask for the brackets.
-        raise UsageError(f"{text!r} needs brackets around its IPv6 address; {EXAMPLES}")
-    return host, port
+OWN_PLACE: Final = Place(None)
+MOST_ENDPOINTS: Final = 100
+LOOKUP_LIMIT_S: Final = 3.0
 
 
-def _port(text: str, protocol: str) -> int:
-    if text.isascii() and text.isdigit():
-        if len(text) > 5 or int(text) > 65535:
-            raise UsageError(f"port {text[:12]} is too large: type 0 to 65535")
-        return int(text)
+class Endpoint(NamedTuple):
+    """Where to bind. `also` is the address that the same words mean in IPv6; None if in none."""
+
+    protocol: Protocol
+    address: str
+    port: int
+    also: str | None = None
+
+
+def parse_endpoints(
+    words: Iterable[str],
+    protocol: Protocol | None = None,
+    *,
+    v6only: bool = False,
+    place: Place = OWN_PLACE,
+) -> tuple[Endpoint, ...]:
+    """The endpoints that the words ask for, each once; `protocol` is that of ``--udp``.
+
+    With `v6only` a port alone means ``::``. `place` has the interfaces; names of hosts are looked
+    up where we are. Raises UsageError with what is wrong and what to type.
+    """
     try:
-        return socket.getservbyname(text, protocol)
-    except OSError:
+        asked = [one for word in words for one in parse_asked(word, known_services(), protocol)]
+    except NoPortError as error:
+        raise UsageError(str(error)) from None
+    count = sum(one.last - one.first + 1 for one in asked)
+    if count > MOST_ENDPOINTS:
         raise UsageError(
-            f"{text!r} is neither a port nor a {protocol} service; {EXAMPLES}"
-        ) from None
+            f"these are {count} ports, and {MOST_ENDPOINTS} can be asked for at once; "
+            "sockwatch ports FIRST-LAST lists those in use"
+        )
+    return tuple(
+        dict.fromkeys(endpoint for one in asked for endpoint in _endpoints(one, v6only, place))
+    )
 
 
-def _address(host: str) -> str:
+def _endpoints(asked: Asked, v6only: bool, place: Place) -> Iterator[Endpoint]:
+    address, also = asked.host, None
+    if not address:
+        address, also = (WILDCARDS[1], None) if v6only else WILDCARDS
+    elif address == LOCALHOST:
+        address, also = (LOOPBACK[1], None) if v6only else LOOPBACK
+    else:
+        address = _address(address, place)
+    for port in range(asked.first, asked.last + 1):
+        yield Endpoint(asked.protocol or "tcp", address, port, also)
+
+
+def _address(host: str, place: Place) -> str:
+    address, percent, zone = host.partition("%")
+    if zone.isascii() and zone.isdigit():  # fe80::1%2 is by the index of an interface
+        with suppress(OSError, OverflowError):
+            name = place.run(lambda: socket.if_indextoname(int(zone)))
+            host = f"{address}{percent}{name}"
     try:
         return str(ip_address(host))
     except ValueError:
         pass
-    try:
-        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    found = call(lambda: _look_up(host), limit_s=LOOKUP_LIMIT_S)
+    if found is None:
+        raise UsageError(f"{host!r} was not found within {LOOKUP_LIMIT_S:g} s; type its address")
+    if not found:
         raise UsageError(
             f"{host!r} is neither an address nor a host name that resolves; {EXAMPLES}"
-        ) from None
+        )
+    return found
+
+
+def _look_up(host: str) -> str:
+    """The first address of the host; empty if it has none."""
+    try:
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, ValueError):
+        return ""
     return str(addresses[0][4][0])

@@ -1,4 +1,4 @@
-"""A failed call as one JSON line, schema 1: see schemas/failures.json."""
+"""A failed call as one JSON line, schema 2: see schemas/failures.json."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ import json
 from typing import Any
 
 from sockwatch.bind.failure import ExplainedFailure
-from sockwatch.cli.document import SCHEMA, blocker_entry, gap_entry, holder_entry
+from sockwatch.cli.document import (
+    SCHEMA,
+    blocker_entry,
+    gap_entry,
+    holder_entry,
+    netns_entry,
+    origin_entry,
+)
 from sockwatch.failure import Failure, UnixOwner
+from sockwatch.model import Process
 
 
 def failure_document(explained: ExplainedFailure) -> str:
@@ -21,7 +29,8 @@ def failure_document(explained: ExplainedFailure) -> str:
         "comm": failure.comm,
         "process": _process(failure),
         "uid": failure.uid,
-        "unit": failure.process and failure.process.unit,
+        "unit": failure.process and _unit(failure.process),
+        "origin": failure.process and origin_entry(failure.process.origin),
         "call": failure.call,
         "fd": failure.fd,
         "protocol": failure.protocol,
@@ -34,11 +43,12 @@ def failure_document(explained: ExplainedFailure) -> str:
         "reuseport": failure.flags.reuseport,
         "v6only": failure.v6only if failure.family == "ipv6" else None,
         "flags_source": failure.flags.source,
-        "netns": explained.netns and explained.netns._asdict(),
+        "netns": explained.netns and netns_entry(explained.netns),
         "blockers": [
             *(blocker_entry(blocker, request) for blocker in explained.blockers if request),
             *(_unix_blocker(owner, failure) for owner in explained.unix_owners),
         ],
+        "reason": explained.reason and explained.reason._asdict(),
         "cause": explained.cause and explained.cause._asdict(),
         "fixes": [fix._asdict() for fix in explained.fixes],
         "explained": explained.explained,
@@ -59,6 +69,11 @@ def _process(failure: Failure) -> dict[str, Any] | None:
         "parent_pid": process.parent_pid,
         "parent_name": failure.parent_name,
     }
+
+
+def _unit(process: Process) -> str | None:
+    container = process.container
+    return process.unit if container is None else f"container:{container}"
 
 
 def _unix_blocker(owner: UnixOwner, failure: Failure) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from sockwatch.cli.command import Parser, add_json
 from sockwatch.cli.exit_codes import ExitCode
-from sockwatch.cli.output import narrate, write_data
+from sockwatch.cli.output import narrate, write_data, write_json
 from sockwatch.model import SockwatchError
 from sockwatch.units import plural
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 NAME = "failures"
 SUMMARY = "every bind() and listen() that fails, live (root)"
 DESCRIPTION = """\
-Print a line for every bind() and listen() on this host that fails with
-EADDRINUSE, EACCES or EADDRNOTAVAIL, with what blocked it at that moment."""
+Print a line for every bind() and listen() on this host that fails, with its
+errno and what blocked or refused it at that moment."""
 EPILOG = "Needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN; exits with 3 without them."
 CHECK_S: Final = 0.5  # how often to check for what no failure reports: losses, a closed pipe
 ATTACHED: Final = (
@@ -39,7 +39,7 @@ ATTACHED: Final = (
 
 def add_arguments(parser: Parser) -> None:
     """``--json``, ``--for`` and ``--count``."""
-    add_json(parser, "print one JSON document per line (schema 1)")
+    add_json(parser, "print one JSON document per line (schema 2)")
     parser.add_argument(
         "--for", dest="seconds", type=_seconds, metavar="SECONDS", help="exit after this time"
     )
@@ -66,17 +66,20 @@ def run(options: argparse.Namespace) -> ExitCode:
         raise SockwatchError(refusal(error)) from error
     home = current_netns().inode
 
-    def line(explained: ExplainedFailure) -> str:
-        return f"{failure_line(explained, home)}\n"
+    def write(explained: ExplainedFailure) -> None:
+        if options.json:
+            write_json(failure_document(explained))
+        else:
+            write_data(f"{failure_line(explained, home)}\n")
 
     with closing(watch):
         narrate(ATTACHED)
-        _follow(watch, options, failure_document if options.json else line)
+        _follow(watch, options, write)
     return ExitCode.YES
 
 
 def _follow(
-    watch: FailureWatch, options: argparse.Namespace, line: Callable[[ExplainedFailure], str]
+    watch: FailureWatch, options: argparse.Namespace, write: Callable[[ExplainedFailure], None]
 ) -> None:
     started = time.monotonic()
     left, lost = options.count, 0
@@ -87,7 +90,7 @@ def _follow(
             if remaining_s <= 0:
                 return
         for explained in watch.wait(remaining_s)[:left]:
-            write_data(line(explained))
+            write(explained)
             left = None if left is None else left - 1
         if watch.lost > lost:
             narrate(f"{plural(watch.lost - lost, 'failure')} not listed: they came too fast")

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sockwatch.cli.command import UsageError, is_terminal
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.lab_document import list_document, run_document, runs_document
-from sockwatch.cli.output import narrate, write_data
+from sockwatch.cli.output import narrate, write_data, write_json
 from sockwatch.lab.model import LabError
 from sockwatch.lab.run import Run
 from sockwatch.lab.sandbox import Sandbox
@@ -111,4 +111,4 @@ def _write_lines(lines: Iterable[Line]) -> None:
 
 
 def _write_json(document: dict[str, Any]) -> None:
-    write_data(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    write_json(json.dumps(document, ensure_ascii=False, indent=1) + "\n")

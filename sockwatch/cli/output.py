@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -9,7 +10,12 @@ from sockwatch.model import SockwatchError
 
 
 def write_data(text: str) -> None:
-    """Write to stdout and flush. Raises SockwatchError if the output cannot be written."""
+    """Write to stdout and flush; what its encoding lacks becomes ``?``.
+
+    Raises SockwatchError if the output cannot be written.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -17,6 +23,13 @@ def write_data(text: str) -> None:
         # What is still buffered would fail again when the interpreter ends.
         _drop(1)
         raise SockwatchError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def write_json(text: str) -> None:
+    """Write a JSON document as write_data() does, in UTF-8 whatever the locale is (RFC 8259)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    write_data(text)
 
 
 def narrate(text: str, log: str = "") -> None:

@@ -3,60 +3,99 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sockwatch.cli.command import Parser, UsageError, add_json
 from sockwatch.cli.exit_codes import ExitCode
-from sockwatch.cli.output import narrate, write_data
+from sockwatch.cli.output import narrate, write_data, write_json
+from sockwatch.cli.place import Place, add_netns
+
+if TYPE_CHECKING:
+    from sockwatch.model import HostSnapshot, Port
+    from sockwatch.view.filter_language import Filter
 
 NAME = "ports"
 SUMMARY = "print the table of ports once"
-DESCRIPTION = "Print the ports of this network namespace once; exits with 1 if none matches."
+DESCRIPTION = "Print the ports that are in use, once; exits with 1 if none matches."
 EPILOG = "sockwatch --help explains FILTER."
 
 
 def add_arguments(parser: Parser) -> None:
-    """FILTER and ``--json``."""
+    """FILTER, ``--all``, the namespace and ``--json``."""
     parser.add_argument("filter", metavar="FILTER", nargs="*", help="show only what matches")
+    parser.add_argument(
+        "--all", action="store_true", help="list each client port, as a FILTER does, too"
+    )
+    add_netns(parser)
+    parser.add_argument(
+        "--all-netns", action="store_true", help="in every network namespace of the host"
+    )
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Print the ports that match; ExitCode.NO if none does."""
-    from sockwatch.cli.document import ports_document
-    from sockwatch.cli.look import take_snapshot
-    from sockwatch.cli.table import ports_table
-    from sockwatch.view.filter import parse_filter
+    import time
+
+    from sockwatch.cli.document import namespaces_document, ports_document
+    from sockwatch.cli.table import MOST_RESTARTS, Section, ports_table
+    from sockwatch.kernel.services import known_services
+    from sockwatch.text import clean
+    from sockwatch.view.filter import lists_each, parse_filter
+    from sockwatch.view.look import host_gaps
     from sockwatch.view.names import gap_text
-    from sockwatch.view.sorting import Order, sort_ports
+    from sockwatch.view.port_list import select
 
-    words = [_as_port_term(word) for word in options.filter]
-    wanted = parse_filter(" ".join(words))
+    if options.all_netns and options.netns is not None:
+        raise UsageError("--netns asks for one network namespace and --all-netns for all: type one")
+    wanted = parse_filter(" ".join(options.filter), known_services(), exact=True)
     for error in wanted.errors:
-        raise UsageError(error.message)
-    snapshot = take_snapshot(_only_port(words), debug=options.debug)
-    ports = sort_ports(filter(wanted.matches, snapshot.ports), Order(), snapshot.time)
+        raise UsageError(clean(error.message))
+    each = options.all or lists_each(wanted)
+    seen = _look(options, wanted.number, each=each)
+    sections = [Section(one, select(one, wanted, each=each)) for one in seen.snapshots]
+    count = sum(len(section.ports) for section in sections)
+    is_any = any(any(section.selected) for section in sections)
     if options.json:
-        write_data(ports_document(snapshot, ports))
+        if options.all_netns:
+            write_json(namespaces_document(sections, seen.gaps))
+        else:
+            write_json(ports_document(sections[0]))
     else:
-        write_data(ports_table(ports, snapshot))
-        for gap in snapshot.gaps:
+        write_data(ports_table(sections, time.time() if options.all_netns else None))
+        if count > MOST_RESTARTS:
+            narrate(f"RESTART is left out for more than {MOST_RESTARTS} ports; give a FILTER")
+        for gap in host_gaps(seen):
             narrate(gap_text(gap))
-        if not ports:
-            narrate("no port matches" if words else "no port is in use here")
-    return ExitCode.YES if ports else ExitCode.NO
+        if not is_any:
+            narrate(_nothing(options, wanted))
+    return ExitCode.YES if is_any else ExitCode.NO
 
 
-def _as_port_term(word: str) -> str:
-    """A bare number means that port, where in the screen it is text typed so far."""
-    number = word.removeprefix(":")
-    return f"port:{number}" if number.isascii() and number.isdigit() else word
+def _nothing(options: argparse.Namespace, wanted: Filter[Port]) -> str:
+    """That no row was printed; ports of containers are mostly in other network namespaces."""
+    from sockwatch.view.filter import CONTAINER, NETNS
+
+    if not options.filter:
+        return "no port is in use here"
+    is_wide = options.all_netns or options.netns is not None
+    if is_wide or not wanted.keys & {NETNS, CONTAINER}:
+        return "no port matches"
+    return "no port matches in this network namespace; --all-netns looks into all of them"
 
 
-def _only_port(words: Sequence[str]) -> int | None:
-    """The port to ask the kernel for, where the filter names just one."""
-    for word in words:
-        number = word.removeprefix("port:")
-        if number != word and number.isdigit() and int(number) > 0:
-            return int(number)
-    return None
+def _look(options: argparse.Namespace, number: int | None, *, each: bool) -> HostSnapshot:
+    """All namespaces, or one; the kernel is asked for the one port that can match."""
+    from sockwatch.model import HostSnapshot
+
+    if options.all_netns:
+        from sockwatch.kernel.netns.survey import Survey
+
+        with Survey() as survey:
+            return survey.take()
+    from sockwatch.cli.look import take_snapshot
+
+    with Place(options.netns) as place:
+        # None has the number 0.
+        snapshot = take_snapshot(number or None, place, debug=options.debug, fold=not each)
+    return HostSnapshot((snapshot,))

@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
         tui.Options(
             interval_s=options.interval,
             ascii=options.ascii,
+            theme=options.theme,
             mouse=not options.no_mouse,
             readonly=options.readonly,
             debug=options.debug,

@@ -5,78 +5,132 @@ from __future__ import annotations
 import argparse
 import json
 import pwd
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from sockwatch.cli.command import Parser, UsageError, add_json
 from sockwatch.cli.exit_codes import ExitCode
-from sockwatch.cli.output import write_data
+from sockwatch.cli.output import write_data, write_json
+from sockwatch.cli.place import Place, add_netns
 from sockwatch.model import SockwatchError
+from sockwatch.view.code_lines import LANGUAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sockwatch.bind import BindRequest, Verdict
+    from sockwatch.cli.also_in import OtherNamespaces
     from sockwatch.model import Protocol
-    from sockwatch.view.verdict import Answer
+    from sockwatch.view.lines import Line
+    from sockwatch.view.page import Page
 
 NAME = "why"
 SUMMARY = "would bind() succeed; if not, why not, and what to do"
 DESCRIPTION = "Would bind() and listen() succeed now? Nothing is bound to find out."
 EPILOG = "Exits with 0 if both would succeed, 1 if not, 3 if that cannot be determined."
 WIDTH: Final = 80
-SHOWN_BLOCKERS: Final = 8
 
 
 def add_arguments(parser: Parser) -> None:
     """The request, and ``--json``."""
     parser.add_argument(
-        "endpoint",
-        metavar="[ADDRESS:]PORT",
-        help="8080, 127.0.0.1:8080, [::1]:8080, localhost:http",
+        "endpoints",
+        metavar="PORT",
+        nargs="+",
+        help="8080, [::1]:8080, localhost:http, 53/udp, a URL, 80,443, 80-90",
     )
-    parser.add_argument("--udp", action="store_true", help="a UDP socket (default: TCP)")
+    parser.add_argument(
+        "--udp", action="store_true", help="a UDP socket (default: as PORT says, else TCP)"
+    )
     parser.add_argument("--reuseaddr", action="store_true", help="with SO_REUSEADDR")
     parser.add_argument("--reuseport", action="store_true", help="with SO_REUSEPORT")
     parser.add_argument("--v6only", action="store_true", help="with IPV6_V6ONLY")
+    parser.add_argument(
+        "--freebind", action="store_true", help="with IP_FREEBIND or IP_TRANSPARENT"
+    )
     parser.add_argument("--uid", type=_uid, metavar="UID", help="as this user (default: you)")
     parser.add_argument("--device", metavar="IF", help="bound to this network device")
+    add_netns(parser)
+    parser.add_argument(
+        "--lang-hint",
+        choices=LANGUAGES,
+        metavar="LANG",
+        help=f"language of a line of code: {', '.join(sorted(LANGUAGES))}",
+    )
+    parser.set_defaults(evidence=True)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Print the verdict; the exit code is its answer. Raises UsageError, KernelError."""
-    from sockwatch.cli.document import verdict_document
-    from sockwatch.cli.look import take_snapshot
-    from sockwatch.view.verdict import Answer
+    """Print the answers; the exit code sums them up. Raises UsageError, KernelError."""
+    from sockwatch.cli.also_in import OtherNamespaces
 
-    request = _request(options)
-    # The kernel chooses port 0 from all of them.
-    snapshot = take_snapshot(request.port or None, debug=options.debug)
-    answer = Answer.to(request, snapshot)
+    verdicts: list[Verdict] = []
+    documents = []
+    with Place(options.netns) as place:
+        requests = _requests(options, place)
+        others = OtherNamespaces([] if place.netns else [request for request, _ in requests])
+        for index, page in enumerate(_pages(requests, place, debug=options.debug)):
+            verdicts += [each.verdict for each in (page.answer, page.also) if each is not None]
+            if options.json:
+                from sockwatch.cli.document import page_document
+
+                also_in, gaps = others.with_port(page.request), others.gaps(page.request)
+                documents.append(page_document(page, also_in, gaps))
+                continue
+            text = "".join(f"{line}\n" for line in _lines(page, options))
+            write_data(f"\n{text}" if index else text)
+            write_data("".join(f"{line}\n" for line in _elsewhere(page.request, others)))
     if options.json:
-        write_data(json.dumps(verdict_document(answer), ensure_ascii=False, indent=1) + "\n")
-    else:
-        write_data("".join(f"{line}\n" for line in _lines(answer)))
-    return _exit_code(answer.verdict)
+        from sockwatch.cli.document import pages_document
+
+        document = pages_document(documents)
+        write_json(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    codes = set(map(_exit_code, verdicts))
+    return next(code for code in (ExitCode.NO, ExitCode.UNKNOWN, ExitCode.YES) if code in codes)
 
 
-def _request(options: argparse.Namespace) -> BindRequest:
+def _pages(
+    requests: Sequence[tuple[BindRequest, str | None]], place: Place, *, debug: bool
+) -> Iterator[Page]:
+    """The answer to each request, and to the same request for its other address."""
+    from dataclasses import replace
+
+    from sockwatch.cli.look import take_snapshots
+    from sockwatch.view.page import Page
+
+    # The kernel chooses port 0 from all of them.
+    ports = (request.port or None for request, _ in requests)
+    snapshots = take_snapshots(ports, place, debug=debug)
+    for (request, also), snapshot in zip(requests, snapshots, strict=True):
+        yield replace(Page.about(request, snapshot, also), is_outside=place.netns is not None)
+
+
+def _requests(options: argparse.Namespace, place: Place) -> list[tuple[BindRequest, str | None]]:
+    """Each request, and the other address that its words mean."""
     from sockwatch.bind import BindRequest
-    from sockwatch.cli.endpoint import parse_endpoint
+    from sockwatch.cli.endpoint import parse_endpoints
 
-    protocol: Protocol = "udp" if options.udp else "tcp"
-    address, port = parse_endpoint(options.endpoint, protocol, v6only=options.v6only)
+    protocol: Protocol | None = "udp" if options.udp else None
+    endpoints = parse_endpoints(options.endpoints, protocol, v6only=options.v6only, place=place)
     try:
-        return BindRequest(
-            protocol,
-            address,
-            port,
-            reuseaddr=options.reuseaddr,
-            reuseport=options.reuseport,
-            v6only=options.v6only,
-            uid=options.uid,
-            device=options.device,
-        )
+        return [
+            (
+                BindRequest(
+                    endpoint.protocol,
+                    endpoint.address,
+                    endpoint.port,
+                    reuseaddr=options.reuseaddr,
+                    reuseport=options.reuseport,
+                    v6only=options.v6only,
+                    freebind=options.freebind,
+                    uid=options.uid,
+                    device=options.device,
+                ),
+                endpoint.also,
+            )
+            for endpoint in endpoints
+        ]
     except SockwatchError as error:
         raise UsageError(str(error)) from error
 
@@ -97,11 +151,26 @@ def _exit_code(verdict: Verdict) -> ExitCode:
     return ExitCode.NO if outcomes - {"ok", "depends"} else ExitCode.UNKNOWN
 
 
-def _lines(answer: Answer) -> Iterator[str]:
+def _lines(page: Page, options: argparse.Namespace) -> Iterator[str]:
     from sockwatch.view.lines import wrapped
-    from sockwatch.view.verdict import verdict_lines
+    from sockwatch.view.page import evidence_lines, page_lines
 
-    for line in wrapped(verdict_lines(answer, most=SHOWN_BLOCKERS), WIDTH):
+    lines = page_lines(page, options.lang_hint or page.language)
+    if options.evidence:
+        lines = chain(lines, evidence_lines(page))
+    for line in wrapped(lines, WIDTH):
         if line.kind == "section":
             yield ""
         yield str(line)
+
+
+def _elsewhere(request: BindRequest, others: OtherNamespaces) -> Iterator[Line]:
+    """The lines below the answer."""
+    from sockwatch.view.also_in import also_in_lines
+    from sockwatch.view.lines import Line, wrapped
+    from sockwatch.view.names import gap_text
+    from sockwatch.view.page import labelled
+
+    lines = [*also_in_lines(request, others.with_port(request) or (), WIDTH)]
+    lines += [labelled("not seen", Line("warning", gap_text(g))) for g in others.gaps(request)]
+    yield from wrapped(lines, WIDTH)

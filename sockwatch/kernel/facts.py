@@ -2,47 +2,84 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-from typing import Final
+import sys
 
-from sockwatch.kernel.routes import own_addresses
-from sockwatch.model import HostFacts, KernelError, OwnAddress
-from sockwatch.text import NAME_LIMIT, clean
-
-CAP_NET_BIND_SERVICE: Final = 10
-NS_GET_USERNS: Final = 0xB701  # ioctl_ns(2)
+from sockwatch.kernel.capabilities import low_ports
+from sockwatch.kernel.network import NetworkFacts, read_network
+from sockwatch.kernel.proc.proc_stat import ancestry, read_stat
+from sockwatch.model import HostFacts, KernelError
 
 
 def read_facts() -> HostFacts:
     """The facts for this thread's network namespace; None where one cannot be read."""
+    network, low = _network(), low_ports()
     return HostFacts(
         uid=os.geteuid(),
-        net_bind_service=_may_bind_low_ports(),
+        net_bind_service=low.may,
+        capabilities_count=low.counts,
         unprivileged_port_start=_number("ipv4/ip_unprivileged_port_start"),
-        ipv6=os.path.exists("/proc/net/if_inet6"),
-        bindv6only=_switch("ipv6/bindv6only"),
+        ipv6=_has_ipv6(),
+        ipv6_off_at_boot=_switch_of("/sys/module/ipv6/parameters/disable"),
+        bindv6only=_bindv6only(),
         nonlocal_bind_ipv4=_switch("ipv4/ip_nonlocal_bind"),
         nonlocal_bind_ipv6=_switch("ipv6/ip_nonlocal_bind"),
-        port_range=_pair(_sysctl("ipv4/ip_local_port_range") or ""),
+        port_range=read_port_range(),
         reserved_ports=_reserved(_sysctl("ipv4/ip_local_reserved_ports") or ""),
         autobind_reuse=_switch("ipv4/ip_autobind_reuse"),
-        addresses=_addresses(),
-        devices=_devices(),
+        ipv4_tables=network and network.ipv4_tables,
+        ipv6_addresses=network and network.ipv6_addresses,
+        ipv6_local_routes=network.ipv6_local_routes if network else (),
+        links=network and network.links,
+        tcp_l3mdev_accept=_switch("ipv4/tcp_l3mdev_accept"),
+        ancestors=_ancestors(),
+        own_command=_own_command(),
     )
 
 
-def _devices() -> frozenset[str] | None:
+def read_port_range() -> tuple[int, int] | None:
+    """ip_local_port_range of this thread's network namespace; None if it cannot be read."""
+    return _pair(_sysctl("ipv4/ip_local_port_range") or "")
+
+
+def _ancestors() -> frozenset[int]:
+    stat = read_stat(os.getpid())
+    return frozenset(pid for pid, _ in ancestry(stat)) if stat is not None else frozenset()
+
+
+def _own_command() -> tuple[str, ...]:
+    program = sys.argv[0]
+    if os.path.basename(program) == "sockwatch":
+        return (os.path.abspath(program),)
+    return (sys.executable, "-I", "-m", "sockwatch")
+
+
+def _has_ipv6() -> bool | None:
+    if os.path.exists("/proc/thread-self/net/if_inet6"):
+        return True
+    return False if os.path.exists("/proc/thread-self/net") else None
+
+
+def _bindv6only() -> bool | None:
+    """The sysctl; where /proc/sys is missing (ProcSubset=pid), what a socket gets of it."""
+    by_sysctl = _switch("ipv6/bindv6only")
+    if by_sysctl is not None:
+        return by_sysctl
     try:
-        return frozenset(clean(name, NAME_LIMIT) for _, name in socket.if_nameindex())
-    except OSError:  # the C library asks by netlink
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as never_bound:
+            return bool(never_bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+    except OSError:
         return None
 
 
 def _sysctl(name: str) -> str | None:
+    return _line(f"/proc/sys/net/{name}")
+
+
+def _line(path: str) -> str | None:
     try:
-        with open(f"/proc/sys/net/{name}") as file:
+        with open(path) as file:
             return file.read().strip()
     except OSError:
         return None
@@ -54,8 +91,12 @@ def _number(name: str) -> int | None:
 
 
 def _switch(name: str) -> bool | None:
-    number = _number(name)
-    return None if number is None else number != 0
+    return _switch_of(f"/proc/sys/net/{name}")
+
+
+def _switch_of(path: str) -> bool | None:
+    text = _line(path)
+    return int(text) != 0 if text is not None and text.isdigit() else None
 
 
 def _pair(text: str) -> tuple[int, int] | None:
@@ -73,28 +114,9 @@ def _reserved(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(pair for pair in pairs if pair is not None)
 
 
-def _may_bind_low_ports() -> bool | None:
-    """Whether we have CAP_NET_BIND_SERVICE where our network namespace belongs to."""
+def _network() -> NetworkFacts | None:
+    """Interfaces, addresses and routes, or None where netlink is refused."""
     try:
-        with open("/proc/thread-self/status") as file:
-            effective = next(line for line in file if line.startswith("CapEff:"))
-        if not int(effective.split()[1], 16) >> CAP_NET_BIND_SERVICE & 1:
-            return False
-        with open("/proc/thread-self/ns/net") as netns:
-            owner = fcntl.ioctl(netns, NS_GET_USERNS)
-        try:
-            return os.fstat(owner).st_ino == os.stat("/proc/thread-self/ns/user").st_ino
-        finally:
-            os.close(owner)
-    except PermissionError:  # it belongs to a user namespace above ours
-        return False
-    except (OSError, StopIteration):
-        return None
-
-
-def _addresses() -> tuple[OwnAddress, ...] | None:
-    """Every address and network that bind() takes for local, or None where netlink is refused."""
-    try:
-        return tuple(own_addresses())
+        return read_network()
     except (OSError, KernelError):
         return None

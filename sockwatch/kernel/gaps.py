@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from sockwatch.kernel import host
-from sockwatch.model import Gap, GapCode, KernelError, Port, Protocol
+from sockwatch.model import AS_ROOT, Gap, GapCode, KernelError, Port, Protocol
 from sockwatch.units import plural, verb
 
 BOUND_VISIBLE_SINCE: Final = (6, 8)  # net/ipv4/inet_diag.c: TCPF_BOUND_INACTIVE
+NOT_IN_PROC_NET: Final = "no bound sockets, backlogs, devices or IPV6_V6ONLY"
 SANDBOXED: Final = frozenset({errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 
 
@@ -25,13 +26,13 @@ def holder_gaps(unreadable: int, unattributed: int) -> Iterator[Gap]:
             GapCode.HOLDERS_NOT_PERMITTED,
             f"no permission to read the fds of {plural(unreadable, 'process', 'processes')}: "
             f"{sockets} no known holder, and any socket may have more",
-            "run with the capabilities of those processes" if root else "run as root",
+            "run with the capabilities of those processes" if root else AS_ROOT,
         )
     elif unattributed and not (root and host.sees_every_process()):
         yield Gap(
             GapCode.HOLDERS_NOT_VISIBLE,
             f"{sockets} no holder among the processes visible from here",
-            "run as root in the host's pid namespace",
+            f"run {'' if root else 'as root '}in the host's pid namespace",
         )
 
 
@@ -46,15 +47,28 @@ def stuck_gaps(stuck: int) -> Iterator[Gap]:
         )
 
 
+def name_gaps(unnamed: int) -> Iterator[Gap]:
+    """`unnamed` containers and pods have no name that could be read, or believed."""
+    if unnamed:
+        yield Gap(
+            GapCode.CONTAINERS_UNNAMED,
+            f"of {plural(unnamed, 'container or pod', 'containers or pods')} only the id is known",
+            None if os.geteuid() == 0 else AS_ROOT,
+        )
+
+
 def flag_gaps(
     ports: Iterable[Port], bpf_failure: str | None, bpf_remedy: str | None
 ) -> Iterator[Gap]:
     """How many sockets have unknown reuse flags; `bpf_failure` is why BPF could not read them."""
     unknown = waiting = 0
     for port in ports:
-        unknown += sum(None in sock.flags[:2] for sock in (*port.listeners, *port.bound))
-        unknown += sum(g.count for g in port.groups if None in g.flags[:2] and not g.mini)
-        waiting += sum(g.count for g in port.groups if None in g.flags[:2] and g.mini)
+        for sock in (*port.listeners, *port.bound):
+            unknown += None in sock.flags[:2]
+        for group in port.groups:
+            if None in group.flags[:2]:
+                unknown += 0 if group.mini else group.count
+                waiting += group.count if group.mini else 0
     if not unknown + waiting:
         return
     of_them = f", {waiting} of them TIME_WAIT" if waiting else ""
@@ -83,11 +97,20 @@ def netlink_gap(protocol: Protocol, refusal: KernelError) -> Gap:
     """Return what /proc/net does not show; `refusal` is why sock_diag could not be read."""
     return Gap(
         GapCode.SOCK_DIAG_REFUSED,
-        f"{protocol} from /proc/net ({refusal}): no bound sockets, accept queues, TIME_WAIT"
-        " clocks, uids or IPV6_V6ONLY, and one holder a socket",
+        f"{protocol} from /proc/net ({refusal}): {NOT_IN_PROC_NET}",
         "run outside the sandbox, or allow AF_NETLINK in it"
         if refusal.errno in SANDBOXED
         else "poll again",
+    )
+
+
+def view_gap(cut: Sequence[str]) -> Gap:
+    """Return what /proc/PID/net does not show; of files that were `cut`, the end is missing too."""
+    too_long = f", and {' and '.join(cut)} only in part" if cut else ""
+    return Gap(
+        GapCode.SOCK_DIAG_REFUSED,
+        f"tcp and udp from /proc/PID/net: {NOT_IN_PROC_NET}{too_long}",
+        AS_ROOT,
     )
 
 
@@ -99,3 +122,9 @@ def map_gap(time_waits: int) -> Gap:
         " one, which made the poll slower",
         remedy=None,
     )
+
+
+def nat_gap(text: str, remedy: str | None) -> Gap:
+    """Say why NAT rules were not seen; `text` ends with which ones."""
+    whose = f"{text}, which may send the port's traffic elsewhere"
+    return Gap(GapCode.NAT_RULES_UNSEEN, whose, remedy)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from sockwatch.model import KernelError, Netns
+from sockwatch.kernel.netns.names import names, netns_mounts
+from sockwatch.kernel.sockstat import read_sockstat
+from sockwatch.model import HOST_NAME, KernelError, Netns
 from sockwatch.text import NAME_LIMIT, clean
 
-NAMED_NETNS: Final = Path("/run/netns")  # ip-netns(8)
 # net/core/sysctl_net_core.c registers it for the initial network namespace alone.
 ONLY_IN_HOST_NETNS: Final = Path("/proc/sys/net/core/dev_weight")
+PROC_LINE: Final = 4096
 INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
 
@@ -28,28 +31,43 @@ def kernel_release() -> str:
     return clean(os.uname().release, NAME_LIMIT)
 
 
-def current_netns() -> Netns:
-    """The network namespace of this thread: ``host``, a name given by ip-netns(8), or None.
+def patch_level() -> str | None:
+    """The upstream version that the kernel's package was made from; None where it does not say.
 
-    Raises KernelError if /proc is not mounted.
+    Debian has it in the version of uname(2), "#1 SMP Debian 6.1.192-2 (2026-11-16)"; Ubuntu in
+    /proc/version_signature, "Ubuntu 6.8.0-45.45-generic 6.8.12".
     """
+    if debian := re.search(r"\bDebian (\d+\.\d+\.\d+)", os.uname().version):
+        return debian[1]
     try:
-        inode = Path("/proc/thread-self/ns/net").stat().st_ino
+        with open("/proc/version_signature") as file:
+            words = file.read(PROC_LINE).split()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return words[-1] if words and re.fullmatch(r"\d+\.\d+\.\d+", words[-1]) else None
+
+
+def netns_inode() -> int:
+    """The number of this thread's network namespace. Raises KernelError if /proc is not mounted."""
+    try:
+        return Path("/proc/thread-self/ns/net").stat().st_ino
     except OSError as error:
         raise KernelError(
             f"/proc/thread-self/ns/net: {error.strerror}; is /proc mounted here? "
             "mount -t proc proc /proc does it",
             error.errno or 0,
         ) from error
+
+
+def current_netns() -> Netns:
+    """The network namespace of this thread: ``host``, a name given by ip-netns(8), or None.
+
+    Raises KernelError if /proc is not mounted.
+    """
+    inode = netns_inode()
     if ONLY_IN_HOST_NETNS.exists():
-        return Netns(inode, "host")
-    try:
-        for entry in os.scandir(NAMED_NETNS):
-            if entry.stat().st_ino == inode:
-                return Netns(inode, clean(entry.name, NAME_LIMIT))
-    except OSError:
-        pass
-    return Netns(inode, None)
+        return Netns(inode, HOST_NAME)
+    return Netns(inode, names(netns_mounts()).get(inode))
 
 
 def sees_every_process() -> bool:
@@ -73,3 +91,9 @@ def device_namer() -> Callable[[int], str | None]:
             return f"if{index}"
 
     return name
+
+
+def tcp_sockets() -> int:
+    """How many this thread's network namespace has, without TIME_WAITs; 0 if unknown."""
+    counts = read_sockstat()
+    return 0 if counts is None else counts.tcp

@@ -1,81 +1,89 @@
-"""Ports put together from the socket tables, holders and options."""
+"""Ports put together from their owners."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from sockwatch.kernel.sock_diag.owners import OwnerTable
-from sockwatch.kernel.sock_diag.packed_sockets import PackedSockets
-from sockwatch.model import (
-    Holder,
-    Port,
-    Process,
-    Protocol,
-    Socket,
-    SocketGroup,
-    SocketOptions,
-    TimeWait,
-)
+from sockwatch.kept import Kept
+from sockwatch.kernel.sock_diag.owners import OwnerTable, ServersByPort
+from sockwatch.model import Port, Protocol, Socket, SocketGroup, TimeWait
 
 # States in which a socket without an fd waits for accept(); in the others its fd was closed.
 UNACCEPTED_STATES: Final = frozenset({"SYN_RECV", "ESTABLISHED", "CLOSE_WAIT"})
 
-HoldersByInode: TypeAlias = Mapping[int, tuple[Holder, ...]]
-Identify: TypeAlias = Callable[[int], Process | None]
+
+class PortParts(NamedTuple):
+    """What was seen on a port; the fields are those of OwnerTable, for this port."""
+
+    sockets: tuple[Socket, ...]
+    groups: tuple[SocketGroup, ...]
+    half_open: int
+    connections: Sequence[Socket] | None
 
 
-def ports_of(
-    protocol: Protocol,
-    table: OwnerTable,
-    holders: HoldersByInode,
-    options: Mapping[int, SocketOptions],
-    identify: Identify,
-) -> Iterator[Port]:
-    """Every port of the table. `options` are by cookie; `identify` finds a process by its pid."""
-    if isinstance(table.connections, PackedSockets):
-        table.connections.attach(holders, options)
-    for number in sorted(table.sockets.keys() | table.groups.keys() | table.half_open.keys()):
-        sockets = [_with_holders(sock, holders, identify) for sock in table.sockets.get(number, ())]
-        groups = tuple(table.groups.get(number, ()))
-        states: dict[str, int] = {}  # a Counter takes four times as long to make
-        for sock in sockets:
-            states[sock.state] = states.get(sock.state, 0) + 1
-        for group in groups:
-            states[group.state] = states.get(group.state, 0) + group.count
-        orphans, unaccepted = _without_fd(groups)
-        if sockets:
-            held = [holder for sock in sockets for holder in sock.holders]
-        else:
-            held = [
-                holder
-                for group in groups
-                for inode in group.inodes or ()
-                for holder in holders.get(inode, ())
-            ]
-        yield Port(
-            protocol=protocol,
-            number=number,
-            states=states,
-            listeners=tuple(sock for sock in sockets if sock.state != "BOUND"),
-            bound=tuple(sock for sock in sockets if sock.state == "BOUND"),
-            groups=groups,
-            time_wait=TimeWait.of(groups),
-            orphans=orphans,
-            unaccepted=unaccepted,
-            half_open=table.half_open.get(number, 0),
-            holders=tuple(dict.fromkeys(held)),
-            connections=table.connections,
-        )
+class KeptPorts:
+    """Puts ports together; one that has not changed is that of the table before."""
+
+    def __init__(self) -> None:
+        self._ports: Kept[Protocol, int, PortParts, Port] = Kept(make_port)
+        # Those with servers and nothing else, which is nearly all of a host that has many.
+        self._quiet: dict[Protocol, tuple[ServersByPort, dict[int, Port]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._ports) + sum(len(ports) for _, ports in self._quiet.values())
+
+    def renew(self) -> None:
+        """Begin a look."""
+        self._ports.renew()
+
+    def of(self, protocol: Protocol, table: OwnerTable) -> Iterator[Port]:
+        """Every port of the table."""
+        before, quiet = self._quiet.get(protocol, ({}, {}))
+        is_same = before is table.sockets and table.connections is None
+        self._quiet[protocol] = (table.sockets, now := {})
+        busy = table.groups.keys() | table.half_open.keys()
+        for number in sorted(table.sockets.keys() | busy):
+            sockets = table.sockets.get(number, ())
+            port = None
+            if number not in busy and (is_same or before.get(number) == sockets):
+                port = quiet.get(number)
+            if port is None:
+                parts = PortParts(
+                    sockets,
+                    tuple(table.groups.get(number, ())),
+                    table.half_open.get(number, 0),
+                    table.connections,
+                )
+                port = self._ports.of((protocol, number), protocol, number, parts)
+            if number not in busy and table.connections is None:
+                now[number] = port
+            yield port
 
 
-def _with_holders(sock: Socket, holders: HoldersByInode, identify: Identify) -> Socket:
-    if sock.inode is not None:
-        return sock._replace(holders=holders.get(sock.inode, ()))
-    # From /proc/net, with the one holder that psutil saw.
-    processes = ((holder, identify(holder.pid)) for holder in sock.holders)
-    return sock._replace(
-        holders=tuple(h._replace(process=process) for h, process in processes if process)
+def make_port(protocol: Protocol, number: int, parts: PortParts) -> Port:
+    """Sum up what was seen on a port."""
+    sockets, groups = parts.sockets, parts.groups
+    states: dict[str, int] = {}  # a Counter takes four times as long to make
+    for sock in sockets:
+        states[sock.state] = states.get(sock.state, 0) + 1
+    for group in groups:
+        states[group.state] = states.get(group.state, 0) + group.count
+    orphans, unaccepted = _without_fd(groups)
+    held = [holder for owner in sockets or groups for holder in owner.holders]
+    return Port(
+        protocol=protocol,
+        number=number,
+        states=states,
+        listeners=tuple(sock for sock in sockets if sock.state != "BOUND"),
+        bound=tuple(sock for sock in sockets if sock.state == "BOUND"),
+        groups=groups,
+        time_wait=TimeWait.of(groups),
+        orphans=orphans,
+        unaccepted=unaccepted,
+        half_open=parts.half_open,
+        holders=tuple(dict.fromkeys(held)),
+        connections=parts.connections,
     )
 
 
@@ -85,9 +93,9 @@ def _without_fd(groups: Iterable[SocketGroup]) -> tuple[int | None, int | None]:
     for group in groups:
         if group.mini:
             continue
-        if group.inodes is None:
+        if group.with_fd is None:
             return None, None
-        missing = group.count - len(group.inodes)
+        missing = group.count - group.with_fd
         if group.state in UNACCEPTED_STATES:
             unaccepted += missing
         else:

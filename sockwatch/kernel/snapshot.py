@@ -6,29 +6,40 @@ import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Final, Self
 
 from sockwatch.kernel import gaps as gap
 from sockwatch.kernel import host, proc_net
+from sockwatch.kernel.bpf.owners import counted_owners, options_of_minis
 from sockwatch.kernel.bpf.reader import BpfReader, BpfSample
+from sockwatch.kernel.descriptors import check_descriptors, too_few_descriptors
 from sockwatch.kernel.facts import read_facts
-from sockwatch.kernel.ports import HoldersByInode, ports_of
-from sockwatch.kernel.proc import holders, reuse_flags
-from sockwatch.kernel.proc.processes import ProcessNames
-from sockwatch.kernel.sock_diag.owners import owner_table
+from sockwatch.kernel.far_ends import with_far_ends
+from sockwatch.kernel.held import HolderFinder, HoldersByInode
+from sockwatch.kernel.kept_parts import KeptParts
+from sockwatch.kernel.proc import reuse_flags
+from sockwatch.kernel.sock_diag.owners import Known, owner_table
 from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
-from sockwatch.kernel.tables import Table, inodes, read_tables
+from sockwatch.kernel.tables import Table, inodes, read_tables, tally_of
+from sockwatch.kernel.visit import Visit
 from sockwatch.model import (
-    Gap,
-    Holder,
+    NO_PORTS,
+    ClientGroup,
+    Clients,
     HostFacts,
     KernelError,
     Port,
+    PortSet,
+    Protocol,
     Snapshot,
     SocketOptions,
 )
 
 FACTS_MAX_AGE_S: Final = 3.0
+# File descriptors that are open at the same time, at most, with some to spare.
+FDS_OF_A_SAMPLE: Final = 12
+FDS_WITH_BPF: Final = 24
 READ_AGAIN: Final = 200  # connections whose flags each sample reads again, 50 us each
 
 
@@ -39,11 +50,12 @@ class SnapshotReader:
     one thread; close() it, or use it as a context manager.
     """
 
-    def __init__(self) -> None:
-        self._names = ProcessNames()
+    def __init__(self, bpf: BpfReader | None = None, holders: HolderFinder | None = None) -> None:
+        """`bpf` and `holders` are those of a reader that shares what they read with others."""
+        self._holders = HolderFinder() if holders is None else holders
         self._memory = reuse_flags.Memory()
-        self._bpf = BpfReader()
-        self._leftovers = holders.Leftovers()
+        self._bpf = BpfReader() if bpf is None else bpf
+        self._kept = KeptParts()
         self._facts = HostFacts()
         self._facts_of: tuple[int, float] | None = None  # network namespace, time.monotonic()
 
@@ -66,43 +78,69 @@ class SnapshotReader:
         """Make the next snapshot read addresses and sysctls again."""
         self._facts_of = None
 
-    def take(self, port: int | None = None) -> Snapshot:
+    def take(self, port: int | None = None, *, fold: bool = True) -> Snapshot:
         """A snapshot of every port, or of one port with each of its connections.
 
-        Raises KernelError where neither sock_diag nor /proc/net can be read.
+        Of one port, the holders have their cwd and ancestors too. With `fold` the client ports
+        among all are counted by destination, where the kernel lets us tell which they are. Raises
+        KernelError where neither sock_diag nor /proc/net can be read, or where too few file
+        descriptors are left.
         """
         with without_gc():
-            return self._take(port)
+            return self._take(port, fold=fold)
 
-    def _take(self, port: int | None) -> Snapshot:
+    def visit(self, visit: Visit) -> Snapshot:
+        """A snapshot of every port of a namespace that is visited, without `facts`.
+
+        Raises KernelError where sock_diag cannot be read.
+        """
+        with without_gc():
+            return self._take(None, fold=True, visit=visit)
+
+    def _take(self, port: int | None, *, fold: bool, visit: Visit | None = None) -> Snapshot:
         started, now = time.monotonic(), time.time()
-        namespace = host.current_netns()
-        gaps: list[Gap] = []
-        try:
-            decoders, sample = read_tables(self._bpf, self._memory.options, namespace.inode, port)
-        except KernelError as error:
-            # The dump left the TIME_WAITs to the iterators, so it is of no use either.
-            self._bpf.miss(str(error))
-            decoders, sample = read_tables(None, self._memory.options, namespace.inode, port)
-        if sample is not None and sample.spilled:
-            gaps.append(gap.map_gap(sample.spilled))
-        by_inode, unreadable = self._holders(decoders.values(), sample)
-        options = self._options(decoders.values(), by_inode, sample)
+        self._kept.renew()
+        netns_inode = host.netns_inode()
+        if visit is None:
+            namespace = host.current_netns()
+            check_descriptors(FDS_OF_A_SAMPLE)
+            facts = self._host_facts(netns_inode)
+            port_range = facts.port_range if fold else None
+        else:
+            namespace, facts, port_range = visit.netns, HostFacts(), visit.port_range
+        is_folding = port is None and port_range is not None
+        tables, sample = self._read_tables(netns_inode, port, port_range, visit)
+        held = self._holders.find(tables.values(), sample, context=port is not None)
+        options = self._options(tables.values(), held.by_inode, sample)
+        counts = sample.counts if sample is not None else []
+        counted = counted_owners(counts, held.counted, host.device_namer())
+        minis = options_of_minis(counted.groups.get(port, ())) if port is not None else {}
+        known = Known(options, held.by_inode, held.groups, minis)
+        gaps = [gap.map_gap(sample.spilled)] if sample is not None and sample.spilled else []
         ports: list[Port] = []
-        for protocol, decoder in decoders.items():
-            if isinstance(decoder, RowDecoder):
-                table = owner_table(decoder, options)
-                if sample is not None and protocol == "tcp":
-                    for number, groups in sample.time_waits.items():
-                        table.groups[number].extend(groups)
+        clients = counted.clients
+        for protocol, table in tables.items():
+            if isinstance(table, RowDecoder):
+                owners = owner_table(table, known, self._kept.servers)
+                clients += owners.clients
+                if protocol == "tcp":
+                    for number, groups in counted.groups.items():
+                        owners.groups[number].extend(groups)
+                    owners.half_open += counted.half_open
             else:
-                table, refused = proc_net.table(protocol, port, decoder)
+                identify = self._holders.names.identify
+                owners, refused = proc_net.table(protocol, port, table, identify)
                 gaps.append(refused)
-            ports.extend(ports_of(protocol, table, by_inode, options, self._names.identify))
-        unattributed = sum(inode not in by_inode for inode in inodes(decoders.values()))
+            ports.extend(self._kept.ports.of(protocol, owners))
+        if port is not None:
+            ports = [with_far_ends(each) for each in ports]
+        unattributed = sum(inode not in held.by_inode for inode in inodes(tables.values()))
+        if port is None and (sample is not None or any(map(tally_of, tables.values()))):
+            unattributed += _unheld(ports, clients)
         release = host.kernel_release()
-        gaps.extend(gap.holder_gaps(unreadable, unattributed))
-        gaps.extend(gap.stuck_gaps(self._names.stuck))
+        gaps.extend(gap.holder_gaps(held.unreadable, unattributed))
+        gaps.extend(gap.stuck_gaps(self._holders.names.stuck))
+        gaps.extend(gap.name_gaps(self._holders.names.unnamed))
         gaps.extend(gap.flag_gaps(ports, self._bpf.missing, self._bpf.remedy))
         gaps.extend(gap.bound_gaps(release, ports))
         return Snapshot(
@@ -114,8 +152,32 @@ class SnapshotReader:
             ports=tuple(ports),
             gaps=tuple(gaps),
             only_port=port,
-            facts=self._host_facts(namespace.inode),
+            facts=facts,
+            clients=Clients(
+                tuple(clients),
+                _client_ports(tables.values(), sample),
+                told_apart=is_folding and isinstance(tables["tcp"], RowDecoder),
+            ),
+            patch_level=host.patch_level(),
         )
+
+    def _read_tables(
+        self,
+        netns_inode: int,
+        port: int | None,
+        fold: tuple[int, int] | None,
+        visit: Visit | None,
+    ) -> tuple[dict[Protocol, Table], BpfSample | None]:
+        """With the BPF iterators, or without where they fail. Raises KernelError."""
+        known, kept = self._memory.options, self._kept.rows
+        try:
+            if self._bpf.will_open and (few := too_few_descriptors(FDS_WITH_BPF)):
+                raise few
+            return read_tables(self._bpf, known, netns_inode, port, kept, fold=fold, visit=visit)
+        except KernelError as error:
+            # The dump left the connections to the iterators, so it is of no use either.
+            self._bpf.miss(str(error))
+            return read_tables(None, known, netns_inode, port, kept, fold=fold, visit=visit)
 
     def _host_facts(self, netns_inode: int) -> HostFacts:
         """The facts, read at most every FACTS_MAX_AGE_S: they take several milliseconds."""
@@ -127,31 +189,6 @@ class SnapshotReader:
         ):
             self._facts, self._facts_of = read_facts(), (netns_inode, now)
         return self._facts
-
-    def _holders(
-        self, decoders: Iterable[Table], sample: BpfSample | None
-    ) -> tuple[HoldersByInode, int]:
-        """Every holder of the sockets in the dumps by inode, and how many processes hid theirs."""
-        wanted = set(inodes(decoders))
-        if sample is not None and sample.holders is not None:
-            by_inode = {inode: sample.holders[inode] for inode in wanted & sample.holders.keys()}
-            rest, unreadable = self._leftovers.scan(wanted - by_inode.keys())
-            by_inode |= rest
-        else:
-            by_inode, unreadable = holders.scan(wanted)
-        pids = {holder.pid for entries in by_inode.values() for holder in entries}
-        self._names.forget_others(pids)
-        processes = self._names.identify_all(pids)
-        identified = {}
-        for inode, entries in by_inode.items():
-            visible = tuple(
-                Holder(entry.pid, entry.fd, process)
-                for entry in entries
-                if (process := processes.get(entry.pid)) is not None  # else it has exited since
-            )
-            if visible:
-                identified[inode] = visible
-        return identified, unreadable
 
     def _options(
         self,
@@ -199,13 +236,21 @@ class SnapshotReader:
         return options | fresh
 
 
-def take_snapshot(port: int | None = None) -> Snapshot:
-    """A snapshot of this network namespace; with `port`, of that port alone.
+def _unheld(ports: Iterable[Port], clients: Iterable[ClientGroup]) -> int:
+    """How many counted connections have an fd and no holder that was seen."""
+    groups = chain.from_iterable(port.groups for port in ports if port.protocol == "tcp")
+    unheld = sum(group.with_fd or 0 for group in groups if not group.holders)
+    return unheld + sum(group.with_fd or 0 for group in clients if not group.holders)
 
-    Raises KernelError where the kernel lets no table be read.
-    """
-    with SnapshotReader() as reader:
-        return reader.take(port)
+
+def _client_ports(tables: Iterable[Table], sample: BpfSample | None) -> PortSet:
+    """The ports of clients, as the iterators or else the dumps have told them."""
+    if sample is not None:
+        return sample.client_ports
+    for table in tables:
+        if isinstance(table, RowDecoder) and table.clients is not None:
+            return table.clients.ports
+    return NO_PORTS
 
 
 @contextmanager

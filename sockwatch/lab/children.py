@@ -1,11 +1,10 @@
-"""The children of a forking test server, one for each connection."""
+"""The children of a forking test server: workers, or one for each connection."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -27,8 +26,8 @@ class Children:
         self._calls = calls
         self._pipes: dict[int, int] = {}
 
-    def fork(self, connection: socket.socket, serve: Callable[[], None], *, execs: bool) -> None:
-        """Let a child `serve` the connection, then exit or run another program."""
+    def fork(self, serve: Callable[[], None], *, execs: bool = False) -> None:
+        """Let a child `serve`, then exit or run another program."""
         ends = os.pipe()
         reader, writer = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_PIPE_FD) for fd in ends)
         for fd in ends:
@@ -38,7 +37,6 @@ class Children:
             os.close(writer)
             self._pipes[pid] = reader
             self._calls.report(call="fork()", child=pid)
-            self._calls.close(connection)
             return
         try:
             signal.set_wakeup_fd(-1)

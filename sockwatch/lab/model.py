@@ -28,8 +28,9 @@ class ServerSpec:
     `late` sets the reuse flags after bind(). A `backlog` of None means that it does not listen.
     Unless it `accepts`, connections stay in the queue. `closes` says who closes a connection first.
     If it `forks`, a child handles each connection, and then, if it `execs`, runs another program,
-    which inherits the listening fd unless `cloexec` is set. `group` is a multicast group to join
-    (UDP). A `uid` of None means the user of the sandbox.
+    which inherits the listening fd unless `cloexec` is set. With `workers`, it accepts nothing: so
+    many children do, which it forks once it listens. `group` is a multicast group to join (UDP).
+    A `uid` of None means the user of the sandbox.
     """
 
     protocol: Protocol = "tcp"
@@ -45,6 +46,7 @@ class ServerSpec:
     forks: bool = True
     execs: bool = False
     cloexec: bool = True
+    workers: int = 0
     group: str | None = None
     uid: int | None = None
 

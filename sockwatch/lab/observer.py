@@ -92,7 +92,7 @@ class Observer:
 
     def do_take_snapshot(self, number: int | None) -> Snapshot:
         """A snapshot of one port, or of all. Raises KernelError."""
-        snapshot = self._reader.take(number)
+        snapshot = self._reader.take(number, fold=False)
         # Packed rows stay where they are; what goes to another process are values.
         ports = (
             port if port.connections is None else port._replace(connections=tuple(port.connections))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sockwatch.bind import BindRequest, Verdict, explain_bind
-from sockwatch.lab.model import ClientSpec, ServerSpec
+from sockwatch.bind import BindRequest, Verdict, explain_bind, explain_restart
+from sockwatch.lab.model import ClientSpec, LabError, ServerSpec
 from sockwatch.model import Snapshot
 
 WILDCARDS = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - the address of a request, nothing is bound
@@ -40,6 +40,18 @@ def predict_listen(spec: ServerSpec, snapshot: Snapshot, inode: int) -> Predicti
     verdict = _explain(server_request(spec), replace(snapshot, ports=ports), spec.uid)
     answer = verdict.listen or "ok"
     return Prediction("ok" if answer == "ok" else f"listen {answer}", verdict)
+
+
+def predict_restart(spec: ServerSpec, snapshot: Snapshot) -> Prediction:
+    """The answer to the server of this spec if it ends now and binds again at once.
+
+    Raises LabError if it is not on its port.
+    """
+    port = snapshot.port(spec.protocol, spec.port)
+    restart = None if port is None else explain_restart(port, snapshot)
+    if restart is None:
+        raise LabError(f"no server is on port {spec.port}")
+    return Prediction(restart.verdict.outcome, restart.verdict)
 
 
 def predict_client(spec: ClientSpec, snapshot: Snapshot) -> Prediction:

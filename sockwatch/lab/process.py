@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from sockwatch.lab import wire
 from sockwatch.lab.model import ClientSpec, LabError, ServerSpec, SystemCall
+from sockwatch.readable import readable
 
 PATIENCE_S: Final = 10.0
 
@@ -68,7 +68,7 @@ class LabProcess:
     def _drain_until_ready(self, others: Sequence[LabProcess]) -> None:
         """Drain the others until it sends something: their channels have room for few messages."""
         while listed := [other for other in others if other.alive]:
-            ready = select.select([self, *listed], [], [], PATIENCE_S)[0]
+            ready = readable([self, *listed], PATIENCE_S)
             if self in ready or not ready:
                 return
             for other in ready:
@@ -126,7 +126,9 @@ class LabProcess:
             content, pid, _ = wire.receive(self._channel)
         except TimeoutError as error:
             raise LabError(f"{self.name} does not answer") from error
-        except ConnectionError as error:
+        except BlockingIOError:  # nothing is there, for drain()
+            raise
+        except OSError as error:
             raise LabError(f"{self.name} is gone") from error
         if content is None:
             raise LabError(f"{self.name} is gone")

@@ -7,7 +7,6 @@ own. It reports every system call on sockets with the kernel's answer.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 from typing import Any, Final, NoReturn
@@ -18,6 +17,7 @@ from sockwatch.lab.children import SHUTDOWN_FD
 from sockwatch.lab.client import Client
 from sockwatch.lab.namespaces import name_process
 from sockwatch.lab.server import Server
+from sockwatch.readable import readable
 
 CHANNEL_FD: Final = 100  # out of the way, so that the first socket is 3 as in a textbook
 WAKE_FD: Final = 102
@@ -64,7 +64,7 @@ def _serve(calls: SystemCalls) -> None:
     calls.report(hello=True)
     while True:
         waited: list[Any] = [WAKE_FD, calls.channel, *server.waited]
-        ready, _, _ = select.select(waited, [], [])
+        ready = readable(waited)
         if WAKE_FD in ready:
             os.read(WAKE_FD, 4096)
             server.children.reap()

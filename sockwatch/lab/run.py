@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sockwatch.bind.kernels import Quirk, quirks_of
+from sockwatch.bind.kernels import Quirk
+from sockwatch.bind.releases import possible_quirks
 from sockwatch.lab.model import HOST_PORTS, SystemCall
 from sockwatch.lab.prediction import Prediction
 from sockwatch.lab.sandbox import Sandbox
@@ -88,14 +89,18 @@ class Run:
         return self.skipped is not None or len(self.reports) == len(self.scenario.steps)
 
     @property
+    def following(self) -> Step:
+        """The step that comes next, unless the run is `done`."""
+        return self.scenario.steps[len(self.reports)]
+
+    @property
     def passed(self) -> bool:
         """Whether every prediction was right and every expectation met, as far as it was done."""
         return all(report.good for report in self.reports)
 
     def next(self) -> StepReport:
         """Do the next step. Raises LabError, KernelError."""
-        number = len(self.reports) + 1
-        step = self.scenario.steps[number - 1]
+        number, step = len(self.reports) + 1, self.following
         try:
             report = run_step(self._session, step, number)
         except Skipped as reason:
@@ -115,7 +120,10 @@ class Run:
         snapshot = sandbox.take_snapshot()
         if "ipv6" in self.scenario.needs and not snapshot.facts.ipv6:
             return "it needs IPv6"
-        if "linux 6.8" in self.scenario.needs and Quirk.BOUND_UNSEEN in quirks_of(snapshot.kernel):
+        if (
+            "linux 6.8" in self.scenario.needs
+            and Quirk.BOUND_UNSEEN in possible_quirks(snapshot)[0]
+        ):
             return "it needs Linux 6.8 or newer, which lists bound sockets"
         if sandbox.network == "host":
             taken = {port.number for port in snapshot.ports}

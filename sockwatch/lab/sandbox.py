@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from sockwatch.lab.model import (
 from sockwatch.lab.process import PATIENCE_S, LabProcess
 from sockwatch.model import Snapshot
 
+FDS_OF_A_SANDBOX: Final = 256  # its processes put theirs out of the way, from 100 on
 START_S: Final = 20.0  # a process in the sandbox has that long to start
 
 # Imported from where we were imported from, whatever else the environment and the folder say.
@@ -48,7 +50,7 @@ class Sandbox:
     def __init__(
         self, network: Network = "own", on_call: Callable[[SystemCall], None] = lambda _: None
     ) -> None:
-        """Set the sandbox up. Raises LabError where the kernel refuses the namespaces."""
+        """Set the sandbox up. Raises LabError where the kernel refuses the namespaces or fds."""
         self.network = network
         self.on_call = on_call
         self.processes: list[LabProcess] = []
@@ -56,6 +58,11 @@ class Sandbox:
         self._lock = threading.Lock()
         self._observer: Connection | None = None
         self._programs: list[subprocess.Popen[bytes]] = []
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < FDS_OF_A_SANDBOX:
+            raise LabError(
+                f"the lab needs {FDS_OF_A_SANDBOX} file descriptors; "
+                "raise the limit: ulimit -n 1024"
+            )
         self._control, theirs = wire.channel()
         self._control.settimeout(START_S)
         ours, handles = socket.socketpair()
@@ -177,7 +184,8 @@ class Sandbox:
     def end_orphans(self, of: LabProcess) -> int:
         """Kill the children that a dead process has left behind, and count them."""
         reply = self._request({"do": "end_orphans", "pids": of.children})
-        self.on_call(SystemCall("you", f"kill -KILL the child of {of.name}"))
+        whom = "child" if len(of.children) == 1 else "children"
+        self.on_call(SystemCall("you", f"kill -KILL the {whom} of {of.name}"))
         return int(reply["count"])
 
     def drop(self, process: LabProcess) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sockwatch.lab.calls import SystemCalls, name_of
 from sockwatch.lab.children import SHUTDOWN_FD, Children
 from sockwatch.lab.model import ServerSpec
+from sockwatch.lab.namespaces import name_process
+from sockwatch.readable import readable
+
+WORKER: Final = "worker"  # what ps and the tables show
 
 
 class _CloseNow(Exception):  # noqa: N818 - it is no error
@@ -44,6 +47,7 @@ class Server:
             sock
             for sock, spec in self.sockets.items()
             if spec.protocol == "tcp" and spec.backlog is not None and spec.accepts
+            if not spec.workers
         ]
         return listeners + self.connections
 
@@ -80,6 +84,8 @@ class Server:
             name = name_of(error)
             return {"outcome": name if call == "bind" else f"{call} {name}"}
         self.sockets[sock] = wanted
+        for _ in range(wanted.workers):
+            self.children.fork(lambda: self._work(sock, wanted))
         inode = os.fstat(sock.fileno()).st_ino
         return {"outcome": "ok", "port": sock.getsockname()[1], "inode": inode}
 
@@ -122,7 +128,7 @@ class Server:
         for sock, spec in self.sockets.items():
             if spec.protocol != "udp":
                 continue
-            while select.select([sock], [], [], 0)[0]:
+            while readable([sock], 0):
                 texts.append(self.calls.read(sock).decode("utf-8", "replace"))
         return {"outcome": "ok", "texts": texts}
 
@@ -132,9 +138,24 @@ class Server:
             self._greet(connection, spec)
             return
         kept = listener if spec.execs else None
-        self.children.fork(
-            connection, lambda: self._serve_in_child(connection, spec, kept), execs=spec.execs
-        )
+        self.children.fork(lambda: self._serve_in_child(connection, spec, kept), execs=spec.execs)
+        self.calls.close(connection)
+
+    def _work(self, listener: socket.socket, spec: ServerSpec) -> None:
+        """Serve what this worker gets of the listener's connections, with or without a master."""
+        name_process(WORKER)
+        listener.setblocking(False)  # another worker may be faster
+        while True:
+            waited: list[Any] = [SHUTDOWN_FD, listener, *self.connections]
+            ready = readable(waited)
+            if SHUTDOWN_FD in ready:
+                return
+            for sock in ready:
+                if sock is not listener:
+                    self._read(sock)
+                    continue
+                with suppress(BlockingIOError):
+                    self._greet(self.calls.accept(listener), spec)
 
     def _serve_in_child(
         self, connection: socket.socket, spec: ServerSpec, kept: socket.socket | None
@@ -149,7 +170,7 @@ class Server:
             self._greet(connection, spec)
             while connection in self.connections:
                 waited: list[Any] = [connection, SHUTDOWN_FD]
-                if SHUTDOWN_FD in select.select(waited, [], [])[0]:
+                if SHUTDOWN_FD in readable(waited):
                     return
                 self._read(connection)
         except _CloseNow:

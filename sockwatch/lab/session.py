@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
@@ -18,6 +17,7 @@ from sockwatch.lab.model import (
 from sockwatch.lab.prediction import Prediction
 from sockwatch.lab.process import PATIENCE_S, LabProcess
 from sockwatch.lab.sandbox import Sandbox
+from sockwatch.readable import readable
 
 
 class Session:
@@ -68,9 +68,19 @@ class Session:
             process = self._processes[name] = self.sandbox.start(name, uid)
         return process
 
-    def end(self, name: str) -> None:
-        """The process ends."""
-        self.sandbox.drop(self._processes.pop(name))
+    def open(self, name: str, spec: ServerSpec) -> str:
+        """Open a socket in the process, started if it is not there; the kernel's answer.
+
+        A process that is left without any ends, as a server does that cannot have its port.
+        Raises LabError.
+        """
+        process = self.get_or_start(name, spec.uid)
+        reply = process.open(spec)
+        if reply["outcome"] == "ok":
+            self.inodes[name] = reply["inode"]
+        elif not process.opened:
+            self.sandbox.drop(self._processes.pop(name))
+        return str(reply["outcome"])
 
     def port(self, number: int) -> int:
         """The port that stands for this one of the scenario: another one on the host."""
@@ -106,7 +116,7 @@ class Session:
             return [count]
         counts = [process.pop_count(event) for process in processes]  # what was heard already
         while processes and sum(counts) < count:
-            if not select.select(processes, [], [], PATIENCE_S)[0]:
+            if not readable(processes, PATIENCE_S):
                 raise LabError(f"{sum(counts)} of {count} connections {event}")
             for place, process in enumerate(processes):
                 process.drain()

@@ -35,13 +35,7 @@ class Start(BaseStep):
             raise Skipped("a second user needs root")
         prediction = predict_server(spec, session.sandbox.take_snapshot(spec.port or None))
         session.on_prediction(prediction)
-        process = session.get_or_start(self.who, spec.uid)
-        reply = process.open(spec)
-        if reply["outcome"] == "ok":
-            session.inodes[self.who] = reply["inode"]
-        elif not process.opened:
-            session.end(self.who)  # as a server does that cannot have its port
-        return StepResult(reply["outcome"], prediction)
+        return StepResult(session.open(self.who, spec), prediction)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ closes the control channel, for whatever reason.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import sys
@@ -24,6 +23,7 @@ from sockwatch.lab.namespaces import (
     enter_own,
     name_process,
 )
+from sockwatch.readable import readable
 
 NAMESPACES: Final = ("user", "net")  # in the order in which they are joined
 
@@ -87,7 +87,7 @@ class Supervisor:
         """Serve the control channel until it is closed."""
         while True:
             waited: list[Any] = [self._control, self._wake]
-            ready, _, _ = select.select(waited, [], [])
+            ready = readable(waited)
             if self._wake in ready:
                 os.read(self._wake, 4096)
                 self._reap()

@@ -34,8 +34,8 @@ def send(sock: socket.socket, content: dict[str, Any], fds: tuple[int, ...] = ()
 def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, int, list[int]]:
     """The content, or None at the end; the pid of the sender in our pid namespace, or 0; the fds.
 
-    Raises TimeoutError, and OSError if fds were lost on the way: the kernel drops them if there is
-    no room for them, or if a security module forbids them.
+    Raises TimeoutError, and OSError if the message is damaged or fds were lost on the way: the
+    kernel drops them if there is no room for them, or if a security module forbids them.
     """
     room = socket.CMSG_SPACE(CREDENTIALS.size) + socket.CMSG_SPACE(MOST_FDS * 4)
     data, extra, flags, _ = sock.recvmsg(LARGEST, room, socket.MSG_CMSG_CLOEXEC)
@@ -46,11 +46,22 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, int, list[int]]
         elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
     is_truncated = flags & socket.MSG_CTRUNC
-    if is_truncated or not data:
+    content = None if is_truncated else _content(data)
+    if content is None:
         for fd in fds:
             os.close(fd)
     if is_truncated:
         raise OSError(errno.EMFILE, "file descriptors that were sent did not arrive")
     if not data:
         return None, pid, []
-    return json.loads(data), pid, list(fds)
+    if content is None:
+        raise OSError(errno.EBADMSG, "a message that is no JSON object")
+    return content, pid, list(fds)
+
+
+def _content(data: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
+from sockwatch.model.netns import Netns, NetnsKey
 from sockwatch.model.sockets import Holder, Protocol, Socket, SocketGroup
 
 
@@ -56,6 +57,7 @@ class TimeWait(NamedTuple):
 
 
 NO_TIME_WAIT: Final = TimeWait()
+RowKey: TypeAlias = tuple[NetnsKey | None, Protocol, int]
 
 
 class Port(NamedTuple):
@@ -67,6 +69,10 @@ class Port(NamedTuple):
     `unaccepted` wait in an accept queue; None where the table does not tell. `holders` are those of
     the listeners and bound sockets, or of the connections if there are neither. `connections`
     holds each socket of `groups`, decoded on access; None in a snapshot of all ports.
+    `to_itself` is how many of the TCP connections come from a process that has a listener here;
+    None where that was not looked at, as in a snapshot of all ports.
+    `netns` is set where ports of several network namespaces stand together; None in a snapshot,
+    which is of one.
     """
 
     protocol: Protocol
@@ -81,8 +87,15 @@ class Port(NamedTuple):
     half_open: int = 0
     holders: tuple[Holder, ...] = ()
     connections: Sequence[Socket] | None = None
+    to_itself: int | None = None
+    netns: Netns | None = None
 
     @property
     def key(self) -> tuple[Protocol, int]:
         """(protocol, number), which no two ports of a snapshot share."""
         return (self.protocol, self.number)
+
+    @property
+    def row_key(self) -> RowKey:
+        """What no two ports of several network namespaces share, either."""
+        return (self.netns and self.netns.key, self.protocol, self.number)

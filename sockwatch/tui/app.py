@@ -16,12 +16,14 @@ from textual.app import App, SystemCommand
 from textual.command import CommandPalette
 from textual.screen import Screen
 
-from sockwatch.model import Snapshot
+from sockwatch.model import Snapshot, shortage
+from sockwatch.tui.background import Question
 from sockwatch.tui.commands import APP_COMMANDS, bindings
 from sockwatch.tui.driver import TerminalDriver
 from sockwatch.tui.failures_feed import FailuresFeed
 from sockwatch.tui.labs import Labs
 from sockwatch.tui.messages import (
+    BackgroundSeen,
     Copied,
     Crashed,
     DetailsWanted,
@@ -37,13 +39,15 @@ from sockwatch.tui.options import Options
 from sockwatch.tui.pace import Pace
 from sockwatch.tui.poller import Poller
 from sockwatch.tui.screens.base import BaseScreen
+from sockwatch.tui.screens.blind_spots import BlindSpotsScreen
 from sockwatch.tui.screens.details import DetailsScreen
 from sockwatch.tui.screens.failures import FailuresScreen
 from sockwatch.tui.screens.help import HelpScreen
 from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.signals import exit_on_signals
 from sockwatch.tui.symbols import ASCII, UNICODE
-from sockwatch.tui.watched import Take, Watched
+from sockwatch.tui.themes import Themes
+from sockwatch.tui.watched import Namespaces, Take, Watched
 
 if TYPE_CHECKING:  # both are loaded when they are used first
     from sockwatch.tui.failures_thread import Watch
@@ -55,7 +59,8 @@ _SIXTEEN_COLOURS = (None, "standard")
 class SockwatchApp(App[int]):
     """The app. `take` returns a snapshot of one port, or of all ports for None.
 
-    `clock`, `lab` and `open_watch` replace the real ones in tests.
+    `question` is what the terminal was asked, or None. `clock`, `lab` and `open_watch` replace the
+    real ones in tests.
     """
 
     CSS_PATH = "app.tcss"
@@ -72,6 +77,9 @@ class SockwatchApp(App[int]):
         clock: Callable[[], float] = time.monotonic,
         lab: LabBackend | None = None,
         open_watch: Callable[[], Watch] | None = None,
+        take_each_port: Take | None = None,
+        namespaces: Namespaces | None = None,
+        question: Question | None = None,
     ) -> None:
         no_color = options.no_color or "NO_COLOR" in os.environ
         if options.no_color:
@@ -82,7 +90,7 @@ class SockwatchApp(App[int]):
         self._debug = options.debug
         self._symbols = ASCII if options.ascii else UNICODE
         self._readonly = options.readonly
-        self._host = Watched(take)
+        self._host = Watched(take, take_each_port=take_each_port, namespaces=namespaces)
         self.poller = Poller(self._host, self.post_message, options.interval_s)
         self.pace = Pace(self.poller, clock)
         self.shown = OpenScreens(lambda: self.screen_stack, self.pace, clock)
@@ -90,8 +98,9 @@ class SockwatchApp(App[int]):
         self.labs = Labs(lab)
         self.failures = FailuresFeed(self.post_message, open_watch, always=options.watch_failures)
         self.set_class(options.ascii, "-ascii")
-        if no_color or self.console.color_system in _SIXTEEN_COLOURS:
-            self.theme = "ansi-dark"
+        self.question = question
+        few_colours = no_color or self.console.color_system in _SIXTEEN_COLOURS
+        self.themes = Themes(self, options.theme, few_colours=few_colours)
 
     def get_default_screen(self) -> Screen[None]:
         return MainScreen(self._symbols, self._host)
@@ -109,6 +118,13 @@ class SockwatchApp(App[int]):
     def action_suspend_process(self) -> None:
         if isinstance(self._driver, TerminalDriver):
             self._driver.suspend_process_group()
+
+    def action_switch_theme(self) -> None:
+        self.themes.switch()
+
+    @on(BackgroundSeen)
+    def _background_seen(self, message: BackgroundSeen) -> None:
+        self.themes.follow(light=message.light)
 
     # The screens
 
@@ -132,13 +148,23 @@ class SockwatchApp(App[int]):
 
     @on(DetailsWanted)
     def _details(self, message: DetailsWanted) -> None:
-        watched = message.watched
-        self._open(DetailsScreen(message.port, message.snapshot, self._symbols, watched))
+        self._open(
+            DetailsScreen(
+                message.port, message.snapshot, self._symbols, message.watched, message.request
+            )
+        )
 
     def action_help(self) -> None:
         explained = self.shown.front
         if explained.has_help:
             self._open(HelpScreen(explained, self._symbols))
+
+    def action_blind_spots(self) -> None:
+        front, latest = self.shown.front, self._latest
+        if latest is None or not latest.gaps:
+            self.shown.show_notice("nothing that was looked at is hidden")
+        elif front.has_help:
+            self._open(BlindSpotsScreen(front, latest.gaps, self._symbols))
 
     def action_failures(self) -> None:
         self._open(FailuresScreen(self._symbols))
@@ -176,6 +202,8 @@ class SockwatchApp(App[int]):
     @on(WatchChanged)
     def _watch_changed(self) -> None:
         self.poller.watch(self.shown.front.watched)
+        if self.pace.paused:
+            self.shown.show_notice("paused: the rows stay as they are until you press p")
 
     def action_pause(self) -> None:
         self.pace.toggle_pause()
@@ -211,7 +239,8 @@ class SockwatchApp(App[int]):
 
     @on(Copied)
     def _copied(self, message: Copied) -> None:
-        self.shown.show_notice(f"copied: {' '.join(message.text.split())}")
+        what = f"copied {message.what}".rstrip()
+        self.shown.show_notice(f"{what}: {' '.join(message.text.split())}")
 
     @on(Noticed)
     def _noticed(self, message: Noticed) -> None:
@@ -244,5 +273,6 @@ class SockwatchApp(App[int]):
             self.panic(Traceback(show_locals=False, width=None))
             return
         error = sys.exc_info()[1]
-        what = f"{type(error).__name__}: {error}"
-        self.panic(Text(f"sockwatch: this is a bug: {what}; --debug shows the traceback"))
+        scarce = None if error is None else shortage(error)
+        bug = f"this is a bug: {type(error).__name__}: {error}; --debug shows the traceback"
+        self.panic(Text(f"sockwatch: {scarce or bug}"))

@@ -18,7 +18,8 @@ class Command:
     """What a key does. `footer` is its short name in the footer; `urgent` keys also work in a line.
 
     A command that `opens_a_line` runs before the keys that follow it are handled: on a slow
-    connection they arrive together, and belong in the line.
+    connection they arrive together, and belong in the line. One that `takes_the_key` has many
+    alike, in a row; its action is told which, and nothing by the palette.
     """
 
     id: str
@@ -29,18 +30,24 @@ class Command:
     footer: str = ""
     urgent: tuple[str, ...] = ()
     opens_a_line: bool = False
+    takes_the_key: bool = False
 
     def bindings(self) -> list[Binding]:
         return [
             Binding(
-                key, self.action, self.title, show=False, tooltip=self.help,
+                key, self._action(key), self.title, show=False, tooltip=self.help,
                 id=f"{self.id}.{n}", priority=self.opens_a_line or key in self.urgent,
             )
             for n, key in enumerate((*self.keys, *self.urgent))
         ]  # fmt: skip
 
+    def _action(self, key: str) -> str:
+        return f"{self.action}('{key}')" if self.takes_the_key else self.action
+
     @property
     def key_names(self) -> tuple[str, ...]:
+        if self.takes_the_key:
+            return (f"{self.keys[0]}-{self.keys[-1]}",)
         return tuple(_key_name(key) for key in (*self.keys, *self.urgent))
 
 
@@ -65,12 +72,21 @@ PAUSE = Command(
     "pause", ("p", "space", "Z"), "app.pause", "Pause",
     "Freeze the view; polling continues", "pause",
 )  # fmt: skip
+BLIND_SPOTS = Command(
+    "blind_spots", ("b",), "app.blind_spots", "Blind spots",
+    "List what could not be seen, and what would show it", "blind spots",
+)  # fmt: skip
 APP_COMMANDS = (
     HELP,
     PAUSE,
+    BLIND_SPOTS,
     Command("refresh", ("r", "ctrl+l"), "app.poll_now", "Poll now", "Poll the host now"),
     Command("slower", ("+",), "app.interval(1)", "Poll less often", "Make the interval longer"),
     Command("faster", ("-",), "app.interval(-1)", "Poll more often", "Make the interval shorter"),
+    Command(
+        "theme", ("t",), "app.switch_theme", "Theme",
+        "Switch between the dark and the light theme",
+    ),
     Command(
         "palette", ("ctrl+p",), "app.command_palette", "Command palette",
         "Find any command by its name",
@@ -117,6 +133,14 @@ FAILURES = Command(
     "failures", ("f",), "app.failures", "Failures",
     "Show every bind() and listen() on this host that fails, live", "failures",
 )  # fmt: skip
+ALL = Command(
+    "all", ("a",), "screen.all_ports", "Each client port",
+    "Show a row for each client port, as a filter does, or fold them again", "all",
+)  # fmt: skip
+ALL_NETNS = Command(
+    "all_netns", ("N",), "screen.all_netns", "All namespaces",
+    "Show the ports of every network namespace of the host, or of this one alone", "namespaces",
+)  # fmt: skip
 MAIN_COMMANDS = (
     DETAILS,
     FILTER,
@@ -133,6 +157,12 @@ MAIN_COMMANDS = (
         "follow", ("F",), "screen.follow", "Follow the row",
         "Keep the row under the cursor in place on the screen",
     ),
+    ALL,
+    ALL_NETNS,
+    Command(
+        "jump", tuple("0123456789"), "screen.jump", "Go to a port",
+        "Type a number: the cursor goes to that port, in use or not", takes_the_key=True,
+    ),
     COPY,
     LAB,
     FAILURES,
@@ -147,8 +177,21 @@ EDIT = Command(
     "edit bind",
     opens_a_line=True,
 )
-DETAILS_COMMANDS = (BACK, EDIT, COPY)
-FAILURES_COMMANDS = (replace(BACK, action="app.leave_screen"), COPY)
+LANGUAGE = Command(
+    "language", ("L",), "screen.language", "Language of the code",
+    "Write lines of code in the next language",
+)  # fmt: skip
+DETAILS_COMMANDS = (BACK, EDIT, COPY, LANGUAGE)
+FAILURES_COMMANDS = (
+    replace(DETAILS, help="Show the port of the failure, in its network namespace"),
+    replace(FILTER, help="Show only the failures that match, as you type"),
+    replace(
+        COPY, title="Copy the command", footer="copy",
+        help="Copy the command of the first fix, or else the row, to the clipboard (OSC 52)",
+    ),
+    replace(BACK, help="Clear the filter, or go back"),
+)  # fmt: skip
+BLIND_SPOTS_COMMANDS = (replace(BACK, keys=("escape", "b", "q"), action="app.leave_screen"),)
 HELP_COMMANDS = (
     Command(
         "back",
@@ -162,17 +205,31 @@ HELP_COMMANDS = (
 
 RUN = Command(
     "run", ("R",), "screen.run", "Run the scenario",
-    "Run the scenario under the cursor to the end; once it has finished, run it again", "run",
+    "Run the scenario under the cursor as fast as one reads, up to each question; R again runs it"
+    " to the end without stops", "run",
+)  # fmt: skip
+BETS = tuple(
+    Command(
+        f"bet_{number}", (f"{number}",), f"screen.bet({number})", f"Bet on answer {number}",
+        f"Bet that the kernel gives answer {number} to the open question, and go on",
+    )
+    for number in range(1, 5)
 )  # fmt: skip
 ENTER = Command(
     "enter",
     ("enter",),
     "screen.enter",
     "Run, edit, explain or open",
-    "Run the scenario, restart the process, explain the step, or open the port under the cursor",
+    "Run the scenario or its rest up to the next question, restart the process, explain the step,"
+    " or open the port under the cursor",
 )
 STEP = Command(
-    "step", ("n", "."), "screen.step", "One step", "Run the next step of the scenario", "step"
+    "step",
+    ("n", "."),
+    "screen.step",
+    "One step",
+    "Run the next step of the scenario; a question is passed over",
+    "step",
 )
 STOP = Command("stop", ("x",), "screen.stop", "Stop", "Stop after the current step", "stop")
 RESET = Command("reset", ("0",), "screen.reset", "Reset", "Start over in a fresh sandbox", "reset")
@@ -219,6 +276,7 @@ LAB_COMMANDS = (
     RUN,
     ENTER,
     STEP,
+    *BETS,
     STOP,
     RESET,
     NEXT_LIST,
@@ -257,8 +315,8 @@ FORM_COMMANDS = (
     BACK,
 )  # fmt: skip
 
-MAIN_FOOTER = (HELP, FILTER, SORT, DETAILS, LAB, FAILURES, PAUSE, QUIT)
-FAILURES_FOOTER = (HELP, *FAILURES_COMMANDS[:1], PAUSE, QUIT)
+MAIN_FOOTER = (HELP, FILTER, ALL, DETAILS, LAB, FAILURES, PAUSE, QUIT, ALL_NETNS, SORT)
+FAILURES_FOOTER = (HELP, FILTER, *FAILURES_COMMANDS[:1], *FAILURES_COMMANDS[2:], PAUSE, QUIT)
 DETAILS_FOOTER = (HELP, EDIT, BACK, PAUSE, QUIT)
 HELP_FOOTER = HELP_COMMANDS
 LAB_FOOTERS = {

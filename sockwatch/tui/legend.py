@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sockwatch.tui.symbols import Symbols
-from sockwatch.view.filter import FREE_TEXT_HELP, NEGATION_HELP, TERMS
+from sockwatch.view.column import Row
+from sockwatch.view.filter_language import NEGATION_HELP, FilterLanguage
 from sockwatch.view.port_columns import PORT_COLUMNS
 from sockwatch.view.socket_columns import SOCKET_COLUMNS
 
@@ -56,10 +57,10 @@ def lab_legend(symbols: Symbols) -> Iterator[tuple[str, str]]:
     yield from row_signs(symbols)
 
 
-def filter_terms() -> Iterator[tuple[str, str]]:
+def filter_terms(language: FilterLanguage[Row]) -> Iterator[tuple[str, str]]:
     """Explain the terms of a filter."""
     yield "Filter", ""
-    yield "text", FREE_TEXT_HELP
-    for name, term in TERMS.items():
+    yield "text", language.free_text_help
+    for name, term in language.terms.items():
         yield f"{name}:", f"{term.help}: {term.example}"
     yield "-term !term", NEGATION_HELP

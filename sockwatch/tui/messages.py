@@ -6,21 +6,32 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from sockwatch.model import Port, Snapshot
+from sockwatch.bind import BindRequest
+from sockwatch.model import Gap, HostSnapshot, Port, Snapshot
 from sockwatch.tui.watched import Watched
 from sockwatch.view.folding import Fold
+from sockwatch.view.look import host_gaps
 
 if TYPE_CHECKING:  # the lab is loaded when it is opened first
     from sockwatch.tui.lab.events import LabEvent
 
 
 class Polled(Message):
-    """A snapshot of what is watched. A newer one replaces one that is not drawn yet."""
+    """A snapshot of what is watched. A newer one replaces one that is not drawn yet.
 
-    def __init__(self, snapshot: Snapshot, watched: Watched) -> None:
+    `host` has those of all network namespaces, where these are watched; None where one is.
+    """
+
+    def __init__(self, seen: Snapshot | HostSnapshot, watched: Watched) -> None:
         super().__init__()
-        self.snapshot = snapshot
+        self.host = seen if isinstance(seen, HostSnapshot) else None
+        self.snapshot = seen.own if isinstance(seen, HostSnapshot) else seen
         self.watched = watched
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """What could not be seen."""
+        return self.snapshot.gaps if self.host is None else host_gaps(self.host)
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, Polled) and message.watched == self.watched
@@ -74,11 +85,25 @@ class Crashed(Message):
         self.error = error
 
 
-class DetailsWanted(Message):
-    """The user wants the details of a port of what is watched."""
+class BackgroundSeen(Message):
+    """The terminal has said, late, whether its background is bright."""
 
-    def __init__(self, port: Port, snapshot: Snapshot, watched: Watched) -> None:
+    def __init__(self, *, light: bool) -> None:
         super().__init__()
+        self.light = light
+
+
+class DetailsWanted(Message):
+    """The user wants the details of a port of what is watched.
+
+    `request` is the bind() in question; None means that of the port's server.
+    """
+
+    def __init__(
+        self, port: Port, snapshot: Snapshot, watched: Watched, request: BindRequest | None = None
+    ) -> None:
+        super().__init__()
+        self.request = request
         self.port = port
         self.snapshot = snapshot
         self.watched = watched
@@ -97,8 +122,9 @@ class Noticed(Message):
 
 
 class Copied(Message):
-    """Text went to the terminal's clipboard."""
+    """Text went to the terminal's clipboard; `what` says which, where that is not clear."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, what: str = "") -> None:
         super().__init__()
         self.text = text
+        self.what = what

@@ -45,7 +45,7 @@ class OpenScreens:
         for screen in self.watching(polled.watched):
             if self._may_change(screen):
                 screen.fresh = False
-                screen.show(polled.snapshot)
+                screen.show_polled(polled)
 
     def show_failures(self, feed: FailuresFeed) -> bool:
         """Show the failures so far; returns whether a screen for them is open."""

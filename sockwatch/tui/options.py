@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+ThemeChoice: TypeAlias = Literal["auto", "dark", "light"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`readonly` forbids whatever changes the host or starts a process: the lab."""
+    """`theme` auto is what TEXTUAL_THEME names, or what suits the terminal's background.
+
+    `readonly` forbids whatever changes the host or starts a process: the lab.
+    """
 
     interval_s: float = 1.0
     ascii: bool = False
+    theme: ThemeChoice = "auto"
     mouse: bool = True
     readonly: bool = False
     no_color: bool = False

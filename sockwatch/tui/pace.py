@@ -40,11 +40,11 @@ class Pace:
     def text(self) -> tuple[str, str]:
         """The text for the header, and its style."""
         if self._paused_at is not None:
-            return f"PAUSED {int(self._clock() - self._paused_at)}s", "-warn"
+            return f"PAUSED {int(self._clock() - self._paused_at)}s ago", "-warn"
         late_s = self._poller.late_s(time.monotonic())
         if late_s >= 1:
-            return f"late {int(late_s)}s", "-bad"
+            return f"late by {int(late_s)}s", "-bad"
         interval_s, period_s = self._poller.interval_s, self._poller.period_s
         if period_s > interval_s * _SLOW:
-            return f"slow {math.ceil(period_s)}s", "-warn"
-        return f"{interval_s:g}s", "-dim"
+            return f"slow, every {math.ceil(period_s)}s", "-warn"
+        return f"every {interval_s:g}s", "-dim"

@@ -100,7 +100,7 @@ class Poller:
 
 def _poll(watched: Watched) -> Message:
     try:
-        return Polled(watched.take(watched.port), watched)
+        return Polled(watched.look(), watched)
     except SockwatchError as error:
         return PollFailed(str(error), watched)
     except Exception as error:  # noqa: BLE001 - the app raises it again, in its own thread

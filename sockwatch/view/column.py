@@ -15,7 +15,7 @@ MARGIN = 1  # the cursor's sign stands there
 GAP = 1
 
 
-def _unsorted(_row: object, _now: float) -> SortKey:
+def _unsorted(_row: object) -> SortKey:
     return ()
 
 
@@ -23,7 +23,8 @@ def _unsorted(_row: object, _now: float) -> SortKey:
 class Column(Generic[Row]):
     """A field of a row: of a port, a socket, a failure.
 
-    The functions get the row and the time of the snapshot. `short` replaces a cell that does not
+    The functions get the row and the time of the snapshot; the order of rows does not depend on
+    the time. `short` replaces a cell that does not
     fit. `mark` follows the cell and survives where the cell is cut.
 
     `width` is enough at 80 columns; a wider screen lets it grow up to `widest`, in proportion to
@@ -35,7 +36,7 @@ class Column(Generic[Row]):
     width: int
     help: str
     cell: Callable[[Row, float], str]
-    sort_key: Callable[[Row, float], SortKey] = _unsorted
+    sort_key: Callable[[Row], SortKey] = _unsorted
     mark: Callable[[Row, float], str] | None = None
     short: Callable[[Row, float], str] | None = None
     at: int = 80
@@ -43,6 +44,11 @@ class Column(Generic[Row]):
     flex: int = 0
     widest: int = 0
     largest_first: bool = False
+
+    @property
+    def is_sortable(self) -> bool:
+        """Whether rows can be sorted by it."""
+        return self.sort_key is not _unsorted
 
     def text(self, row: Row, now: float) -> str:
         """The cell and its mark, however wide."""

@@ -1,21 +1,21 @@
-"""All about one port in lines: its listeners with all holders, its states, the verdict, gaps."""
+"""All about one port in lines: the answer, its evidence, each server with all its holders."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from sockwatch.units import plural, spoken_clock, spoken_duration
 from sockwatch.view import holders, names
 from sockwatch.view.lines import Line, wrapped
-from sockwatch.view.summary import state_parts, title
-from sockwatch.view.verdict import Answer, restart_request, verdict_lines
-from sockwatch.view.warnings import warnings
+from sockwatch.view.page import Page, evidence_lines, page_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sockwatch.bind import BindRequest
-    from sockwatch.model import Holder, Port, Snapshot, Socket, SocketGroup
+    from sockwatch.model import Holder, Snapshot, Socket, SocketGroup
 
 
 class TreeSigns(NamedTuple):
@@ -31,36 +31,30 @@ ASCII_TREE = TreeSigns("|- ", "`- ", "|  ")
 
 
 def details(
-    port: Port,
+    request: BindRequest,
     snapshot: Snapshot,
     width: int,
     signs: TreeSigns = UNICODE_TREE,
-    request: BindRequest | None = None,
+    language: str | None = None,
+    *,
+    is_outside: bool = False,
 ) -> list[Line]:
-    """Everything but the sockets in `port.connections`, which may be many.
+    """Everything but the sockets in `Port.connections`, which may be many.
 
-    The verdict is for `request`, or for a restart of the port's server.
+    Code is in `language`, None for the server's own. `is_outside`: commands are typed in another
+    network namespace.
     """
-    answer = Answer.to(request or restart_request(port), snapshot)
-    return list(wrapped((*_lines(port, snapshot, signs), *_verdict_lines(answer)), width))
+    page = replace(Page.about(request, snapshot), is_outside=is_outside)
+    lines = chain(
+        page_lines(page, language or page.language), evidence_lines(page), _lines(page, signs)
+    )
+    return list(wrapped(lines, width))
 
 
-def free_port_details(
-    title: str, request: BindRequest, snapshot: Snapshot, width: int
-) -> list[Line]:
-    """The same for a port without sockets: `title` and the verdict."""
-    answer = Answer.to(request, snapshot)
-    return list(wrapped((Line("title", title), *_verdict_lines(answer)), width))
-
-
-def _verdict_lines(answer: Answer) -> Iterator[Line]:
-    for line in verdict_lines(answer):
-        yield line._replace(kind="section") if line.kind == "title" else line
-
-
-def _lines(port: Port, snapshot: Snapshot, signs: TreeSigns) -> Iterator[Line]:
-    yield Line("title", title(port))
-    yield from (Line("warning", warning, 1) for warning in warnings(port, snapshot.time))
+def _lines(page: Page, signs: TreeSigns) -> Iterator[Line]:
+    port, snapshot = page.port, page.snapshot
+    if port is None:
+        return
     for heading, sockets in (("listener", port.listeners), ("bound socket", port.bound)):
         if sockets:
             yield Line("section", plural(len(sockets), heading))
@@ -69,10 +63,6 @@ def _lines(port: Port, snapshot: Snapshot, signs: TreeSigns) -> Iterator[Line]:
     if port.holders and not (port.listeners or port.bound):
         yield Line("section", "held by")
         yield from _tree(port.holders, snapshot.time, signs)
-    states = state_parts(port)
-    if states:
-        yield Line("section", "states")
-        yield from (Line("text", part, 2) for part in states)
     if port.connections is None and port.groups:
         yield Line("section", "groups of sockets")
         yield from (Line("text", _group(group), 2) for group in port.groups)
@@ -109,8 +99,8 @@ def _process(branch: holders.Branch, now: float) -> str:
     if process is None:
         return "  ".join([*parts, "could not be identified"])
     parts += [process.user, f"since {spoken_duration(now - process.start_time)}"]
-    if process.unit:
-        parts.append(process.unit)
+    if process.origin is not None:
+        parts.append(names.origin_text(process.origin))
     return "  ".join([*parts, process.command])
 
 

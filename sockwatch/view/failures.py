@@ -10,6 +10,8 @@ from sockwatch import units
 from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.failure import Failure
 from sockwatch.units import UNKNOWN
+from sockwatch.view import outside
+from sockwatch.view.verdict import cause_text
 
 ALLOWED_FOR: Final = "allowed for by the rules, no cause identified"
 
@@ -27,13 +29,49 @@ def who(failure: Failure) -> str:
     return units.process_name(program(failure), failure.pid)
 
 
+def kind(failure: Failure) -> str:
+    """``tcp``, ``udp``, ``unix``, else the family: ``netlink``; ``?`` where it was not seen."""
+    if failure.protocol == "other":
+        return failure.socket_family or failure.family or UNKNOWN
+    return failure.protocol or UNKNOWN
+
+
 def endpoint(failure: Failure) -> str:
     """``0.0.0.0:80``, ``[::1]:80``, ``/run/x.sock``, ``@name``; ``?`` where it was not seen."""
+    return host_or_path(failure) + port_mark(failure)
+
+
+def host_or_path(failure: Failure) -> str:
+    """The endpoint without its port: ``0.0.0.0``, ``[::1]``, ``/run/x.sock``; ``?``."""
     if failure.address is None:
         return UNKNOWN
-    if failure.family not in ("ipv4", "ipv6"):
-        return failure.address
-    return units.endpoint(failure.address, failure.port)
+    return units.host(failure.address) if _has_port(failure) else failure.address
+
+
+def port_mark(failure: Failure) -> str:
+    """``:80``, the rest of the endpoint; empty for a path."""
+    if not _has_port(failure):
+        return ""
+    return f":{UNKNOWN if failure.port is None else failure.port}"
+
+
+def _has_port(failure: Failure) -> bool:
+    return failure.address is not None and failure.family in ("ipv4", "ipv6")
+
+
+def no_port(failure: Failure) -> str:
+    """Why no port can be shown for the failure; empty if one can."""
+    if failure.protocol == "unix":
+        return "a unix socket has a path and no port"
+    if failure.protocol not in ("tcp", "udp"):
+        return f"{kind(failure)}: only ports of TCP and UDP can be shown"
+    if failure.port is None:
+        return "the port of the call is unknown"
+    if failure.port == 0:
+        return "the call asked for any free port, so there is none to show"
+    if failure.netns_inode is None:
+        return "the network namespace of the call is unknown"
+    return ""
 
 
 def flags(failure: Failure) -> str:
@@ -61,8 +99,8 @@ def failure_line(explained: ExplainedFailure, home_netns: int | None = None) -> 
     """
     failure = explained.failure
     at = time_of_day(failure.time)
-    what = f"{failure.call} {failure.protocol or UNKNOWN} {endpoint(failure)}{flags(failure)}"
-    where = _where(explained, home_netns)
+    what = f"{failure.call} {kind(failure)} {endpoint(failure)}{flags(failure)}"
+    where = in_netns(explained, home_netns)
     more = f" and {failure.repeats:,} times more" if failure.repeats else ""
     return f"{at} {who(failure)} {what} {failure.errno}{more}{where}: {why(explained)}"
 
@@ -70,16 +108,16 @@ def failure_line(explained: ExplainedFailure, home_netns: int | None = None) -> 
 def why(explained: ExplainedFailure) -> str:
     """The cause in a sentence, else the rule, else that there is none and what was not seen."""
     if explained.cause is not None:
-        return explained.cause.text
+        return cause_text(explained.cause)
     unseen = "; ".join(gap.text for gap in explained.gaps)
     if explained.explained:
-        reason = explained.verdict.reason if explained.verdict is not None else None
-        return reason.text if reason is not None else ALLOWED_FOR
+        return explained.reason.text if explained.reason is not None else ALLOWED_FOR
     return f"not explained ({unseen})" if unseen else "not explained by what is there now"
 
 
-def _where(explained: ExplainedFailure, home_netns: int | None) -> str:
+def in_netns(explained: ExplainedFailure, home_netns: int | None) -> str:
+    """`` in netns blue``, `` on the host``; empty at home or if it is unknown."""
     netns = explained.netns
     if netns is None or netns.inode == home_netns:
         return ""
-    return f" in netns {netns.name or netns.inode}"
+    return f" {outside.where(netns)}"

@@ -1,24 +1,25 @@
-"""The filter language: free text and ``key:value`` terms, joined by "and"."""
+"""What a filter can ask of a port."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sockwatch.model import STATES
-from sockwatch.view import holders, port_facts
+from sockwatch.view import holders, names, port_facts
+from sockwatch.view.asked import NO_SERVICES, Asked, Services, is_address
+from sockwatch.view.commands import short_command
+from sockwatch.view.filter_language import Filter, FilterLanguage, TermHelp, WrongTermError, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sockwatch.model import Port, Process
+    from sockwatch.model import Origin, Port, Process, Socket
 
 Test: TypeAlias = "Callable[[Port], bool]"
 
-_TERM = re.compile(r"\S+")
-_KEYED = re.compile(r"([A-Za-z_]+):(?!:)(.*)")
-_MAX_PORT = 65535
+PEER, CLIENT, NETNS, CONTAINER = "peer", "client", "netns", "container"
+V4_MAPPED = "::ffff:"
+
 _STATE_ALIASES = {
     "est": ("ESTABLISHED",),
     "estab": ("ESTABLISHED",),
@@ -30,112 +31,27 @@ _HALF_OPEN, _ORPHAN = "HALF_OPEN", "ORPHAN"
 _STATE_NAMES = (*STATES, _HALF_OPEN, _ORPHAN)
 
 
-class FilterError(NamedTuple):
-    """A wrong term: the span of the text that is wrong, what is wrong and what to type."""
-
-    start: int
-    end: int
-    message: str
-
-
-class WrongTermError(ValueError):
-    """Its text says what is wrong with a term and what to type."""
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A parsed filter. Wrong terms are in `errors` and take no part in `matches`."""
-
-    text: str = ""
-    tests: tuple[Test, ...] = ()
-    errors: tuple[FilterError, ...] = ()
-
-    def matches(self, port: Port) -> bool:
-        """Whether the port passes every term that is not wrong."""
-        return all(test(port) for test in self.tests)
-
-
-def parse_filter(text: str) -> Filter:
-    """Read `text`; never raises, what is wrong is in `Filter.errors`."""
-    tests: list[Test] = []
-    errors: list[FilterError] = []
-    for term in _TERM.finditer(text):
-        try:
-            tests.append(_term(term.group()))
-        except WrongTermError as error:
-            errors.append(FilterError(term.start(), term.end(), str(error)))
-    return Filter(text, tuple(tests), tuple(errors))
-
-
-def _term(term: str) -> Test:
-    if term[0] in "-!":
-        if len(term) == 1:
-            raise WrongTermError(f"{term} excludes the word after it: type {term}java")
-        inner = _term(term[1:])
-        return lambda port: not inner(port)
-    keyed = _KEYED.fullmatch(term)
-    if keyed is None:
-        return _free_text(term.casefold())
-    key, value = keyed.group(1).casefold(), keyed.group(2)
-    if key not in TERMS:
-        terms = _listed([f"{name}:" for name in TERMS])
-        raise WrongTermError(f"{key}: is not a filter term: type {terms}")
-    make, _, example = TERMS[key]
-    if not value:
-        raise WrongTermError(f"{key}: needs a value: type {example}")
-    tests = [make(part.casefold()) for part in value.split(",") if part]
-    if not tests:
-        raise WrongTermError(f"{key}: needs a value: type {example}")
-    return tests[0] if len(tests) == 1 else lambda port: any(test(port) for test in tests)
-
-
-def _listed(words: list[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _free_text(needle: str) -> Test:
-    return lambda port: any(needle in text.casefold() for text in _texts(port))
-
-
 def _texts(port: Port) -> Iterator[str]:
     yield f"{port.number}/{port.protocol}"
     yield from port.states
     for address in port_facts.addresses(port):
         yield f"{address}:{port.number}"
+    if port.netns is not None:
+        yield port.netns.short_name
     if not port.holders:
         return
     for process in _processes(port):
         yield process.name
         yield process.command
         yield process.user
-        if process.unit:
-            yield process.unit
+        if process.origin is not None:
+            yield names.origin_text(process.origin)
 
 
 def _processes(port: Port) -> Iterator[Process]:
     for holder in holders.distinct(port.holders).values():
         if holder.process is not None:
             yield holder.process
-
-
-def _port(value: str) -> Test:
-    first, dash, last = value.partition("-")
-    low = _port_number(first)
-    high = _port_number(last) if dash else low
-    if high < low:
-        raise WrongTermError(f"the range {value} is empty: type port:{high}-{low}")
-    return lambda port: low <= port.number <= high
-
-
-def _port_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise WrongTermError(
-            f"{text or 'an empty text'} is not a port number: type port:8080 or port:8000-8100"
-        )
-    # Python refuses to read a number of more than 4300 digits.
-    if len(text.lstrip("0")) > len(str(_MAX_PORT)) or int(text) > _MAX_PORT:
-        raise WrongTermError(f"port {text[:12]} is too large: type 0 to {_MAX_PORT}")
-    return int(text)
 
 
 def _state(value: str) -> Test:
@@ -160,7 +76,10 @@ def _process(value: str) -> Test:
     def test(port: Port) -> bool:
         if value.isdigit() and any(str(holder.pid) == value for holder in port.holders):
             return True
-        return any(value in process.name.casefold() for process in _processes(port))
+        return any(
+            value in process.name.casefold() or value in short_command(process).casefold()
+            for process in _processes(port)
+        )
 
     return test
 
@@ -174,6 +93,71 @@ def _user(value: str) -> Test:
         return value.isdigit() and any(str(uid) == value for uid in uids)
 
     return test
+
+
+def _peer(value: str) -> Test:
+    address, port = _destination(value)
+    if not (is_address(address) or (port and not address)) or not (port.isdigit() or not port):
+        raise WrongTermError(f"{value} is not a destination: type peer:10.0.0.5:5432")
+
+    def leads_there(sock: Socket) -> bool:
+        peer = sock.peer_address
+        return (
+            peer is not None
+            and address in ("", peer, peer.removeprefix(V4_MAPPED))
+            and port in ("", str(sock.peer_port))
+        )
+
+    return lambda port: any(map(leads_there, port.connections or ()))
+
+
+def _destination(value: str) -> tuple[str, str]:
+    """(address, port) of ``10.0.0.5:5432``, ``[::1]:443``, ``10.0.0.5`` or ``5432``."""
+    if value.isdigit():
+        return "", value
+    if is_address(value.strip("[]")):
+        return value.strip("[]"), ""
+    address, _, port = value.rpartition(":")
+    return address.removeprefix("[").removesuffix("]"), port
+
+
+def _netns(value: str) -> Test:
+    def test(port: Port) -> bool:
+        netns = port.netns
+        if netns is None:
+            return False
+        if value == str(netns.pid if netns.inode is None else netns.inode):
+            return True
+        origins = netns.origin.chain if netns.origin else ()
+        texts = (netns.name or "", *(origin.short_name for origin in origins))
+        return any(value in text.casefold() for text in texts)
+
+    return test
+
+
+def _container(value: str) -> Test:
+    def is_meant(origin: Origin) -> bool:
+        return origin.is_container and (
+            value in (origin.name or "").casefold() or origin.id.casefold().startswith(value)
+        )
+
+    return lambda port: any(map(is_meant, _origins(port)))
+
+
+def _unit(value: str) -> Test:
+    def is_meant(origin: Origin) -> bool:
+        return value in (origin.unit or "").casefold()
+
+    return lambda port: any(map(is_meant, _origins(port)))
+
+
+def _origins(port: Port) -> Iterator[Origin]:
+    """What the holders and the network namespace belong to, and what that is in."""
+    for process in _processes(port):
+        if process.origin is not None:
+            yield from process.origin.chain
+    if port.netns is not None and port.netns.origin is not None:
+        yield from port.netns.origin.chain
 
 
 def _proto(value: str) -> Test:
@@ -196,27 +180,58 @@ _FLAG_TESTS: dict[str, Test] = {
 
 def _flag(value: str) -> Test:
     if value not in _FLAG_TESTS:
-        raise WrongTermError(f"{value} is not a flag: type flag:{_listed(list(_FLAG_TESTS))}")
+        raise WrongTermError(f"{value} is not a flag: type flag:{listed(list(_FLAG_TESTS))}")
     return _FLAG_TESTS[value]
 
 
-class TermHelp(NamedTuple):
-    """A term of the language: how it is read, what it does, and an example."""
-
-    make: Callable[[str], Test]
-    help: str
-    example: str
-
-
-TERMS: dict[str, TermHelp] = {
-    "port": TermHelp(_port, "port number, range or list", "port:8080, port:8000-8100, port:80,443"),
+TERMS: dict[str, TermHelp[Port]] = {
+    "port": TermHelp(None, "port number, range or list", "port:8080, port:8000-8100, port:80,443"),
     "state": TermHelp(_state, "a socket in this state", "state:listen, state:tw, state:bound"),
-    "process": TermHelp(_process, "part of a holder's name, or a pid", "process:nginx"),
+    "process": TermHelp(_process, "part of a holder's name or script, or a pid", "process:nginx"),
     "user": TermHelp(_user, "part of a holder's user name, or a uid", "user:www"),
+    NETNS: TermHelp(
+        _netns,
+        "part of the name of a network namespace or of what it belongs to, or its number",
+        "netns:blue, netns:web2, netns:4026532290",
+    ),
+    CONTAINER: TermHelp(
+        _container, "part of the name of a container, or the start of its id", "container:web2"
+    ),
+    "unit": TermHelp(_unit, "part of the name of a systemd unit", "unit:nginx"),
     "proto": TermHelp(_proto, "protocol", "proto:tcp, proto:udp"),
     "flag": TermHelp(
         _flag, "a socket with this reuse flag", "flag:reuseaddr, flag:reuseport, flag:none"
     ),
+    PEER: TermHelp(
+        _peer,
+        "connections that lead there, of client ports or of the one port that is looked at",
+        "peer:10.0.0.5:5432, peer:10.0.0.5, peer:5432",
+    ),
+    CLIENT: TermHelp(
+        None, "client ports alone", "client:, client: peer:5432, -client:", is_switch=True
+    ),
 }
-FREE_TEXT_HELP = "part of a name, command, address, port, state, user or unit"
-NEGATION_HELP = "a term with - or ! before it must not match"
+PORT_LANGUAGE: FilterLanguage[Port] = FilterLanguage(
+    TERMS,
+    _texts,
+    Asked.matches,
+    "part of a name, command, address, port, state, user, unit or namespace",
+)
+
+
+def parse_filter(
+    text: str, services: Services = NO_SERVICES, *, exact: bool = False
+) -> Filter[Port]:
+    """Read `text` as FilterLanguage.parse() does."""
+    return PORT_LANGUAGE.parse(text, services, exact=exact)
+
+
+def lists_each(wanted: Filter[Port]) -> bool:
+    """Whether client ports have a row each: unless a term is about what only folding tells."""
+    about_folded = PEER in wanted.keys or wanted.switches.get(CLIENT, False)
+    return wanted.is_set and not (about_folded and wanted.number is None)
+
+
+def asks_all_netns(wanted: Filter[Port]) -> bool:
+    """Whether it asks for ports of other network namespaces."""
+    return NETNS in wanted.keys

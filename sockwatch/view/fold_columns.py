@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sockwatch.units import UNKNOWN, short_count
+from sockwatch.units import short_count
 from sockwatch.view import failures
 from sockwatch.view.column import NOTHING, Column, layout, visible
 from sockwatch.view.folding import Fold, rate
@@ -24,17 +24,18 @@ FOLD_COLUMNS: tuple[Column[Fold], ...] = (
         cell=lambda fold, _: NOTHING if fold.every_s is None else rate(fold.every_s),
     ),
     Column(
-        "call", "CALL", 6, "bind() or listen()", at=74,
+        "call", "CALL", 6, "bind() or listen()", at=90,
         cell=lambda fold, _: fold.last.failure.call,
     ),
     Column(
         "proto", "PROTO", 5, "tcp, udp or unix",
-        cell=lambda fold, _: fold.last.failure.protocol or UNKNOWN,
+        cell=lambda fold, _: failures.kind(fold.last.failure),
     ),
     Column(
         "address", "ADDRESS", 15, "The address and port, or the path, that the call asked for",
         at=0, flex=4, widest=108,
-        cell=lambda fold, _: failures.endpoint(fold.last.failure),
+        cell=lambda fold, _: failures.host_or_path(fold.last.failure),
+        mark=lambda fold, _: failures.port_mark(fold.last.failure),
     ),
     Column(
         "error", "ERROR", 14, "The kernel's answer; ! means the rules do not explain it", at=0,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.units import spoken_duration
-from sockwatch.view.failures import endpoint, program
+from sockwatch.view.failures import endpoint, kind, program
 
 MOST_FOLDS = 500  # the oldest go: a screen may stay open for weeks
 
@@ -47,13 +47,15 @@ class Fold:
         what = f"{self.key.program} {self.key.endpoint}"
         if self.every_s is None:
             return f"{what}, once"
+        if not self.every_s:
+            return f"{what}, {self.count} times at once"
         return f"{what}, {self.count} times in {_span(self.span_s)}, every {rate(self.every_s)}"
 
 
 def key_of(explained: ExplainedFailure) -> FoldKey:
     """By program and address, in whatever process."""
     failure = explained.failure
-    return FoldKey(program(failure), failure.protocol, endpoint(failure), failure.netns_inode)
+    return FoldKey(program(failure), kind(failure), endpoint(failure), failure.netns_inode)
 
 
 def fold(
@@ -76,12 +78,18 @@ def fold(
 
 
 def _span(seconds: float) -> str:
-    """Up to two minutes in seconds, as people count the restarts of a unit."""
-    return f"{seconds:.0f} s" if seconds < 120 else spoken_duration(seconds)
+    """From one to two minutes in seconds too, as people count the restarts of a unit."""
+    return f"{seconds:.0f} s" if 1 <= seconds < 120 else rate(seconds)
 
 
 def rate(seconds: float) -> str:
-    """A mean time between two: ``2.0 s``, ``12 ms``, ``5 min``."""
-    if seconds < 0.1:
-        return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.1f} s" if seconds < 120 else spoken_duration(seconds)
+    """A mean time between two, in at most 7 characters: ``2.0 s``, ``0.131 s``, ``12 ms``."""
+    if seconds >= 120:
+        return spoken_duration(seconds)
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    if seconds >= 0.1:
+        return f"{seconds:.3g} s"
+    if seconds >= 0.001:
+        return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds * 1e6:.0f} us" if seconds else "0 s"

@@ -4,41 +4,43 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sockwatch.model import Port, Protocol, Snapshot
+from sockwatch.model import Port, RowKey
+from sockwatch.view.look import Look
 
 Mark = Literal["", "new", "gone"]
 MARK_S = 3.0
 
 
 class Marks:
-    """Compares each snapshot with the one before; a mark stays for MARK_S of their time."""
+    """Compares each look with the one before; a mark stays for MARK_S of their time."""
 
     def __init__(self) -> None:
-        self._last: Snapshot | None = None
-        self._keys: set[tuple[Protocol, int]] = set()
-        self._new: dict[tuple[str, int], float] = {}
-        self._gone: dict[tuple[str, int], tuple[float, Port]] = {}
+        self._last: Look | None = None
+        self._rows: dict[RowKey, Port] = {}
+        self._new: dict[RowKey, float] = {}
+        self._gone: dict[RowKey, tuple[float, Port]] = {}
 
-    def update(self, snapshot: Snapshot) -> None:
-        """Compare `snapshot` with the one of the last call; the first one marks nothing."""
-        now = snapshot.time
+    def update(self, look: Look) -> None:
+        """Compare `look` with that of the last call; the first one marks nothing."""
+        now = look.time
         since = now - MARK_S
+        last = self._last
         self._new = {key: at for key, at in self._new.items() if since < at <= now}
         self._gone = {key: seen for key, seen in self._gone.items() if since < seen[0] <= now}
-        here = {port.key for port in snapshot.ports}
-        if self._last is not None:
-            for key in here - self._keys:
-                self._new[key] = now
+        here = {row.row_key: row for row in look.rows}
+        if last is not None:
+            for key in here.keys() - self._rows.keys():
                 self._gone.pop(key, None)
-            for key in self._keys - here:
+                if not last.is_folded(key):
+                    self._new[key] = now
+            for key in self._rows.keys() - here.keys():
                 self._new.pop(key, None)
-                port = self._last.port(*key)
-                if port is not None:
-                    self._gone[key] = (now, port)
-        self._last, self._keys = snapshot, here
+                if not look.is_folded(key):
+                    self._gone[key] = (now, self._rows[key])
+        self._last, self._rows = look, here
 
-    def of(self, key: tuple[str, int]) -> Mark:
-        """The mark of the port with that key; empty if it has none."""
+    def of(self, key: RowKey) -> Mark:
+        """The mark of the row with that key; empty if it has none."""
         if key in self._new:
             return "new"
         return "gone" if key in self._gone else ""

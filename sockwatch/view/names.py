@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from sockwatch.units import UNKNOWN, endpoint, process_name, short_count
 
 if TYPE_CHECKING:
-    from sockwatch.model import Gap, Holder, ReuseFlags, Socket
+    from sockwatch.model import Gap, Holder, Origin, ReuseFlags, Socket
 
 
 QueueWriter: TypeAlias = Callable[[int | None, int | None], str]
@@ -102,6 +102,11 @@ def uid_name(uid: int | None) -> str:
     return UNKNOWN if uid is None else f"uid {uid}"
 
 
+def user_of(uid: int) -> str:
+    """``root``, which has this name everywhere, else ``uid 33``."""
+    return uid_name(uid) if uid else "root"
+
+
 def holders_more(count: int) -> str:
     """How many holders follow the first: `` +3``; empty for 0."""
     return f" +{count}" if count else ""
@@ -110,6 +115,37 @@ def holders_more(count: int) -> str:
 def holder_name(holder: Holder) -> str:
     """``nginx(812)``; ``?(812)`` if the process cannot be identified."""
     return process_name(holder.process.name if holder.process else None, holder.pid)
+
+
+def origin_text(origin: Origin) -> str:
+    """``nginx.service in container web2 (docker)``, ``pod shop/cart-0, container cart (cri-o)``."""
+    text = origin.label
+    if origin.is_container:
+        runner = None if origin.kind == "container" else origin.kind
+        owner = _of_user(origin)
+        if runner or owner:
+            text += f" ({' '.join(filter(None, (runner, owner)))})"
+    elif origin.manager_uid is not None and (origin.outer is None or not origin.outer.container):
+        text += f" {_of_user(origin)}"
+    outer = origin.outer
+    if outer is None:
+        return text
+    if outer.kind == "pod":
+        return f"{origin_text(outer)}, {text}"
+    return f"{text} in {origin_text(outer)}"
+
+
+def _of_user(origin: Origin) -> str | None:
+    return None if origin.manager_uid is None else f"of {uid_name(origin.manager_uid)}"
+
+
+def short_origin(origin: Origin) -> str:
+    """The same for a column: ``nginx.service in web2``, ``shop/cart-0 cart``, ``web2``."""
+    if origin.outer is None:
+        return origin.unit or origin.short_name
+    if origin.outer.kind == "pod":
+        return f"{short_origin(origin.outer)} {origin.short_name}"
+    return f"{origin.short_name} in {short_origin(origin.outer)}"
 
 
 def gap_text(gap: Gap) -> str:

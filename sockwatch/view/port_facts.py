@@ -25,6 +25,12 @@ def flags(port: Port) -> tuple[ReuseFlags, ...]:
     return tuple(owner.flags for owner in owners(port))
 
 
+def owner_uid(port: Port) -> int | None:
+    """The uid that every owner has; None if they differ, or none has one."""
+    uids = {owner.uid for owner in owners(port) if owner.uid is not None}
+    return uids.pop() if len(uids) == 1 else None
+
+
 def fullest(port: Port) -> Socket | None:
     """The TCP listener whose accept queue is nearest to its limit; None without a listener."""
     if port.protocol == "udp" or not port.listeners:
@@ -54,15 +60,21 @@ def holders_unseen(port: Port) -> bool:
     """Whether a socket of the port has an fd, or may have one, but no holder of it was seen."""
     return not port.holders and (
         any(socket.inode != 0 for socket in (*port.listeners, *port.bound))
-        or any(group.inodes or _may_have_fds(group) for group in port.groups)
+        or any(group.with_fd or _may_have_fds(group) for group in port.groups)
     )
 
 
 def _may_have_fds(group: SocketGroup) -> bool:
-    return group.inodes is None and not group.mini
+    return group.with_fd is None and not group.mini
+
+
+def started(port: Port) -> float | None:
+    """When the oldest holder was started, in seconds since the epoch; None as for age_s()."""
+    starts = [h.process.start_time for h in port.holders if h.process is not None]
+    return min(starts, default=None)
 
 
 def age_s(port: Port, now: float) -> float | None:
     """The seconds that the oldest holder has been running; None if no process was identified."""
-    starts = [h.process.start_time for h in port.holders if h.process is not None]
-    return max(0.0, now - min(starts)) if starts else None
+    since = started(port)
+    return None if since is None else max(0.0, now - since)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sockwatch.bind import BindRequest
 from sockwatch.model import Protocol, SockwatchError
 
-SWITCHES = ("reuseaddr", "reuseport", "v6only")
-HELP = "an address, then any of reuseaddr reuseport v6only uid=N device=NAME"
+SWITCHES = ("reuseaddr", "reuseport", "v6only", "freebind")
+OPTIONS = f"{' '.join(SWITCHES)} uid=N device=NAME"
+HELP = f"an address, then any of {OPTIONS}"
 
 
 def request_text(request: BindRequest) -> str:
@@ -35,9 +36,7 @@ def parse_request(text: str, protocol: Protocol, port: int) -> BindRequest:
         elif key == "device" and equals and value:
             device = value
         else:
-            raise SockwatchError(
-                f"{word!r} is not one of reuseaddr reuseport v6only uid=N device=NAME"
-            )
+            raise SockwatchError(f"{word!r} is not one of {OPTIONS}")
     return BindRequest(
         protocol,
         {"*": "0.0.0.0"}.get(address, address),  # noqa: S104 - a name for it
@@ -45,6 +44,7 @@ def parse_request(text: str, protocol: Protocol, port: int) -> BindRequest:
         reuseaddr="reuseaddr" in switches,
         reuseport="reuseport" in switches,
         v6only="v6only" in switches,
+        freebind="freebind" in switches,
         uid=uid,
         device=device,
     )

@@ -1,149 +1,48 @@
-"""A verdict in words: what each choice of flags would get, why, what to do, what blocks it."""
+"""A verdict in words: the cause, what blocks it, and by which rule."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from sockwatch.bind import BindRequest, Blocker, Condition, Fix, Verdict, matrix
-from sockwatch.bind.causes import with_causes
+from sockwatch.bind import Blocker, Cause, Condition, Fix, Verdict
 from sockwatch.bind.generations import eldest_first
-from sockwatch.model import Port, Snapshot, Socket
-from sockwatch.units import endpoint, spoken_clock
+from sockwatch.model import Socket
+from sockwatch.units import spoken_clock
 from sockwatch.view import names
+from sockwatch.view.code_lines import LANGUAGES
 from sockwatch.view.lines import Line
+from sockwatch.view.next_steps import command_or_code, step_text
 
-FLAG_PAIRS: Final = {
-    (False, False): "plain",
-    (True, False): "reuseaddr",
-    (False, True): "reuseport",
-    (True, True): "both",
-}
-WILDCARD: Final = "0.0.0.0"  # noqa: S104 - the address in question, nothing is bound
-SHOWN_BLOCKERS: Final = 6
 SHOWN_IN_ONE_LINE: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The verdict for a request, and for each choice of its flags.
-
-    The key of `matrix` is (reuseaddr, reuseport); its verdicts have neither causes nor fixes.
-    """
-
-    verdict: Verdict
-    matrix: dict[tuple[bool, bool], Verdict]
-
-    @classmethod
-    def to(cls, request: BindRequest, snapshot: Snapshot) -> Answer:
-        """Raises SockwatchError if the snapshot was taken of another port only."""
-        verdicts = matrix(request, snapshot)
-        verdict = verdicts[request.reuseaddr, request.reuseport]
-        return cls(with_causes(verdict, snapshot), verdicts)
-
-    @property
-    def same_for_all(self) -> bool:
-        """Whether the flags make no difference."""
-        return len({verdict.outcome for verdict in self.matrix.values()}) == 1
-
-
-def restart_request(port: Port) -> BindRequest:
-    """What the port's server would ask for again, without flags; the wildcard if there is none."""
-    server = next(iter((*port.listeners, *port.bound)), None)
-    if server is None:
-        return BindRequest(port.protocol, WILDCARD, port.number)
-    address = server.address
-    if server.device and address.startswith("fe80:"):
-        address += f"%{server.device}"
-    return BindRequest(
-        port.protocol,
-        address,
-        port.number,
-        v6only=bool(server.v6only) and address == "::",
-        uid=server.uid,
-        device=server.device,
-    )
-
-
-def verdict_lines(answer: Answer, *, most: int = SHOWN_BLOCKERS) -> Iterator[Line]:
-    """All of the answer: a title, then sections; at most so many blockers."""
-    verdict = answer.verdict
-    yield Line("title", headline(verdict))
-    yield Line("text", matrix_line(answer), 2)
-    if verdict.reason is not None:
-        yield Line("section", "reason")
-        yield Line("text", verdict.reason.text, 2)
-    if verdict.cause is not None:
-        yield Line("section", "cause")
-        yield Line("text", verdict.cause.text, 2)
-    if verdict.fixes:
-        yield Line("section", "what to do")
-    for fix in verdict.fixes:
-        yield Line("text", fix.text, 2)
-        if fix.command:
-            yield Line("command", fix.command, 6)
-    if verdict.blockers:
-        yield Line("section", "blocked by")
-    for rule, blockers in by_rule(verdict.blockers, most):
-        yield Line("text", rule, 2)
-        yield from (Line("warning", blocker, 4) for blocker in blockers)
-    if verdict.conditions:
-        yield Line("section", "it depends")
-    for condition in verdict.conditions:
-        yield Line("warning", condition_text(condition), 2)
-    if verdict.gaps:
-        yield Line("section", "not seen")
-    for gap in verdict.gaps:
-        yield Line("warning", gap.text, 2)
-        if gap.remedy:
-            yield Line("text", gap.remedy, 4)
-
-
-def short_lines(verdict: Verdict, *, with_rules: bool = False) -> Iterator[Line]:
-    """Why, and what to do first, in as few lines as possible; the most important comes first."""
+def reasons(verdict: Verdict) -> Iterator[Line]:
+    """Why, what to do first, what blocks by which rule, and what it depends on."""
     if verdict.reason is not None:
         yield Line("text", verdict.reason.text)
     if verdict.cause is not None:
-        yield Line("text", verdict.cause.text)
+        yield Line("text", cause_text(verdict.cause))
     if verdict.fixes:
         yield Line("text", fix_text(verdict.fixes[0]))
-    if with_rules:
-        for rule, blockers in by_rule(verdict.blockers, SHOWN_IN_ONE_LINE):
-            yield Line("warning", f"blocked by {', '.join(blockers)}")
-            yield Line("text", rule)
-    elif verdict.blockers:
-        yield Line("warning", blockers_line(verdict.blockers))
+    for rule, blockers in by_rule(verdict.blockers, SHOWN_IN_ONE_LINE):
+        yield Line("warning", f"blocked by {', '.join(blockers)}")
+        yield Line("text", rule)
     for condition in verdict.conditions:
         yield Line("text", condition_text(condition))
 
 
-def headline(verdict: Verdict) -> str:
-    """``tcp 0.0.0.0:80 (reuseaddr): bind() would fail with EADDRINUSE (Linux 6.18.44)``."""
-    request = verdict.request
-    options = [name for name in ("reuseaddr", "reuseport", "v6only") if getattr(request, name)]
-    options += [f"uid {request.uid}"] if request.uid is not None else []
-    options += [f"device {request.device}"] if request.device is not None else []
-    what = f"{request.protocol} {endpoint(request.address, request.port)}"
-    if options:
-        what += f" ({', '.join(options)})"
-    if verdict.outcome == "ok":
-        calls = "bind() and listen()" if request.protocol == "tcp" else "bind()"
-        text = f"{calls} would succeed"
-    elif verdict.bind == "ok":
-        text = f"bind() would succeed, listen() would fail with {verdict.listen}"
-    elif verdict.bind == "depends":
-        text = "it depends on what could not be seen"
-    else:
-        text = f"bind() would fail with {verdict.bind}"
-    return f"{what}: {text} (Linux {verdict.kernel})"
+def cause_text(cause: Cause) -> str:
+    """``812 has the port, because both are /usr/sbin/nginx and 812 is the parent``."""
+    return f"{cause.text}, {evidence_text(cause)}" if cause.evidence else cause.text
 
 
-def matrix_line(answer: Answer) -> str:
-    """``plain EADDRINUSE   reuseaddr EADDRINUSE   reuseport ok   both ok``."""
-    if answer.same_for_all:
-        return f"{answer.verdict.outcome} with any reuse flags"
-    return "   ".join(f"{FLAG_PAIRS[pair]} {v.outcome}" for pair, v in answer.matrix.items())
+def evidence_text(cause: Cause) -> str:
+    """``because both are /usr/sbin/nginx and 812 is the parent``; empty without evidence."""
+    *others, last = cause.evidence or ("",)
+    seen = f"{', '.join(others)} and {last}" if others else last
+    return f"because {seen}" if seen else ""
 
 
 def condition_text(condition: Condition) -> str:
@@ -153,7 +52,9 @@ def condition_text(condition: Condition) -> str:
 
 def fix_text(fix: Fix) -> str:
     """``stop web.service: systemctl stop web.service``."""
-    return f"{fix.text}: {fix.command}" if fix.command else fix.text
+    below = command_or_code(fix, LANGUAGES[0])
+    text = step_text(fix, is_first=True)
+    return f"{text}: {below}" if below else text
 
 
 def blocker_line(blocker: Blocker, *, peers: bool = False) -> str:
@@ -173,7 +74,8 @@ def blocker_line(blocker: Blocker, *, peers: bool = False) -> str:
         what += f" {names.holder_name(first)}{names.holders_more(len(others))}"
     if blocker.frees_in_s is not None:
         word = "last frees" if blocker.count > 1 else "frees"
-        what += f" ({word} in {spoken_clock(blocker.frees_in_s)})"
+        later = " or later" if blocker.may_last_longer else ""
+        what += f" ({word} in {spoken_clock(blocker.frees_in_s)}{later})"
     return what if blocker.certain else f"{what} (perhaps)"
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 from sockwatch.bind.generations import first_and_last, members
 from sockwatch.model import Port, Process, Socket
-from sockwatch.units import spoken_duration
+from sockwatch.units import plural, spoken_duration, verb
+from sockwatch.view import port_facts
+from sockwatch.view.names import queue_text
 
 
 def lacks_reuseaddr(port: Port) -> bool:
@@ -23,10 +25,28 @@ def is_double_start(port: Port) -> bool:
 
 def warnings(port: Port, now: float) -> tuple[str, ...]:
     """A sentence each, the most urgent first."""
-    found = list(_differences(port, now))
+    found = [*not_accepted(port), *_differences(port, now)]
     if lacks_reuseaddr(port):
         found.append("listens without SO_REUSEADDR: TIME_WAITs will block a restart for 60 s")
     return tuple(found)
+
+
+def not_accepted(port: Port) -> Iterator[str]:
+    """What clients feel of a listener whose accept queue is full, or was."""
+    full = [sock for sock in port.listeners if sock.is_queue_full]
+    if full:
+        fullest = max(full, key=port_facts.fill)
+        whose = "its accept queue is full"
+        if len(port.listeners) > 1:
+            are = verb(len(full), "is")
+            whose = f"{len(full)} of its {len(port.listeners)} accept queues {are} full"
+        yield f"clients hang: {whose} ({queue_text(fullest.queue, fullest.backlog)})"
+    drops = sum(sock.drops or 0 for sock in port.listeners)
+    if drops:
+        yield (
+            f"{plural(drops, 'packet')} to it dropped: tries to connect while a queue was full,"
+            " or strays"
+        )
 
 
 def _differences(port: Port, now: float) -> Iterator[str]:

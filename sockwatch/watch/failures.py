@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,16 +13,21 @@ from sockwatch.bind.failure import (
     ADDRESS_UNSEEN,
     NOT_JUDGED,
     ExplainedFailure,
+    explain_call,
     explain_failure,
     explain_unix_failure,
     unexplained,
 )
 from sockwatch.failure import Failure, UnixName, UnixNameStatus
 from sockwatch.kernel.bpf.errors import BpfUnavailable
-from sockwatch.kernel.failures.netns_reader import NetnsReader, visible_namespaces
-from sockwatch.kernel.failures.path_probe import PathProbe, PathStatus
+from sockwatch.kernel.descriptors import check_descriptors
+from sockwatch.kernel.failures.path_probe import PathProbe, PathStatus, SeenPath
 from sockwatch.kernel.failures.reader import FailureReader
 from sockwatch.kernel.failures.unix_sockets import name_status, seen_path, unix_sockets
+from sockwatch.kernel.host import current_netns
+from sockwatch.kernel.netns.found import visible_namespaces
+from sockwatch.kernel.netns.reader import NetnsReader
+from sockwatch.kernel.origin.socket_units import SocketUnitReader
 from sockwatch.model import Gap, GapCode, KernelError
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 
 PORTS_EACH: Final = 3  # failures on more ports than this at once share one sample of all ports
 NAMESPACES_SEARCHED: Final = 100  # for a unix socket that answers; each takes a millisecond
+FDS_OF_A_WATCH: Final = 28  # its own, and those of a sample in another network namespace
 NO_NETNS: Final = Gap(
     GapCode.NETNS_UNKNOWN,
     "in which network namespace the call failed",
@@ -44,8 +51,14 @@ class FailureWatch:
     """
 
     def __init__(self, layout: Layout | None = None) -> None:
+        try:
+            check_descriptors(FDS_OF_A_WATCH)
+            current_netns()  # where /proc is not mounted, nothing can be explained
+        except KernelError as error:
+            raise BpfUnavailable("refused", str(error), errno=error.errno) from error
         self._reader = FailureReader(layout)
         self._paths = PathProbe()
+        self._socket_units = SocketUnitReader()
         try:
             self._netns = NetnsReader()
             with suppress(KernelError):  # opens what a sample needs, before the first failure
@@ -93,13 +106,20 @@ class FailureWatch:
         self, netns_inode: int | None, failures: Sequence[Failure]
     ) -> list[ExplainedFailure]:
         """Explain failures of one network namespace; None means it is unknown."""
-        if netns_inode is None:
-            return [unexplained(failure, NO_NETNS) for failure in failures]
         explained: dict[int, ExplainedFailure] = {}
+        for index, failure in enumerate(failures):
+            if by_call := explain_call(failure):
+                explained[index] = by_call
+            elif netns_inode is None:
+                explained[index] = unexplained(failure, NO_NETNS)
+        if netns_inode is None:
+            return [explained[index] for index in range(len(failures))]
         ports = [f.port or None for f in failures if f.protocol in ("tcp", "udp")]
         together = None in ports or len(set(ports)) > PORTS_EACH
         groups: dict[object, list[int]] = defaultdict(list)
         for index, failure in enumerate(failures):
+            if index in explained:
+                continue
             if failure.protocol in ("tcp", "udp"):
                 groups[None if together else failure.port].append(index)
             elif failure.unix is not None:
@@ -115,7 +135,11 @@ class FailureWatch:
                 else:
                     explanations = self._explain_port(netns_inode, group)
             except KernelError as error:
-                gap = Gap(GapCode.NETNS_UNSEEN, str(error), "run as root on the host")
+                remedy = "run as root on the host" if os.geteuid() else "run on the host"
+                gap = Gap(GapCode.NETNS_UNSEEN, str(error), remedy)
+                explanations = [unexplained(failure, gap) for failure in group]
+            except OSError as error:  # no more file descriptors, in the middle of it
+                gap = Gap(GapCode.NETNS_UNSEEN, f"no answer from this host: {error.strerror}", None)
                 explanations = [unexplained(failure, gap) for failure in group]
             explained.update(zip(indices, explanations, strict=True))
         return [explained[index] for index in range(len(failures))]
@@ -125,7 +149,9 @@ class FailureWatch:
     ) -> list[ExplainedFailure]:
         ports = {failure.port for failure in failures}
         port = (ports.pop() or None) if len(ports) == 1 else None
-        explained = self._explain_by_sample(netns_inode, failures, port)
+        # Facts may be seconds old, and an address is a matter of the moment.
+        fresh = any(failure.errno == "EADDRNOTAVAIL" for failure in failures)
+        explained = self._explain_by_sample(netns_inode, failures, port, fresh_facts=fresh)
         # A dump takes time and sysctls are cached for seconds: what was missed may be seen now.
         missed = [index for index, failure in enumerate(explained) if not failure.explained]
         if missed:
@@ -148,6 +174,7 @@ class FailureWatch:
         snapshot, device_names = self._netns.take(
             netns_inode, _pids(failures), port, fresh_facts=fresh_facts
         )
+        snapshot = self._socket_units.complete(snapshot)
         home = self._netns.home_inode
         return [explain_failure(failure, snapshot, device_names, home) for failure in failures]
 
@@ -156,19 +183,23 @@ class FailureWatch:
     ) -> list[ExplainedFailure]:
         rows = self._netns.run(netns_inode, _pids(failures), unix_sockets)
         paths = [seen_path(failure) for failure in failures]
-        statuses = self._paths.statuses(path for path in paths if path is not None)
+        statuses = self._paths.statuses(path for path in paths if isinstance(path, SeenPath))
         explained = []
         for failure, path in zip(failures, paths, strict=True):
             assert failure.unix is not None
-            file = None if path is None else statuses[path]
-            status = name_status(failure.unix, file, rows, is_known=path is not None)
-            if status.is_alive and not status.owners and file is not None:
-                status = self._owned_elsewhere(netns_inode, failure.unix, file) or status
+            file = statuses[path] if isinstance(path, SeenPath) else None
+            status = name_status(failure.unix, path, file, rows)
+            if status.is_alive and not status.owners:
+                status = self._owned_elsewhere(netns_inode, failure.unix, path, file) or status
             explained.append(explain_unix_failure(failure, status, time.time()))
         return explained
 
     def _owned_elsewhere(
-        self, netns_inode: int, name: UnixName, file: PathStatus
+        self,
+        netns_inode: int,
+        name: UnixName,
+        path: SeenPath | Gap | None,
+        file: PathStatus | None,
     ) -> UnixNameStatus | None:
         """A path belongs to no network namespace: its socket may be of any other one."""
         for inode, pid in visible_namespaces(NAMESPACES_SEARCHED).items():
@@ -176,7 +207,7 @@ class FailureWatch:
                 continue
             with suppress(KernelError):
                 rows = self._netns.run(inode, (pid,), unix_sockets)
-                status = name_status(name, file, rows, is_known=True)
+                status = name_status(name, path, file, rows)
                 if status.owners:
                     return status
         return None
@@ -185,9 +216,8 @@ class FailureWatch:
 def refusal(error: BpfUnavailable) -> str:
     """Why failures cannot be watched, and what would help, in one sentence."""
     if error.reason == "not-permitted":
-        return (
-            f"cannot watch: {error}; run as root, or with CAP_BPF and CAP_PERFMON or CAP_SYS_ADMIN"
-        )
+        who = "as root, or " if os.geteuid() else ""
+        return f"cannot watch: {error}; run {who}with CAP_BPF and CAP_PERFMON or CAP_SYS_ADMIN"
     return f"cannot watch: {error}" + (f"; {error.remedy}" if error.remedy else "")
 
 

@@ -24,6 +24,8 @@ BATCH = 64
 FRESH_S = 40.0  # a TIME_WAIT lasts for 60
 CROWD_PORT = 42_000
 PATIENCE_S = 5.0
+OWN_FILES = 100  # of a process that holds many connections
+IP_BIND_ADDRESS_NO_PORT = 24
 
 
 class TimeWaits:
@@ -38,7 +40,7 @@ class TimeWaits:
         # Else a late acknowledgement that crosses the last one ends in a reset of the TIME_WAIT.
         (settings / "tcp_rfc1337").write_text("1")
         self._listeners = [
-            stack.enter_context(_listener("127.0.0.1", port))
+            stack.enter_context(listener("127.0.0.1", port))
             for port in range(FIRST_PORT, FIRST_PORT + ports)
         ]
 
@@ -59,7 +61,7 @@ class TimeWaits:
         self._oldest_at = started
 
     def _fill(self, first: int, count: int) -> None:
-        targets = [(listener, listener.getsockname()) for listener in self._listeners]
+        targets = [(each, each.getsockname()) for each in self._listeners]
         for begin in range(first, first + count, BATCH):
             clients = []
             numbers = range(begin, min(begin + BATCH, first + count))
@@ -75,64 +77,109 @@ class TimeWaits:
                 client.close()
 
 
+def bound_client(number: int) -> socket.socket:
+    """A client that chooses its port itself, as some proxies do; `number` is its own."""
+    client = socket.socket()
+    client.bind(_client_address(number))
+    return client
+
+
+def plain_client(address: str) -> socket.socket:
+    """A client at the address whose port connect() will choose."""
+    client = socket.socket()
+    client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    client.bind((address, 0))
+    return client
+
+
 @contextmanager
-def established(connections: int) -> Iterator[None]:
+def established(
+    connections: int,
+    first_port: int = FIRST_PORT,
+    client: Callable[[int], socket.socket] = bound_client,
+) -> Iterator[None]:
     """Both ends of so many connections to listeners, held by as few processes as rlimits allow."""
-    most = (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100) // 2
     with ExitStack() as stack:
-        for first in range(0, connections, most):
-            count = min(most, connections - first)
-            stack.enter_context(idle_child(partial(_connect, first, count)))
+        # Listeners stay below the ephemeral ports, as those of real servers do.
+        for port, numbers in enumerate(shares(connections), first_port):
+            stack.enter_context(idle_child(partial(_connect, port, numbers, client)))
         yield
 
 
-def _connect(first: int, count: int) -> None:
+def _connect(port: int, numbers: Sequence[int], client: Callable[[int], socket.socket]) -> None:
+    open_many_files()
+    server = listener("127.0.0.1", port)
+    for number in numbers:
+        here = client(number)
+        here.connect(server.getsockname())
+        here.detach()
+        server.accept()[0].detach()
+    server.detach()
+
+
+def shares(connections: int) -> list[range]:
+    """Numbers of connections that one process can hold both ends of."""
+    most = (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - OWN_FILES) // 2
+    firsts = range(0, connections, most)
+    return [range(first, min(first + most, connections)) for first in firsts]
+
+
+def open_many_files() -> None:
+    """Let this process have as many fds as it may."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    listener = _listener("127.0.0.1", FIRST_PORT + first)
-    for number in range(first, first + count):
-        client = socket.socket()
-        client.bind(_client_address(number))
-        client.connect(listener.getsockname())
-        client.detach()
-        listener.accept()[0].detach()
-    listener.detach()
 
 
 @contextmanager
-def processes(count: int, fds: int, listeners: int) -> Iterator[None]:
-    """So many processes with so many fds each, and the listeners spread over them."""
+def processes(
+    count: int, fds: int, listeners: int, prepare: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """So many processes with so many fds each, and the listeners spread over them.
+
+    Each has called `prepare` first.
+    """
+    ready, tell = os.pipe()
 
     def start() -> None:
+        os.close(ready)
         wait, _ = os.pipe()  # its other end goes with this process, and with it the others
-        ready, tell = os.pipe()
         for number in range(count):
             mine = range(number * listeners // count, (number + 1) * listeners // count)
             if os.fork() == 0:
                 try:
+                    prepare()
                     _hold([CROWD_PORT + each for each in mine], fds, wait, tell)
                 finally:
                     os.write(tell, b"0")  # nobody reads it any more after a b"1"
                     os._exit(0)
-        for _ in range(count):
-            if os.read(ready, 1) != b"1":
-                raise RuntimeError("a process of the crowd could not prepare")
 
-    with idle_child(start):
-        yield
+    with open(ready, "rb", 0) as said, open(tell, "wb", 0) as ours:
+        try:
+            with idle_child(start):
+                ours.close()
+                for _ in range(count):
+                    if said.read(1) != b"1":
+                        raise RuntimeError("a process of the crowd could not prepare")
+                yield
+        finally:
+            ours.close()
+            while said.read(1):  # until the last one has gone
+                pass
 
 
 def _hold(ports: Sequence[int], fds: int, wait: int, tell: int) -> None:
-    for first, last in ((3, wait), (wait + 1, tell), (tell + 1, 1 << 20)):
+    low, high = sorted((wait, tell))
+    for first, last in ((3, low), (low + 1, high), (high + 1, 1 << 20)):
         os.closerange(first, last)
-    kept = [_listener("127.0.0.1", port) for port in ports]
+    kept = [listener("127.0.0.1", port) for port in ports]
     for _ in range(fds - len(kept) - 5):  # 0 to 2, and both pipes
         os.open(os.devnull, os.O_RDONLY)
     os.write(tell, b"1")
     os.read(wait, 1)
 
 
-def _listener(address: str, port: int) -> socket.socket:
+def listener(address: str, port: int) -> socket.socket:
+    """A server's socket on which many may knock at once."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((address, port))

@@ -11,8 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.subjects import NEED_BPF
+from tests.tui.terminal import SOCKWATCH
+
 LAUNCHER = Path(__file__).with_name("launch.py")
 ROOT = Path(__file__).parents[2]
+ANSWERS = (0, 1, 3)  # yes, no, and what sockwatch says where it could not be determined
+PACKAGES = {"ss": "iproute2", "netstat": "net-tools"}  # where it is not named like the program
+
+
+class DidNotRunError(Exception):
+    """Its time tells nothing: it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Something to run; `absent` says why it cannot be run here."""
+    """Something to run; `absent` says why it cannot be run here. run() raises DidNotRunError."""
 
     name: str
     run: Callable[[], Sample]
@@ -38,14 +47,14 @@ def subject(name: str, port: int) -> Contender:
 
 
 def program(command: str) -> Contender:
-    """A program of the system, by its command line."""
+    """A program of the system, or sockwatch itself, by its command line."""
     words = command.split()
-    launched = [sys.executable, "-I", "-S", str(LAUNCHER), *words]
-    absent = "" if shutil.which(words[0]) else "not installed"
+    started = [*SOCKWATCH, *words[1:]] if words[0] == "sockwatch" else words
+    launched = [sys.executable, "-I", "-S", str(LAUNCHER), *started]
+    absent = ""
+    if shutil.which(started[0]) is None:
+        absent = f"not installed: it is in the package {PACKAGES.get(words[0], words[0])}"
     return Contender(command, lambda: _sample(launched), absent)
-
-
-NEED_BPF = frozenset({"take_snapshot()", "look of a kept reader", "take_snapshot(port)", "why"})
 
 
 @functools.cache
@@ -60,6 +69,10 @@ def no_bpf() -> str:
 
 
 def _sample(command: list[str]) -> Sample:
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, cwd=ROOT)
+    if done.returncode:
+        raise DidNotRunError(f"it failed: {done.returncode}")
     found = json.loads(done.stdout)
+    if found["code"] not in ANSWERS:
+        raise DidNotRunError(f"it failed: {found['code']}")
     return Sample(found["wall_s"], found["cpu_s"], found["peak_bytes"])

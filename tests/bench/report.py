@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from tests.bench.goals import FLOOR, SS, SS_HOLDERS, Figures, Goal
+from tests.bench.goals import Figures, Goal
 from tests.bench.rounds import Series, Spread, Table
 from tests.bench.screen import Watched
+from tests.bench.subjects import FLOOR
 
-SCHEMA = 1
+SCHEMA = 2
 VERDICTS = {True: "met", False: "NOT met", None: "not measured"}
 
 
@@ -21,13 +22,19 @@ def text(found: Figures, verdicts: list[Goal]) -> Iterator[str]:
     if found.start_up:
         yield "start-up, median (quartiles)"
         for name, spread in found.start_up.items():
-            yield f"  {name:36} {spread.median:5.2f} s ({spread.low:.2f}-{spread.high:.2f})"
+            yield f"  {name:44} {spread.median:5.2f} s ({spread.low:.2f}-{spread.high:.2f})"
         yield ""
     for name, watched in _watched(found).items():
         yield f"screen, {name}: {_describe(watched)}"
     for name, sent in found.sent.items():
         rows = ", ".join(f"{rows} rows {each:.0f}" for rows, each in sent.per_look.items())
         yield f"bytes at 80x24, {name}: first paint {sent.first_paint}, a look with {rows} changed"
+    for name, looks in found.looks.items():
+        yield (
+            f"{name}: {looks.cpu_share * 100:.1f} % of a core,"
+            f" {_ms(looks.cpu_of_a_look_s)} ms a look at {looks.sockets:,} sockets,"
+            f" snapshots up to {looks.oldest_s:.1f} s old"
+        )
     yield from (f"left out: {each}" for each in found.left_out)
     yield from goal_lines(verdicts)
 
@@ -35,23 +42,23 @@ def text(found: Figures, verdicts: list[Goal]) -> Iterator[str]:
 def goal_lines(verdicts: list[Goal]) -> Iterator[str]:
     """A line a goal."""
     yield ""
-    yield f"{'goal':42} {'at':36} {'at most':>8} {'measured':>9}"
+    yield f"{'goal':47} {'at':51} {'at most':>8} {'measured':>9}"
     for goal in verdicts:
         measured = "-" if goal.measured is None else _number(goal.measured)
-        note = f" ({goal.note})" if goal.note else ""
+        notes = "; ".join(each for each in (goal.spoilt, goal.note) if each)
+        note = f" ({notes})" if notes else ""
         yield (
-            f"{goal.name:42} {goal.at:36} {_number(goal.limit):>8} {measured:>9}"
+            f"{goal.name:47} {goal.at:51} {_number(goal.limit):>8} {measured:>9}"
             f"  {goal.unit}: {VERDICTS[goal.met]}{note}"
         )
 
 
 def table_lines(table: Table) -> Iterator[str]:
     """A table in Markdown."""
-    base = SS_HOLDERS if table.get(SS_HOLDERS) else SS
     yield table.title
     yield from (f"  {note}" for note in table.notes)
     yield (
-        f"  {'':32} {'median':>9} {'quartiles':>17} {'x ' + base:>10} {'quartiles':>11}"
+        f"  {'':32} {'median':>9} {'quartiles':>17} {'x ' + table.base:>10} {'quartiles':>11}"
         f" {'x floor':>8} {'CPU':>8} {'peak':>8} {'runs':>4}"
     )
     for series in table.series.values():
@@ -59,7 +66,7 @@ def table_lines(table: Table) -> Iterator[str]:
             yield f"  {series.name:32} left out: {series.left_out}"
             continue
         wall = series.wall_s
-        ratio, floor = _ratio(table, series, base), _ratio(table, series, FLOOR)
+        ratio, floor = _ratio(table, series, table.base), _ratio(table, series, FLOOR)
         yield (
             f"  {series.name:32} {_ms(wall.median):>9} {_ms(wall.low) + '-' + _ms(wall.high):>17}"
             f" {_times(ratio):>10} {_quartiles(ratio):>11} {_times(floor):>8}"
@@ -75,10 +82,11 @@ def document(found: Figures, verdicts: list[Goal], *, quick: bool) -> str:
             "kernel": os.uname().release,
             "cpus": os.cpu_count(),
             "quick": quick,
-            "tables": [_table(table) for table in found.tables],
+            "tables": [_table(table) for table in found.tables.values()],
             "start_up_s": {name: asdict(spread) for name, spread in found.start_up.items()},
             "screen": {name: asdict(watched) for name, watched in _watched(found).items()},
             "terminal_bytes": {name: asdict(sent) for name, sent in found.sent.items()},
+            "namespaces": {name: asdict(looks) for name, looks in found.looks.items()},
             "left_out": found.left_out,
             "goals": [asdict(goal) | {"met": goal.met} for goal in verdicts],
         },
@@ -90,6 +98,7 @@ def _table(table: Table) -> dict[str, Any]:
     return {
         "title": table.title,
         "sockets": table.sockets,
+        "base": table.base,
         "notes": list(table.notes),
         "runs": [_series(table, series) for series in table.series.values()],
     }
@@ -98,7 +107,7 @@ def _table(table: Table) -> dict[str, Any]:
 def _series(table: Table, series: Series) -> dict[str, Any]:
     if not series.samples:
         return {"name": series.name, "left_out": series.left_out}
-    bases = {"ss": SS, "ss_holders": SS_HOLDERS, "floor": FLOOR}
+    bases = {"base": table.base, "floor": FLOOR}
     ratios = {name: _ratio(table, series, base) for name, base in bases.items()}
     return {
         "name": series.name,
@@ -112,7 +121,7 @@ def _series(table: Table, series: Series) -> dict[str, Any]:
 
 def _watched(found: Figures) -> dict[str, Watched]:
     own, other = found.beside_htop or (None, None)
-    every = {"quiet": found.quiet, "busy": found.busy, "beside htop": own, "htop": other}
+    every = {**found.screens, "beside htop": own, "htop": other}
     return {name: watched for name, watched in every.items() if watched is not None}
 
 

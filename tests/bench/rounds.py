@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tests.bench.measure import Contender, Sample
+from tests.bench.measure import Contender, DidNotRunError, Sample
 
 SLOW_S, SLOW_ROUNDS = 3.0, 2
 VERY_SLOW_S = 12.0
@@ -59,10 +59,14 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What was measured at one make-up of sockets, which `notes` tell more of."""
+    """What was measured at one load, which `notes` tell more of.
+
+    The times of all are compared with that of `base`, which is one of them.
+    """
 
     title: str
     sockets: int
+    base: str
     series: dict[str, Series]
     notes: tuple[str, ...] = ()
 
@@ -105,7 +109,7 @@ def alternate(
         refresh()
         for each in running:
             if each not in slow:
-                found[each.name].samples.append(each.run())
+                _run(each, found[each.name])
         if number == 0:
             first = {each: found[each.name].samples for each in running}
             slow += [each for each, runs in first.items() if runs and runs[0].wall_s > SLOW_S]
@@ -114,5 +118,14 @@ def alternate(
             runs = found[each.name].samples
             if len(runs) <= number and (not runs or runs[0].wall_s < VERY_SLOW_S):
                 refresh()
-                runs.append(each.run())
+                _run(each, found[each.name])
     return found
+
+
+def _run(contender: Contender, series: Series) -> None:
+    if not series.left_out:
+        try:
+            series.samples.append(contender.run())
+        except DidNotRunError as error:
+            series.samples.clear()
+            series.left_out = str(error)

@@ -14,7 +14,8 @@ from pathlib import Path
 from tests.bench.rounds import Spread
 from tests.tui.terminal import ROOT, SOCKWATCH, Program, Terminal
 
-FIRST_TABLE = "sorted by"  # the line under the table comes with the first look
+FIRST_LOOK = "sorted by"  # the line under the table comes with the first look
+PORTS, WHY_8080, FIRST_TABLE = "sockwatch ports", "sockwatch why 8080", "sockwatch, first table"
 WARM_UP_S = 3.0
 LOOKS = 5
 TERMS = {"16 colours": "linux", "256 colours": "xterm-256color"}
@@ -54,7 +55,7 @@ def watch(command: Sequence[str], seconds: float, ready: str = "") -> Watched:
 
 
 def watch_sockwatch(seconds: float) -> Watched:
-    return watch(SOCKWATCH, seconds, FIRST_TABLE)
+    return watch(SOCKWATCH, seconds, FIRST_LOOK)
 
 
 def beside_htop(seconds: float) -> tuple[Watched, Watched] | None:
@@ -84,7 +85,7 @@ def first_paint_s(times: int) -> Spread:
     def once() -> float:
         started = time.perf_counter()
         with Program(SOCKWATCH) as program:
-            program.wait_for(FIRST_TABLE)
+            program.wait_for(FIRST_LOOK)
             took = time.perf_counter() - started
             program.press("q")
             program.wait_exit()
@@ -107,9 +108,9 @@ def command_s(times: int, *arguments: str) -> Spread:
 def start_up(times: int) -> dict[str, Spread]:
     commands: dict[str, Callable[[], Spread]] = {
         "sockwatch --help": lambda: command_s(times, "--help"),
-        "sockwatch ports": lambda: command_s(times, "ports"),
-        "sockwatch why 8080": lambda: command_s(times, "why", "8080"),
-        "sockwatch, first table": lambda: first_paint_s(times),
+        PORTS: lambda: command_s(times, "ports"),
+        WHY_8080: lambda: command_s(times, "why", "8080"),
+        FIRST_TABLE: lambda: first_paint_s(times),
     }
     return {name: measure() for name, measure in commands.items()}
 

@@ -15,6 +15,16 @@ from pathlib import Path
 Work = Callable[[], object]
 NETLINK_SOCK_DIAG = 4
 SWITCHED_OFF = "switched off for the comparison"
+FLOOR = "floor: drain the dump"
+FRESH, KEPT = "take_snapshot()", "look of a kept reader"
+ONE_PORT, WHY = "take_snapshot(port)", "why"
+PSUTIL, PYROUTE2 = "psutil.net_connections", "stock pyroute2"
+NEED_BPF = frozenset({FRESH, KEPT, ONE_PORT, WHY})
+
+
+def without(name: str) -> str:
+    """The same without BPF."""
+    return f"{name}, no BPF"
 
 
 def floor(_: int) -> Work:
@@ -42,7 +52,7 @@ def snapshot(*, bpf: bool, kept: bool = False, port: bool = False, why: bool = F
     def prepare(number: int) -> Work:
         from sockwatch.bind import BindRequest
         from sockwatch.kernel.snapshot import SnapshotReader
-        from sockwatch.view.verdict import Answer
+        from sockwatch.view.answer import Answer
 
         wanted = number if port else None
         request = BindRequest("tcp", "0.0.0.0", number)
@@ -90,17 +100,17 @@ def stock_pyroute2(_: int) -> Work:
 
 Subject = Callable[[int], Work]
 SUBJECTS: dict[str, Subject] = {
-    "floor: drain the dump": floor,
-    "take_snapshot()": snapshot(bpf=True),
-    "take_snapshot(), no BPF": snapshot(bpf=False),
-    "look of a kept reader": snapshot(bpf=True, kept=True),
-    "look of a kept reader, no BPF": snapshot(bpf=False, kept=True),
-    "take_snapshot(port)": snapshot(bpf=True, port=True),
-    "take_snapshot(port), no BPF": snapshot(bpf=False, port=True),
-    "why": snapshot(bpf=True, port=True, why=True),
-    "why, no BPF": snapshot(bpf=False, port=True, why=True),
-    "psutil.net_connections": psutil_connections,
-    "stock pyroute2": stock_pyroute2,
+    FLOOR: floor,
+    FRESH: snapshot(bpf=True),
+    without(FRESH): snapshot(bpf=False),
+    KEPT: snapshot(bpf=True, kept=True),
+    without(KEPT): snapshot(bpf=False, kept=True),
+    ONE_PORT: snapshot(bpf=True, port=True),
+    without(ONE_PORT): snapshot(bpf=False, port=True),
+    WHY: snapshot(bpf=True, port=True, why=True),
+    without(WHY): snapshot(bpf=False, port=True, why=True),
+    PSUTIL: psutil_connections,
+    PYROUTE2: stock_pyroute2,
 }
 
 

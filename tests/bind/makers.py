@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from sockwatch.bind import BindRequest
-from sockwatch.model import HostFacts, OwnAddress, ReuseFlags, Snapshot, Socket, SocketGroup
+from sockwatch.model import (
+    HostFacts,
+    Link,
+    OwnAddress,
+    ReuseFlags,
+    Route,
+    RouteTable,
+    Snapshot,
+    Socket,
+    SocketGroup,
+)
 from tests.bind.oracle import snapshot_of
 from tests.support import build
 
@@ -19,16 +29,23 @@ FACTS = HostFacts(
     nonlocal_bind_ipv6=False,
     port_range=(32768, 60999),
     autobind_reuse=False,
-    addresses=(
-        OwnAddress("127.0.0.0/8", "lo"),
-        OwnAddress("::1/128", "lo"),
-        OwnAddress("10.1.2.3/32", "eth0"),
-        OwnAddress("10.1.2.255/32", "eth0"),
-        OwnAddress("2001:db8::5/128", "eth0"),
-        OwnAddress("2001:db8::6/128", "eth0", tentative=True),
-        OwnAddress("fe80::1/128", "eth0"),
+    ipv4_tables=(
+        RouteTable(
+            255,
+            (
+                Route("127.0.0.0/8", "lo"),
+                Route("10.1.2.3/32", "eth0"),
+                Route("10.1.2.255/32", "eth0", "broadcast"),
+            ),
+        ),
     ),
-    devices=frozenset({"lo", "eth0", "eth1"}),
+    ipv6_addresses=(
+        OwnAddress("::1", "lo"),
+        OwnAddress("2001:db8::5", "eth0"),
+        OwnAddress("2001:db8::6", "eth0", tentative=True),
+        OwnAddress("fe80::1", "eth0"),
+    ),
+    links=(Link("lo"), Link("eth0"), Link("eth1")),
 )
 UNKNOWN = (None, None)
 

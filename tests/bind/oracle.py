@@ -21,11 +21,14 @@ from sockwatch.model import (
     UDP_STATES,
     Family,
     HostFacts,
+    Link,
     Netns,
     OwnAddress,
     Port,
     Protocol,
     ReuseFlags,
+    Route,
+    RouteTable,
     Snapshot,
     Socket,
     SocketGroup,
@@ -53,8 +56,9 @@ FACTS = HostFacts(
     nonlocal_bind_ipv6=False,
     port_range=(1024, 65000),
     autobind_reuse=False,
-    addresses=(OwnAddress("127.0.0.0/8", "lo"), OwnAddress("::1/128", "lo")),
-    devices=frozenset({"lo"}),
+    ipv4_tables=(RouteTable(255, (Route("127.0.0.0/8", "lo"),)),),
+    ipv6_addresses=(OwnAddress("::1", "lo"),),
+    links=(Link("lo"),),
 )
 
 
@@ -242,6 +246,11 @@ class Stage:
         finally:
             s.close()
 
+    def forget_far_ends(self) -> None:
+        """Close this process's copies of them, for one that has been forked."""
+        for s in (*self._others, *self.shared.sockets):
+            s.close()
+
     def close(self) -> None:
         """End everything, leaving as few TIME_WAITs as can be."""
         for one in self.tracked:
@@ -268,6 +277,11 @@ class Shared:
             with contextlib.suppress(BlockingIOError):
                 s.connect(("127.0.0.1", FULL_SINK_PORT))
             self._fill.append(s)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Those that are open in this process."""
+        return [self.sink, self._full, *self._fill]
 
     @staticmethod
     def _listen(port: int, backlog: int) -> socket.socket:
@@ -312,7 +326,7 @@ def read_snapshot(stage: Stage) -> Snapshot:
         else:
             groups.append(
                 SocketGroup(
-                    one.family, state, row.mini, address, None, v6only, uid, 1, (),
+                    one.family, state, row.mini, address, None, v6only, uid, 1, 0,
                     expires, expires, one.flags,
                 )
             )  # fmt: skip

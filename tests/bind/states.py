@@ -46,43 +46,43 @@ Build = Callable[[Stage, Address, tuple[bool, bool], int], object]
 Ending = Callable[[Stage, Tracked], None]
 
 
-def _established(stage: Stage, one: Tracked) -> None:
+def established(stage: Stage, one: Tracked) -> None:
     pass
 
 
-def _close_wait(stage: Stage, one: Tracked) -> None:
+def close_wait(stage: Stage, one: Tracked) -> None:
     assert one.peer
     one.peer.shutdown(socket.SHUT_WR)
     stage.wait(lambda: one.state == 8)
 
 
-def _fin_wait1(stage: Stage, one: Tracked) -> None:
+def fin_wait1(stage: Stage, one: Tracked) -> None:
     assert one.sock
     fill(one.sock)
     one.sock.shutdown(socket.SHUT_WR)
     assert one.state == 4
 
 
-def _fin_wait1_orphan(stage: Stage, one: Tracked) -> None:
+def fin_wait1_orphan(stage: Stage, one: Tracked) -> None:
     assert one.sock
     fill(one.sock)
     one.close()
 
 
-def _fin_wait2(stage: Stage, one: Tracked) -> None:
+def fin_wait2(stage: Stage, one: Tracked) -> None:
     assert one.sock
     one.sock.shutdown(socket.SHUT_WR)
     stage.wait(lambda: one.state == 5)
 
 
-def _fin_wait2_mini(stage: Stage, one: Tracked) -> None:
+def fin_wait2_mini(stage: Stage, one: Tracked) -> None:
     # Now and then the kernel keeps it as a full socket: when the ACK meets a locked socket.
     one.close()
     wait_row(stage, one, 5)
 
 
-def _last_ack(stage: Stage, one: Tracked) -> None:
-    _close_wait(stage, one)
+def last_ack(stage: Stage, one: Tracked) -> None:
+    close_wait(stage, one)
     assert one.sock
     fill(one.sock)
     one.sock.shutdown(socket.SHUT_WR)
@@ -90,20 +90,20 @@ def _last_ack(stage: Stage, one: Tracked) -> None:
 
 
 def _last_ack_orphan(stage: Stage, one: Tracked) -> None:
-    _close_wait(stage, one)
+    close_wait(stage, one)
     assert one.sock
     fill(one.sock)
     one.close()
 
 
-def _closing(stage: Stage, one: Tracked) -> None:
-    _fin_wait1(stage, one)
+def closing(stage: Stage, one: Tracked) -> None:
+    fin_wait1(stage, one)
     assert one.peer
     one.peer.shutdown(socket.SHUT_WR)
     stage.wait(lambda: one.state == 11)
 
 
-def _time_wait(stage: Stage, one: Tracked) -> None:
+def time_wait(stage: Stage, one: Tracked) -> None:
     one.close()
     assert one.peer
     wait_row(stage, one, 5)
@@ -111,7 +111,7 @@ def _time_wait(stage: Stage, one: Tracked) -> None:
     wait_row(stage, one, 6)
 
 
-def _reset(stage: Stage, one: Tracked) -> None:
+def reset(stage: Stage, one: Tracked) -> None:
     assert one.peer
     abort(one.peer)
     stage.wait(lambda: one.state == 7)
@@ -213,38 +213,38 @@ TCP_STATES_MADE: dict[str, Build] = {
     "listener after shutdown": _shut_listener,
     "unaccepted": _unaccepted,
     "SYN_SENT": _syn_sent,
-    "accepted, listening": accepted(_established, listening=True),
-    "accepted": accepted(_established),
-    "accepted CLOSE_WAIT": accepted(_close_wait),
-    "accepted FIN_WAIT1": accepted(_fin_wait1),
-    "accepted FIN_WAIT1 orphan": accepted(_fin_wait1_orphan),
-    "accepted FIN_WAIT2": accepted(_fin_wait2),
-    "accepted mini FIN_WAIT2": accepted(_fin_wait2_mini),
-    "accepted LAST_ACK": accepted(_last_ack),
+    "accepted, listening": accepted(established, listening=True),
+    "accepted": accepted(established),
+    "accepted CLOSE_WAIT": accepted(close_wait),
+    "accepted FIN_WAIT1": accepted(fin_wait1),
+    "accepted FIN_WAIT1 orphan": accepted(fin_wait1_orphan),
+    "accepted FIN_WAIT2": accepted(fin_wait2),
+    "accepted mini FIN_WAIT2": accepted(fin_wait2_mini),
+    "accepted LAST_ACK": accepted(last_ack),
     "accepted LAST_ACK orphan": accepted(_last_ack_orphan),
-    "accepted CLOSING": accepted(_closing),
-    "accepted TIME_WAIT": accepted(_time_wait),
-    "accepted TIME_WAIT, listening": accepted(_time_wait, listening=True),
-    "accepted reset": accepted(_reset),
-    "client": client(_established),
-    "client CLOSE_WAIT": client(_close_wait),
-    "client FIN_WAIT1 orphan": client(_fin_wait1_orphan),
-    "client mini FIN_WAIT2": client(_fin_wait2_mini),
+    "accepted CLOSING": accepted(closing),
+    "accepted TIME_WAIT": accepted(time_wait),
+    "accepted TIME_WAIT, listening": accepted(time_wait, listening=True),
+    "accepted reset": accepted(reset),
+    "client": client(established),
+    "client CLOSE_WAIT": client(close_wait),
+    "client FIN_WAIT1 orphan": client(fin_wait1_orphan),
+    "client mini FIN_WAIT2": client(fin_wait2_mini),
     "client LAST_ACK orphan": client(_last_ack_orphan),
-    "client TIME_WAIT": client(_time_wait),
-    "client reset": client(_reset),
+    "client TIME_WAIT": client(time_wait),
+    "client reset": client(reset),
     "client disconnected": client(_disconnected),
-    "automatic client": automatic(_established),
-    "automatic client TIME_WAIT": automatic(_time_wait),
-    "automatic client reset": automatic(_reset),
+    "automatic client": automatic(established),
+    "automatic client TIME_WAIT": automatic(time_wait),
+    "automatic client reset": automatic(reset),
 }
 
 
 UDP_STATES_MADE: dict[str, Build] = {
     "bound": _bound,
-    "connected": client(_established),
+    "connected": client(established),
     "disconnected": client(_disconnected),
-    "automatic": automatic(_established),
+    "automatic": automatic(established),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -10,7 +9,18 @@ from functools import partial
 import pytest
 
 from sockwatch.bind import BindRequest, Verdict, explain_bind, fixes
-from sockwatch.model import Gap, GapCode, HostFacts, Port, Process, ReuseFlags, Service, Snapshot
+from sockwatch.model import (
+    Gap,
+    GapCode,
+    Halt,
+    HostFacts,
+    Port,
+    Process,
+    ReuseFlags,
+    RouteTable,
+    Service,
+    Snapshot,
+)
 from tests.support import build
 from tests.support.build import group, holder, port, process, socket
 
@@ -73,14 +83,14 @@ BOUND = socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),))
         (partial(explained, server(NGINX)), "listener", "systemctl stop nginx.service"),
         (partial(explained, server(process(7, "app"))), "listener", "kill 7"),
         (
-            partial(explained, server(process(7, "app")._replace(state="T"))),
+            partial(explained, server(process(7, "app")._replace(halt=Halt("stopped")))),
             "holder-stopped",
-            "kill -CONT 7",
+            "kill 7",
         ),
         (
-            partial(explained, server(process(7, "app")._replace(state="D"))),
+            partial(explained, server(process(7, "app")._replace(state="D", sleeps_s=2.0))),
             "holder-uninterruptible",
-            None,
+            "kill 7",
         ),
         (
             partial(
@@ -91,7 +101,7 @@ BOUND = socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),))
                 ),
             ),
             "systemd-socket",
-            "systemctl stop ssh.socket",
+            "systemctl list-sockets --all",
         ),
         (
             partial(explained, server(process(1, "systemd"))),
@@ -121,11 +131,19 @@ BOUND = socket("BOUND", "0.0.0.0", 8080, holders=(holder(NGINX),))
                     process(9, "player", parent=7)._replace(executable="/bin/player"),
                 ),
             ),
-            "inherited-listener",
-            "kill 9",
+            "listener",
+            "kill 7 9",
         ),
-        (partial(explained, server()), "no-fd-anywhere", "grep -l accept /proc/*/task/*/wchan"),
-        (partial(explained, server(protocol="udp")), "kernel-socket", "ip -d link show"),
+        (
+            partial(explained, server()),
+            "no-fd-anywhere",
+            "grep -ls inet_csk_accept /proc/*/task/*/wchan",
+        ),
+        (
+            partial(explained, server(protocol="udp")),
+            "no-fd-anywhere",
+            "grep -ls __skb_wait_for_more_packets /proc/*/task/*/wchan",
+        ),
         (
             partial(explained, server(NGINX, flags=build.AP, uid=33), reuseport=True),
             "reuseport-other-user",
@@ -162,11 +180,19 @@ def test_held_sockets(explain: Callable[[], Verdict], cause: str, command: str |
 def test_an_unseen_holder_is_left_to_root() -> None:
     request = BindRequest("tcp", "0.0.0.0", 8080, reuseaddr=True)
     for uid, commands in (
-        (0, []),
-        (7, [f"sudo {sys.executable} -I -m sockwatch why 0.0.0.0:8080 --reuseaddr --uid 7"]),
+        (
+            0,
+            [
+                "rpcinfo -p",
+                "grep -ls inet_csk_accept /proc/*/task/*/wchan",
+                r"grep -lsP 'scm_fds:\s+(?!0)' /proc/*/fdinfo/*",
+            ],
+        ),
+        (7, ["sudo /opt/sockwatch why 0.0.0.0:8080 --reuseaddr --uid 7"]),
     ):
         snapshot = look([server()], HIDDEN)
-        verdict = explain_bind(request, replace(snapshot, facts=replace(FACTS, uid=uid)))
+        facts = replace(FACTS, uid=uid, own_command=("/opt/sockwatch",))
+        verdict = explain_bind(request, replace(snapshot, facts=facts))
         assert verdict.cause is not None
         assert verdict.cause.id == "holder-not-visible"
         assert [fix.command for fix in verdict.fixes] == commands
@@ -178,34 +204,32 @@ def test_an_unseen_holder_is_left_to_root() -> None:
         (
             partial(explained, leftovers("TIME_WAIT", build.A, mini=True)),
             "request-lacks-flag",
-            ["set SO_REUSEADDR before bind(), in Python", "wait 40 s; the port is free then"],
+            ["or set SO_REUSEADDR before bind()", "or wait 40 s; the port is free then"],
         ),
         (
             partial(explained, leftovers("TIME_WAIT", build.NONE, mini=True), reuseaddr=True),
             "time-wait-no-flag",
-            ["wait 40 s; the port is free then", "or, as root, destroy", "for future restarts"],
+            ["or wait 40 s; the port is free then", "or as root, destroy", "later set"],
         ),
         (
             partial(explained, leftovers("TIME_WAIT", ReuseFlags(), mini=True), reuseaddr=True),
             "leftovers-flags-unknown",
-            ["wait 40 s; the port is free then", "if the old sockets had the flag"],
+            ["or wait 40 s; the port is free then", "or if the old sockets had"],
         ),
         (
             partial(explained, leftovers("LAST_ACK", build.NONE), reuseaddr=True),
             "orphans",
-            ["or, as root, destroy", "for future restarts"],
+            ["or as root, destroy", "later set"],
         ),
         (
             partial(explained, leftovers("ESTABLISHED", build.NONE), reuseaddr=True),
             "unaccepted",
-            ["for future restarts"],
+            ["later set"],
         ),
         (
-            partial(
-                explained, leftovers("ESTABLISHED", build.NONE, inodes=(5, 6, 7)), reuseaddr=True
-            ),
+            partial(explained, leftovers("ESTABLISHED", build.NONE, with_fd=3), reuseaddr=True),
             "leftovers-no-flag",
-            ["for future restarts"],
+            ["later set"],
         ),
     ],
 )
@@ -213,7 +237,7 @@ def test_leftovers(explain: Callable[[], Verdict], cause: str, fixes: list[str])
     verdict = explain()
     assert verdict.cause is not None
     assert verdict.cause.id == cause
-    texts = [fix.text for fix in verdict.fixes]
+    texts = [f"{fix.step} {fix.text}" for fix in verdict.fixes]
     places = [next(i for i, text in enumerate(texts) if text.startswith(each)) for each in fixes]
     assert places == sorted(places)
     commands = " ".join(fix.command or "" for fix in verdict.fixes)
@@ -223,8 +247,8 @@ def test_leftovers(explain: Callable[[], Verdict], cause: str, fixes: list[str])
 def test_setting_the_flag_is_no_advice_for_now_where_the_old_sockets_lack_it() -> None:
     verdict = explained(leftovers("TIME_WAIT", build.NONE, mini=True))
     for fix in verdict.fixes:
-        if "SO_REUSEADDR" in (fix.command or ""):
-            assert fix.text.startswith("for future restarts")
+        if "SO_REUSEADDR" in fix.options:
+            assert fix.step == "later"
 
 
 def test_a_listener_and_what_it_left_are_both_explained() -> None:
@@ -243,11 +267,20 @@ def test_a_client_that_has_the_port_is_never_killed() -> None:
     curl = process(77, "curl")
     found = port(
         40000,
-        groups=(group("ESTABLISHED", "10.0.0.1", 1, inodes=(5,), uid=0, flags=build.NONE),),
+        groups=(
+            group("ESTABLISHED", "10.0.0.1", 1, with_fd=1, uid=0, flags=build.NONE)._replace(
+                holders=(holder(curl),)
+            ),
+        ),
         holders=(holder(curl),),
         connections=(
             socket(
-                "ESTABLISHED", "10.0.0.1", 40000, peer=("1.2.3.4", 443), holders=(holder(curl),)
+                "ESTABLISHED",
+                "10.0.0.1",
+                40000,
+                peer=("1.2.3.4", 443),
+                flags=build.NONE,
+                holders=(holder(curl),),
             ),
         ),
     )
@@ -276,6 +309,10 @@ def test_workers_with_names_of_their_own_inherited_nothing_odd() -> None:
             ["systemctl stop web.service"],
         ),
         (
+            [process(7, "web", service=Service("-Hroot@evil.service", 1000, 7))],
+            ["systemctl --user --machine=1000@ stop -- -Hroot@evil.service"],
+        ),
+        (
             [process(7, "web", service=WEB._replace(manager_uid=1000))],
             ["systemctl --user --machine=1000@ stop web.service"],
         ),
@@ -297,7 +334,7 @@ def test_whom_to_stop(holders: list[Process], commands: list[str]) -> None:
 
 @pytest.mark.parametrize("state", ["FIN_WAIT2", "FIN_WAIT1"])
 def test_a_socket_with_an_fd_is_never_destroyed_though_nobody_sees_its_holder(state: str) -> None:
-    verdict = explained(leftovers(state, build.NONE, inodes=(5, 6, 7)), gaps=HIDDEN, reuseaddr=True)
+    verdict = explained(leftovers(state, build.NONE, with_fd=3), gaps=HIDDEN, reuseaddr=True)
     assert verdict.cause is not None
     assert verdict.cause.id == "leftovers-no-flag"
     assert not any("ss -K" in (fix.command or "") for fix in verdict.fixes)
@@ -306,10 +343,10 @@ def test_a_socket_with_an_fd_is_never_destroyed_though_nobody_sees_its_holder(st
 @pytest.mark.parametrize("peer", [None, ("1.2.3.4", 50000)])
 def test_a_connection_is_no_client_without_the_evidence(peer: tuple[str, int] | None) -> None:
     app = holder(process(77, "app"))
-    seen = socket("ESTABLISHED", "10.0.0.1", 40000, peer=peer, holders=(app,))
+    seen = socket("ESTABLISHED", "10.0.0.1", 40000, peer=peer, flags=build.NONE, holders=(app,))
     found = port(
         40000,
-        groups=(group("ESTABLISHED", "10.0.0.1", 1, inodes=(5,), uid=0, flags=build.NONE),),
+        groups=(group("ESTABLISHED", "10.0.0.1", 1, with_fd=1, uid=0, flags=build.NONE),),
         holders=(app,),
         connections=None if peer is None else (seen,),
     )
@@ -356,7 +393,11 @@ def test_old_generation() -> None:
             HostFacts(uid=1000, net_bind_service=False, unprivileged_port_start=1024),
             "low-port",
         ),
-        (BindRequest("tcp", "10.1.2.3", 8080), HostFacts(addresses=()), "address-not-local"),
+        (
+            BindRequest("tcp", "10.1.2.3", 8080),
+            HostFacts(ipv4_tables=(RouteTable(255, ()),)),
+            "address-not-local",
+        ),
     ],
 )
 def test_without_a_blocker(request_: BindRequest, facts: HostFacts, cause: str | None) -> None:

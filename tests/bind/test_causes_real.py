@@ -6,6 +6,7 @@ import array
 import errno
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from sockwatch.bind import BindRequest, Fix, Verdict, explain_bind
 from sockwatch.kernel.snapshot import SnapshotReader
+from sockwatch.view.code_lines import code_line
 from tests.support.child import become, idle_child, in_child
 from tests.support.privilege import REAL_ROOT
 from tests.support.tools import need
@@ -121,7 +123,7 @@ def test_time_waits_of_a_server_without_the_flag(netns: None) -> None:
     assert cause(verdict) == "time-wait-no-flag"
     assert verdict.frees_in_s is not None
     assert 50 < verdict.frees_in_s <= 60
-    carry_out(fix(verdict, "or, as root, destroy"))
+    carry_out(fix(verdict, "as root, destroy"))
     assert why(reuseaddr=True).bind == "ok"
 
 
@@ -131,8 +133,7 @@ def test_time_waits_of_a_server_with_the_flag(netns: None) -> None:
     verdict = why()
     assert cause(verdict) == "request-lacks-flag"
     with socket.socket() as sock:
-        line = fix(verdict, "set SO_REUSEADDR before bind(), in Python").command
-        assert line is not None
+        line = code_line(fix(verdict, "set SO_REUSEADDR before bind()").options, "python")
         exec(line, {"sock": sock, "socket": socket})  # noqa: S102 - the advice as it is given
         sock.bind(("0.0.0.0", PORT))
         sock.listen()
@@ -163,7 +164,7 @@ def test_an_orphan(netns: None) -> None:
         verdict = why(reuseaddr=True)
         assert verdict.blockers[0].owner.state == "LAST_ACK"
         assert cause(verdict) == "orphans"
-        carry_out(fix(verdict, "or, as root, destroy"))
+        carry_out(fix(verdict, "as root, destroy"))
         assert why(reuseaddr=True).bind == "ok"
 
 
@@ -223,9 +224,11 @@ def test_a_stopped_holder(netns: None) -> None:
         with stopped(pid):
             verdict = why("127.0.0.1")
             assert cause(verdict) == "holder-stopped"
-            carry_out(verdict.fixes[0])
-        os.waitid(os.P_PID, pid, os.WCONTINUED | os.WNOWAIT)
-        assert cause(why("127.0.0.1")) == "listener"
+            assert [each.command for each in verdict.fixes] == [f"kill {pid}", f"kill -CONT {pid}"]
+            for each in verdict.fixes:
+                carry_out(each)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert why("127.0.0.1").bind == "ok"
 
 
 def test_a_child_that_inherited_the_listener(netns: None) -> None:
@@ -246,14 +249,20 @@ def test_a_child_that_inherited_the_listener(netns: None) -> None:
 
 def test_docker_proxy(netns: None, tmp_path: Path) -> None:
     code = (
-        "import ctypes, socket, sys\n"
-        "ctypes.CDLL(None).prctl(15, b'docker-proxy', 0, 0, 0)\n"
+        "import socket, sys\n"
         f"s = socket.create_server(('127.0.0.1', {PORT}))\n"
         "print('ready', flush=True)\n"
         "sys.stdin.read()\n"
     )
-    proxy = [sys.executable, "-c", code, "-container-ip", "172.17.0.2", "-container-port", "80"]
-    with subprocess.Popen(proxy, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    program = shutil.copy(os.path.realpath(sys.executable), tmp_path / "docker-proxy")
+    proxy = [str(program), "-c", code, "-container-ip", "172.17.0.2", "-container-port", "80"]
+    home = f"{sys.base_prefix}:{sys.base_exec_prefix}"
+    with subprocess.Popen(
+        proxy,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONHOME": home},
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -298,3 +307,42 @@ def test_a_free_port_in_the_range(netns: None) -> None:
     assert (verdict.bind, cause(verdict)) == ("ok", "free-in-range")
     carry_out(verdict.fixes[0])
     assert cause(why("127.0.0.1", 40000)) is None
+
+
+@needs_flags
+def test_a_connection_that_its_program_does_not_close(netns: None) -> None:
+    kept: list[socket.socket] = []
+
+    def leak() -> None:
+        with server() as listener:
+            client = socket.create_connection(listener.getsockname())
+            kept.append(listener.accept()[0])
+        client.close()
+        assert kept[0].recv(1) == b""
+
+    with ExitStack() as stack:
+        pid = stack.enter_context(idle_child(leak))
+        verdict = why("127.0.0.1", reuseaddr=True)
+        assert cause(verdict) == "close-wait"
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        assert f"which the peer has closed and {name}({pid}) has not" in str(verdict.cause)
+        carry_out(fix(verdict, "stop it"))
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert why("127.0.0.1", reuseaddr=True).bind == "ok"
+
+
+@needs_flags
+def test_a_connection_that_a_worker_still_serves(netns: None) -> None:
+    with server() as listener:
+        client = socket.create_connection(listener.getsockname())
+        accepted = listener.accept()[0]
+    with client, idle_child() as pid:
+        accepted.close()
+        verdict = why("127.0.0.1", reuseaddr=True)
+        assert cause(verdict) == "leftovers-no-flag"
+        assert any((each.step, each.text[:9]) == ("then", "wait 60 s") for each in verdict.fixes)
+        assert fix(verdict, "stop it").command == f"kill {pid}"
+        carry_out(fix(verdict, "stop it"))
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        client.close()
+        assert cause(why("127.0.0.1", reuseaddr=True)) == "time-wait-no-flag"

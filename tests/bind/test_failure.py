@@ -66,7 +66,7 @@ def test_a_process_in_its_own_way_is_not_told_to_stop() -> None:
 
 
 def test_a_child_that_inherited_the_socket_has_its_parent_in_the_way() -> None:
-    parent = Process(6, "web", "web", "www", 1000, 0.0, 1, "S", None)
+    parent = Process(6, "web", "web", "www", 1000, 0.0, 1, "S")
     child = parent._replace(pid=7, parent_pid=6)
     held = (Holder(7, 3, child), Holder(6, 3, parent))
     found = explain_failure(failure(), snapshot(socket(holders=held)), DEVICES)
@@ -81,14 +81,24 @@ def test_commands_are_for_the_namespace_of_the_failure() -> None:
 
     def sysctl(failed: Failure, home: int | None) -> str | None:
         fixes = explain_failure(failed, shown, DEVICES, home).fixes
-        return next(fix.command for fix in fixes if fix.in_netns)
+        return next(fix.command for fix in fixes if fix.text == "as root, let every program use it")
 
     here = "sysctl -w net.ipv4.ip_unprivileged_port_start=80"
-    alive = Process(7, "web", "web", "www", 1000, 0.0, 1, "S", None)
+    alive = Process(7, "web", "web", "www", 1000, 0.0, 1, "S")
     assert sysctl(low, None) == sysctl(low, shown.netns.inode) == here
     assert sysctl(low._replace(process=alive), 99) == f"nsenter -t 7 -n {here}"
     assert sysctl(low, 99) is None
     assert sysctl(low._replace(process=alive._replace(state="X")), 99) is None
+
+
+def test_root_enters_the_namespace_of_the_failure_by_sudo() -> None:
+    gap = Gap(GapCode.HOLDERS_NOT_PERMITTED, "text", "remedy")
+    facts = replace(FACTS, uid=1000)
+    shown = replace(snapshot(socket(holders=())), facts=facts, gaps=(gap,))
+    alive = Process(7, "web", "web", "www", 1000, 0.0, 1, "S")
+    found = explain_failure(failure(process=alive), shown, DEVICES, 99)
+    commands = [fix.command for fix in found.fixes if fix.command]
+    assert [c.startswith("sudo nsenter -t 7 -n ") for c in commands] == [True], commands
 
 
 def test_a_listening_socket_is_not_in_its_own_way() -> None:
@@ -113,9 +123,34 @@ def test_listen_has_passed_what_comes_before_the_test() -> None:
     owner = socket("LISTEN", "192.0.2.1", port=80)
     shown = replace(snapshot(owner, number=80), facts=FACTS)
     assert explain_failure(low, shown, DEVICES).explained
-    bound = explain_failure(low._replace(call="bind"), shown, DEVICES)
-    assert bound.verdict is not None
-    assert bound.verdict.bind == "EADDRNOTAVAIL"
+
+
+def test_the_errno_tells_what_bind_has_passed() -> None:
+    """An address of another host is no obstacle to IP_FREEBIND, which no snapshot shows."""
+    owner = socket("LISTEN", "0.0.0.0", port=80)
+    shown = replace(snapshot(owner, number=80), facts=FACTS)
+    foreign = failure(port=80, address="192.0.2.1", net_bind_service=False)
+    for errno, reason in (
+        ("EADDRINUSE", None),
+        ("EACCES", "privileged-port"),
+        ("EADDRNOTAVAIL", "not-local"),
+    ):
+        found = explain_failure(foreign._replace(errno=errno), shown, DEVICES)
+        assert found.explained
+        assert found.verdict is not None
+        assert (found.verdict.reason and found.verdict.reason.id) == reason
+    (blocker,) = explain_failure(foreign, shown, DEVICES).blockers
+    assert blocker.owner == owner
+
+
+def test_an_address_that_is_there_by_now() -> None:
+    shown = replace(snapshot(), facts=FACTS)
+    came = failure(errno="EADDRNOTAVAIL", address="10.1.2.3")
+    found = explain_failure(came, shown, DEVICES)
+    assert found.cause is not None
+    assert found.cause.id == "address-late"
+    assert any("network-online.target" in fix.text for fix in found.fixes)
+    assert explain_failure(came, snapshot(), DEVICES).cause is None  # no address was read
 
 
 @pytest.mark.parametrize(
@@ -202,7 +237,7 @@ LIVE = UnixOwner("LISTEN", 3, (Holder(5, 4, PROCESS),))
         ),
         (
             UNIX,
-            UnixNameStatus(True, "socket", is_alive=False),
+            UnixNameStatus(True, "socket", is_alive=False, path="/run/my x"),
             "unix-stale",
             "is stale",
         ),
@@ -216,7 +251,8 @@ LIVE = UnixOwner("LISTEN", 3, (Holder(5, 4, PROCESS),))
         (UNIX, UnixNameStatus(True, "directory"), "unix-other-file", "but a directory"),
         (UNIX, UnixNameStatus(True), None, ""),
         (UNIX, UnixNameStatus(False, gaps=(GAP,)), None, ""),
-        (UNIX._replace(errno="EACCES"), UnixNameStatus(True, "socket"), None, ""),
+        (UNIX._replace(errno="ENOENT"), UnixNameStatus(True), None, ""),
+        (UNIX._replace(errno="EXDEV"), UnixNameStatus(True, "socket", is_alive=False), None, ""),
         (ABSTRACT, UnixNameStatus(True, None, (LIVE,)), "unix-live", "dockerd(5) listens on @x"),
         (ABSTRACT, UnixNameStatus(True), None, ""),
     ],
@@ -230,3 +266,13 @@ def test_unix_names(one: Failure, status: UnixNameStatus, cause: str | None, tex
     assert found.gaps == status.gaps
     commands = [fix.command for fix in found.fixes]
     assert cause != "unix-stale" or "rm '/run/my x'" in commands
+
+
+def test_a_link_local_address_without_its_link() -> None:
+    shown = replace(snapshot(), facts=FACTS)
+    one = failure(errno="EINVAL", family="ipv6", address="fe80::1")
+    found = explain_failure(one, shown, DEVICES)
+    assert found.explained
+    assert found.cause is not None
+    assert found.cause.id == "zone-missing"
+    assert any("fe80::1%eth0" in fix.text for fix in found.fixes)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sockwatch.cli import ExitCode
+from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.look import take_snapshot
+from sockwatch.cli.place import Place
 from sockwatch.kernel.bpf.reader import BpfReader
 from tests.support.privilege import REAL_ROOT
 from tests.support.schemas import read_document
@@ -77,13 +78,14 @@ def test_version() -> None:
         (["ports", "flag:x"], "x is not a flag: type flag:reuseaddr, reuseport, none or unknown"),
         (["ports", "flga:none"], "flga: is not a filter term: type port:, state:"),
         (["ports", "--jsn"], "unrecognized arguments: --jsn; type sockwatch --help"),
-        (["prots"], "invalid choice: 'prots'"),
+        (["prots"], "'prots' is no command; did you mean sockwatch ports?"),
         (["failures", "--for", "0"], "'0' is not a positive number of seconds"),
         (["failures", "--for", "inf"], "'inf' is not a positive number of seconds"),
         (["failures", "--count", "0"], "'0' is not a positive number"),
         (["failures", "--count", "1.5"], "'1.5' is not a positive number"),
         (["--interval", "0"], "'0' is not a number of seconds from 0.1 to 3600"),
         (["--interval", "nan"], "'nan' is not a number of seconds"),
+        (["--theme", "red"], "argument --theme: invalid choice: 'red'"),
         ([], "the live screen needs a terminal; run sockwatch ports"),
     ],
 )
@@ -97,7 +99,8 @@ def test_a_wrong_command_line_gets_one_line(arguments: list[str], message: str) 
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("SOCKWATCH_INTERVAL", "fast"), ("SOCKWATCH_ASCII", "maybe")]
+    ("variable", "value"),
+    [("SOCKWATCH_INTERVAL", "fast"), ("SOCKWATCH_ASCII", "maybe"), ("SOCKWATCH_THEME", "red")],
 )
 def test_a_wrong_environment_gets_one_line(variable: str, value: str) -> None:
     done = run("ports", **{variable: value})
@@ -112,20 +115,20 @@ def test_the_table(listener: socket.socket) -> None:
     assert done.returncode == ExitCode.YES
     header, line = done.stdout.splitlines()
     assert header.split()[:10] == [
+        "PORT",
         "PROTO",
         "ADDRESS",
-        "PORT",
         "QUEUE",
         "REUSE",
         "EST",
         "TW",
-        "OTHER",
-        "PID",
+        "RESTART",
         "PROCESS",
+        "OTHER",
     ]
     cells = line.split()
-    assert cells[:8] == ["tcp", "127.0.0.1", "8080", "0/7", "A-", "0", "0", "0"]
-    assert cells[8] == str(os.getpid())
+    assert cells[:8] == ["8080", "tcp", "127.0.0.1", "0/7", "A-", "0", "0", "ok"]
+    assert str(os.getpid()) in cells
 
 
 @pytest.mark.parametrize("word", ["8080", ":8080", "port:8080", "state:listen", "127.0.0.1:8080"])
@@ -149,16 +152,15 @@ def test_json(listener: socket.socket) -> None:
         document = read_document(done.stdout, "ports")
         inodes = [os.fstat(sock.fileno()).st_ino for sock in (listener, bound)]
         fds = [listener.fileno(), bound.fileno()]
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["host"] == socket.gethostname()
     assert document["kernel"] == os.uname().release
-    assert set(document["netns"]) == {"inode", "name"}
+    assert set(document["netns"]) == {"inode", "name", "origin"}
     for gap in document["gaps"]:
         assert set(gap) == {"code", "text", "remedy"}
     (port,) = document["ports"]
     holders = port.pop("holders")
     assert [holder["fd"] for holder in holders] == fds
-    assert set(holders[0]) == {"pid", "fd", "name", "command", "user", "start_time"}
     common = {
         "family": "ipv4",
         "v6only": False,
@@ -189,6 +191,7 @@ def test_json(listener: socket.socket) -> None:
                 "reuseaddr": True,
                 "queue": 0,
                 "backlog": 7,
+                "drops": 0,
                 "holders": [holders[0]],
             }
         ],
@@ -285,7 +288,7 @@ def test_debug_shows_what_the_verifier_said(
         return False
 
     monkeypatch.setattr(BpfReader, "ready", refuse)
-    take_snapshot(None, debug=False)
+    take_snapshot(None, Place(None), debug=False)
     assert "R1" not in capsys.readouterr().err
-    take_snapshot(None, debug=True)
+    take_snapshot(None, Place(None), debug=True)
     assert "R1 invalid mem access" in capsys.readouterr().err

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Self
 
 import pytest
 
 from sockwatch.text import clean
 from tests.support.schemas import read_document
+from tests.support.waiting import PATIENCE_S
 
 HOSTILE = [
     b"[/x]",
@@ -31,28 +33,33 @@ HOSTILE = [
     b"x" * 4096,
 ]
 FOREIGN = (b"\x1b]0;PWNED", b"\x1b[31mred", b"\xc2\x9b", b"\x9b31m", "\u202e".encode(), b"\xff")
+FIRST_PORT = 8080
 SERVER = """
 import ctypes, socket, sys
 ctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv[1]), 0, 0, 0)
 sock = socket.socket()
-sock.bind(("127.0.0.1", 8080))
+sock.bind(("127.0.0.1", int(sys.argv[2])))
 sock.listen()
 print("ready", flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.fixture(params=HOSTILE)
-def server(request: pytest.FixtureRequest, netns: None) -> Iterator[bytes]:
-    """A listener on port 8080 whose name and command line hold the hostile bytes."""
-    text: bytes = request.param
-    command: list[str | bytes] = [sys.executable, "-c", SERVER, text[:15].hex(), text]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        yield text
-        process.stdin.close()
+@pytest.fixture
+def servers(netns: None) -> Iterator[dict[int, bytes]]:
+    """By port, the hostile bytes in the name and the command line of its listener."""
+    texts = dict(enumerate(HOSTILE, FIRST_PORT))
+    with ExitStack() as stack:
+        for port, text in texts.items():
+            command: list[str | bytes] = [
+                sys.executable, "-S", "-c", SERVER, text[:15].hex(), str(port), text,
+            ]  # fmt: skip
+            process = stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            )
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+        yield texts
 
 
 def run(*arguments: str) -> bytes:
@@ -60,15 +67,17 @@ def run(*arguments: str) -> bytes:
     return subprocess.run(command, capture_output=True, check=True).stdout
 
 
-def test_the_table_and_the_document(server: bytes) -> None:
+def test_the_table_and_the_document(servers: dict[int, bytes]) -> None:
     table = run().decode()
-    assert len(table.splitlines()) == 2
+    assert len(table.splitlines()) == 1 + len(servers)
     assert all(line.isprintable() for line in table.splitlines())
     document = read_document(run("--json"), "ports")
-    holder = document["ports"][0]["holders"][0]
-    assert holder["name"] == clean(server[:15].split(b"\0")[0])
-    assert holder["command"].isprintable()
-    assert len(holder["command"]) <= 1024
+    assert [port["port"] for port in document["ports"]] == list(servers)
+    for port, text in zip(document["ports"], servers.values(), strict=True):
+        (holder,) = port["holders"]
+        assert holder["name"] == clean(text[:15].split(b"\0")[0])
+        assert holder["command"].isprintable()
+        assert len(holder["command"]) <= 1024
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -80,12 +89,14 @@ def test_clean(text: bytes) -> None:
     assert clean(os.fsdecode(text), 40) == cleaned
 
 
-def test_the_screen_on_a_real_terminal(server: bytes) -> None:
+def test_the_screens_on_a_real_terminal(servers: dict[int, bytes]) -> None:
     """What the program writes to its terminal holds none of the bytes."""
     with Sockwatch() as screen:
-        screen.wait_for(b"8080")
-        screen.press(b"\r")
-        screen.wait_for(b"LISTEN")
+        screen.wait_for(str(FIRST_PORT).encode())
+        for _port in servers:  # from the first row down
+            screen.press(b"\r", b"LISTEN")
+            screen.press(b"\x1b", f"of {len(servers)}".encode())
+            screen.press(b"j")
         screen.press(b"q")
         output = screen.end()
     for foreign in FOREIGN:
@@ -115,14 +126,17 @@ class Sockwatch:
         self._output += part
         return bool(part)
 
-    def wait_for(self, text: bytes) -> None:
-        while text not in self._output:
-            ready = select.select([self._fd], [], [], 20)[0]
+    def wait_for(self, text: bytes, start: int = 0) -> None:
+        while text not in self._output[start:]:
+            ready = select.select([self._fd], [], [], PATIENCE_S)[0]
             assert ready, f"{text!r} did not come"
             assert self._read(), f"the program ended: {self._output!r}"
 
-    def press(self, key: bytes) -> None:
+    def press(self, key: bytes, then: bytes = b"") -> None:
+        """Type the key, and wait until the program writes `then`."""
+        start = len(self._output)
         os.write(self._fd, key)
+        self.wait_for(then, start)
 
     def end(self) -> bytes:
         while self._read():

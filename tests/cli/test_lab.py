@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sockwatch.cli import ExitCode
+from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.lab.scenario import all_scenarios
 from tests.support.schemas import read_document
 from tests.support.seccomp import refuse
@@ -40,7 +40,7 @@ def test_list_names_every_scenario() -> None:
 
 def test_list_as_json() -> None:
     document = read_document(run("lab", "list", "--json").stdout, "lab-list")
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert [one["name"] for one in document["scenarios"]] == NAMES
     assert set(document["scenarios"][0]) == {
         "name", "title", "claim", "finding", "steps", "needs",
@@ -62,7 +62,7 @@ def test_a_run_narrates_calls_prediction_and_answer() -> None:
 def test_a_run_as_json() -> None:
     document = read_document(run("lab", "run", "two-listeners", "--json").stdout, "lab-run")
     assert set(document) == {"schema", "kernel", "scenario", "steps", "passed", "skipped"}
-    assert (document["schema"], document["scenario"]) == (1, "two-listeners")
+    assert (document["schema"], document["scenario"]) == (2, "two-listeners")
     assert document["passed"] is True
     step = document["steps"][1]
     assert step["calls"][2] == {"who": "second", "text": "bind(3, 0.0.0.0:10013) = -1 EADDRINUSE"}

@@ -12,7 +12,10 @@ from jsonschema import Draft202012Validator
 from sockwatch.bind import Outcome
 from sockwatch.bind.model import Unknown
 from sockwatch.cli.document import ports_document
+from sockwatch.cli.table import Section
 from sockwatch.lab.scenario import Need
+from sockwatch.model import Port
+from sockwatch.view.port_list import Selection
 from tests.support import build
 from tests.support.schemas import SCHEMAS, Document, read_document
 
@@ -59,13 +62,17 @@ def test_they_know_every_word_of_the_code() -> None:
     assert set(scenarios["needs"]["items"]["enum"]) == set(get_args(Need))
 
 
+def section(ports: tuple[Port, ...]) -> Section:
+    return Section(build.snapshot(ports), Selection(ports))
+
+
 def test_made_up_ports_match() -> None:
     ports = build.web_host()
-    document = read_document(ports_document(build.snapshot(ports), ports), "ports")
+    document = read_document(ports_document(section(ports)), "ports")
     assert len(document["ports"]) == len(ports)
 
 
 def test_what_the_schema_does_not_know_fails() -> None:
-    document = json.loads(ports_document(build.snapshot(()), ()))
+    document = json.loads(ports_document(section(())))
     with pytest.raises(AssertionError, match="surprise"):
         read_document(json.dumps(document | {"surprise": 1}), "ports")

@@ -1,6 +1,6 @@
 """sockwatch for half an hour on a host that does not rest, driven by keys all the time.
 
-Run as root: .venv/bin/python -m tests.endurance [--minutes 30] [--seed N]
+Run as root: .venv/bin/python -m tests.endurance [--minutes 30] [--standing 50000] [--seed N]
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ DEMANDS = Demands(
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.endurance", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--standing", type=int, default=50_000, help="connections that stay")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10_000)
     arguments = parser.parse_args()
     if os.geteuid() != 0 and not become_root_of_a_user_namespace():
@@ -40,7 +41,7 @@ def main() -> int:
     seconds = arguments.minutes * 60
     most = ALL_TIME_WAITS if seconds > LEVEL_AFTER_S else FEW_TIME_WAITS
     print(f"{arguments.minutes:g} minutes, --seed {arguments.seed}", flush=True)
-    plan = Plan(seconds, most_time_waits=most, seed=arguments.seed)
+    plan = Plan(seconds, arguments.standing, most_time_waits=most, seed=arguments.seed)
     demands = DEMANDS
     if seconds < THIRDS_LEVEL_AFTER_S:
         demands = replace(demands, growth_kb=GROWTH_BEFORE_KB)

@@ -31,7 +31,7 @@ TOUR: Final = (
     ((ESCAPE,), "ports"), (("?",), "help"), (("G", "g", ESCAPE), "ports"), (("/",), "filter"),
     ((*"port:10", ENTER), "ports"), ((ESCAPE, "f"), "failures"), ((ESCAPE,), "ports"),
     ((PALETTE,), "palette"), ((*"sort", ESCAPE), "ports"), ((*"s<IIFFy", REFRESH, "p"), "paused"),
-    (("p",), "ports"),
+    (("p",), "ports"), (("a",), "each port"), (("a",), "folded"),
 )  # fmt: skip
 # A lone Escape is told from the first of a sequence by nothing coming after it.
 REST_S: Final = {ESCAPE: 0.2}
@@ -41,7 +41,7 @@ KEYS_REST_S: Final = (0.02, 0.12)
 def at_home(display: Display) -> bool:
     """Whether the table of ports is in front, and the keys go to it."""
     footer = display.lines[-1]
-    return "sort" in footer and "failures" in footer
+    return " a all " in footer and "failures" in footer
 
 
 class Keys:
@@ -99,6 +99,7 @@ class Keys:
                 ("y",),
                 ("r",),
                 ("p", *moves, "p"),
+                ("a", *moves, "a"),
                 ("+", *moves, "-"),
                 typed_filter,
                 (*typed_filter, *moves, ESCAPE),

@@ -14,11 +14,12 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.support.due import Due
 from tests.support.time_waits import CLIENTS_PER_ADDRESS, FIRST_CLIENT_PORT
 
 CONNECTIONS_PER_S, PROCESSES_PER_S, PORTS_PER_S, REFUSALS_PER_S = 5_000, 200, 20, 2
@@ -28,7 +29,6 @@ PASSING_PORTS = range(43_000, 43_500)
 ALIVE, OPEN, STAYING = 20, 50, 40  # processes, passing ports and open connections, at a time
 ONE_IN_STAYS = 100
 SLICE_S = 0.01
-AT_ONCE_S = 0.1  # what is made up for at once; what is more behind is told as not reached
 TELL_S = 1.0
 
 
@@ -123,21 +123,6 @@ class Load:
         with socket.socket() as sock, suppress(OSError):
             sock.bind(self._listeners[self.done.refusals % len(self._listeners)].getsockname())
         self.done.refusals += 1
-
-
-class Due:
-    """Something that is to be done so many times a second."""
-
-    def __init__(self, act: Callable[[], None], per_s: int) -> None:
-        self._act = act
-        self._per_s = per_s
-        self._begun = 0  # done, or given up as not reached
-
-    def catch_up(self, seconds: float) -> None:
-        missing = int(seconds * self._per_s) - self._begun
-        self._begun += missing
-        for _ in range(min(missing, int(self._per_s * AT_ONCE_S) + 1)):
-            self._act()
 
 
 def _listen(port: int) -> socket.socket:

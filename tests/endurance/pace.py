@@ -1,7 +1,8 @@
 """Whether every poll that was missed was shown: when looks ended beside what the header promised.
 
-The header says how often the host is looked at (`1s`), that looks are dear (`slow 3s`), that one
-is overdue (`late 5s`) or that the view stands still (`PAUSED 7s`).
+The header says how often the host is looked at (`every 1s`), that looks are dear
+(`slow, every 3s`), that one is overdue (`late by 5s`) or that the view stands still
+(`PAUSED 7s ago`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 # Up to here the program itself takes looks for regular, and a clock tick shows what is late.
 REGULAR = 1.5
 GRACE_S = 1.0
-_PACE = re.compile(r"(?:^| )(?:(PAUSED|late|slow) )?(\d+(?:\.\d+)?)s ?$")
+_PACE = re.compile(r"(?:^| )(?:(PAUSED|late|slow)\D* |every )(\d+(?:\.\d+)?)s(?: ago)? ?$")
 _OVERDUE = ("PAUSED", "late")
 
 

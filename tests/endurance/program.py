@@ -6,9 +6,11 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from types import TracebackType
 
 from tests.endurance import pace
+from tests.endurance.counts import is_folded
 from tests.endurance.display import Display
 from tests.endurance.told import BEGUN, ENDED, REFUSED, TOLD
 from tests.tui.terminal import Program
@@ -20,9 +22,9 @@ _SCREENS = {
     "help": " Esc back",
     "filter": "Esc clear ",
     "request": "Esc undo ",
-    "ports": "sort",
+    "ports": " a all ",
 }  # by what their last line says
-SCREENS = {*_SCREENS, "failures", "palette", "paused"}
+SCREENS = {*_SCREENS, "failures", "palette", "paused", "folded", "each port"}
 
 
 class Watched(Program):
@@ -65,8 +67,14 @@ class Watched(Program):
         return next((name for name, sign in _SCREENS.items() if sign in lines[-1]), "")
 
     def shows(self, screen: str) -> bool:
-        paused = self.headers[-1].word == "PAUSED"
-        return paused if screen == "paused" else self.screen == screen
+        return screen in (self.screen, *self._aspects())
+
+    def _aspects(self) -> Iterator[str]:
+        """What else is to be said of the screen."""
+        if self.headers[-1].word == "PAUSED":
+            yield "paused"
+        if self.screen == "ports":
+            yield "folded" if is_folded(self.display.lines) else "each port"
 
     def _fds(self) -> list[int]:
         return [*super()._fds(), self._looks]
@@ -94,8 +102,7 @@ class Watched(Program):
         header = pace.shown(lines[0], time.monotonic())
         if not self.headers or self.headers[-1][1:] != header[1:]:
             self.headers.append(header)
-        self.screens[self.screen] += 1
-        self.screens["paused"] += header.word == "PAUSED"
+        self.screens.update((self.screen, *self._aspects()))
         # The line under a table tells so of a look that failed; hints stand on the last line.
         errors = [line for line in lines[1:-1] if line.startswith(" ! ")]
         self.faults += [line for line in errors if line not in self.faults]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.bench.crowds import established, plain_client
 from tests.endurance import counts, gauges, pace
 from tests.endurance.gauges import Gauge
 from tests.endurance.keys import TOUR, Keys
@@ -21,6 +23,9 @@ EXPIRED_S = 100.0  # by then the TIME_WAITs that were left have gone
 PROGRESS_S = 60.0
 ALIKE = 5  # times in a row that the fds are the same before they count as settled
 READ_S = 0.05
+DRAWN_S = 0.25  # without a byte, and what a look has told is on the screen
+STANDING_PORT = 11_000
+PER_ADDRESS = 10_000  # clients: fewer than there are ephemeral ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +34,11 @@ class Plan:
 
     Each watch for failures is a thread anew, with memory of its own from the allocator: it takes
     minutes until that is level. Without `watch_again` they are watched once, before the keys.
+    `standing` connections are there all along, with both ends; one at least.
     """
 
     seconds: float
+    standing: int
     interval_s: float = 1.0
     most_time_waits: int = 1_000_000
     gauge_every_s: float = 1.0
@@ -157,29 +164,48 @@ class _Run:
             and "filter" not in program.display.text.rpartition("\n")[0]
         )
 
+    def table(self, *, folded: bool) -> list[str]:
+        """The table of all ports after a look anew, with client ports folded or each of them."""
+        program = self.program
+        self._look_anew("r")
+        if counts.is_folded(program.display.lines) is not folded:
+            self._look_anew("a")
+        return list(program.display.lines)
+
+    def _look_anew(self, key: str) -> None:
+        """Press the key, and wait until what a look since then has told is on the screen."""
+        program = self.program
+        looks = len(program.begun)
+        program.press(key)
+        self.wait(lambda: len(program.ended) + len(program.refused) > looks, "no look")
+        sent, since = program.sent_bytes, time.monotonic()
+        while time.monotonic() < since + DRAWN_S:
+            self._read(READ_S)
+            if program.sent_bytes > sent:
+                sent, since = program.sent_bytes, time.monotonic()
+
     def compare(self, *, exactly: bool) -> Compared:
         """Until sockwatch and its screen show what `ss` does, or our patience is over.
 
         TIME_WAITs expire between two counts; `exactly` waits until none has.
         """
-        program = self.program
         deadline = time.monotonic() + EXPIRED_S
         while True:
             if not self.is_home():
                 self.go_home()
             before = counts.by_ss()
             found, gaps = counts.by_sockwatch()
-            looks = len(program.ended)
-            program.press("r")
-            self.wait(lambda n=looks: len(program.ended) > n, "no look")  # type: ignore[misc]
-            self._read(READ_S)
-            lines = program.display.lines
+            each, gaps_of_each = counts.by_sockwatch("--all")
+            each_shown, shown = self.table(folded=False), self.table(folded=True)
             after = counts.by_ss()
-            wrong = counts.differences(before, found, after)
-            wrong += counts.screen_differences(before, lines, after)
+            wrong = counts.differences(before.folded, found.folded, after.folded)
+            wrong += counts.differences(before, each, after)
+            for lines in (shown, each_shown):
+                wrong += counts.screen_differences(before, lines, after)
             settled = not wrong and (before == after or not exactly)
             if settled or time.monotonic() > deadline:
-                return Compared(after, before == after, wrong, gaps, lines[0].strip())
+                gaps = [*dict.fromkeys(gaps + gaps_of_each)]
+                return Compared(after, before == after, wrong, gaps, shown[0].strip())
 
 
 def run(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> Found:
@@ -187,6 +213,8 @@ def run(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> Found:
     interval = f"{plan.interval_s:g}"
     with (
         fresh_netns(),
+        # In processes of their own: those of the load hold every socket of it.
+        established(plan.standing, STANDING_PORT, _standing_client),
         LoadProcess(plan.most_time_waits) as load,
         Watched("--readonly", "--interval", interval) as program,
     ):
@@ -196,6 +224,10 @@ def run(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> Found:
             ),
             tell,
         )
+
+
+def _standing_client(number: int) -> socket.socket:
+    return plain_client(f"127.2.0.{number // PER_ADDRESS + 1}")
 
 
 def _watched(it: _Run, tell: Callable[[str], None]) -> Found:
@@ -229,7 +261,7 @@ def _watched(it: _Run, tell: Callable[[str], None]) -> Found:
     it.wait(lambda: load.stopped, "the load does not stop")
     it.go_home()
     at_stop = it.compare(exactly=False)
-    at_rest = it.compare(exactly=True)
+    at_rest = at_stop if at_stop.exact else it.compare(exactly=True)
     files_after = it.settled_files()
     program.press("q")
     exit_code = program.wait_exit()

@@ -11,7 +11,14 @@ import pytest
 
 from tests.conftest import CAN_MAKE_NETNS
 from tests.endurance import report
-from tests.endurance.counts import Counts, differences, screen_differences
+from tests.endurance.counts import (
+    CLIENTS,
+    Counts,
+    PortKey,
+    differences,
+    is_folded,
+    screen_differences,
+)
 from tests.endurance.display import COLUMNS, Display
 from tests.endurance.keys import Keys
 from tests.endurance.pace import Shown, judge, shown
@@ -21,7 +28,12 @@ from tests.support.tools import need
 
 # More looks in the short time, and as many TIME_WAITs within a second as there will be.
 SHORT = Plan(
-    seconds=9.0, interval_s=0.25, most_time_waits=4_000, gauge_every_s=0.25, watch_again=False
+    seconds=9.0,
+    standing=300,
+    interval_s=0.25,
+    most_time_waits=4_000,
+    gauge_every_s=0.25,
+    watch_again=False,
 )
 FLOOR = Demands(
     connections_per_s=300, processes_per_s=10, ports_per_s=2, looks_per_s=0.2, growth_kb=2_000
@@ -83,11 +95,11 @@ def test_a_poll_that_was_missed_has_to_be_shown(headers: tuple[Shown, ...], word
 @pytest.mark.parametrize(
     ("header", "word", "promise_s"),
     [
-        (" sockwatch  vm       tcp 4.1k  est 90  tw 4.0k  0.5s", "", 0.5),
-        (" sockwatch  80/tcp                              60s", "", 60.0),
-        (" sockwatch  vm                             slow 3s", "slow", 3.0),
-        (" sockwatch  vm                             late 2s", "late", math.inf),
-        (" sockwatch  failures                    PAUSED 12s", "PAUSED", math.inf),
+        (" sockwatch  vm       62 ports  est 90  tw 4.0k  every 0.5s", "", 0.5),
+        (" sockwatch  80/tcp                        every 60s", "", 60.0),
+        (" sockwatch  vm                             slow, every 3s", "slow", 3.0),
+        (" sockwatch  vm                             late by 2s", "late", math.inf),
+        (" sockwatch  failures                    PAUSED 12s ago", "PAUSED", math.inf),
         (" sockwatch  failures  watching: each system call", "hidden", 0.0),
         ("sockwatch: Ports", "hidden", 0.0),
     ],
@@ -145,9 +157,9 @@ def test_counts_lie_between_two_of_ss(found: Counts, wrong: tuple[str, ...]) -> 
 
 def test_the_screen_lies_between_two_counts_of_ss() -> None:
     lines = [
-        " sockwatch  vm                  tcp 7  est 0  tw 6  1s",
-        " tcp   0.0.0.0            80 0/512   A-       0    6     0 1       python +1",
-        " 1 of 1                                sorted by PROTO",
+        " sockwatch  vm                  1 port  est 0  tw 6  every 1s",
+        "    80 tcp   0.0.0.0         0/512   A-       0    6 ok      python 1 +1",
+        " 1 of 1                                sorted by PORT",
     ]
     before, after = counted(7, 1, 2), counted(5, 1, 2)
     assert screen_differences(before, lines, after) == []
@@ -155,3 +167,28 @@ def test_the_screen_lies_between_two_counts_of_ss() -> None:
         changed = [line.replace(old, new) for line in lines]
         assert len(screen_differences(before, changed, after)) == 1, new
     assert screen_differences(before, [""], after)
+
+
+def test_client_ports_are_counted_with_the_rows_of_the_others() -> None:
+    def client(number: int) -> tuple[PortKey, str]:
+        return ("tcp", number), "ESTABLISHED"
+
+    counts = counted(0, 1)
+    counts = replace(counts, states=counts.states + Counter([client(9), client(9), client(10)]))
+    told = replace(counts, states=counted(0, 1).states + Counter({(CLIENTS, "ESTABLISHED"): 3}))
+    assert counts.folded == told.folded
+    assert differences(counts.folded, told.folded, counts.folded) == []
+    told.states[CLIENTS, "ESTABLISHED"] -= 1
+    (wrong,) = differences(counts.folded, told.folded, counts.folded)
+    assert wrong.startswith("clients 0 ESTABLISHED: 2, by ss 3")
+    lines = [
+        " sockwatch  vm                  1 port  est 3  tw 0  every 1s",
+        "    80 tcp   0.0.0.0         0/512   A-       0    0 ok      python 1",
+        "     - tcp   client ports: 2, under 1 % of the range",
+        " 1 of 1, and 2 client ports                             sorted by PORT",
+    ]
+    assert is_folded(lines)
+    assert not is_folded(lines[:3])
+    assert screen_differences(counts, lines, counts) == []
+    lines[3] = lines[3].replace("2 client", "3 client")
+    assert screen_differences(counts, lines, counts) == ["screen: of [4] ports, by ss 3"]

@@ -9,47 +9,51 @@ import os
 import struct
 import sys
 import time
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from sockwatch import tui
 from sockwatch.cli import main
 from sockwatch.model import SockwatchError
+from sockwatch.tui.first_look import HostReader
 
 if TYPE_CHECKING:
-    from sockwatch.kernel.snapshot import SnapshotReader
     from sockwatch.model import Snapshot
 
 TOLD = struct.Struct("=cd")  # which of these, and time.monotonic(), which all processes share
 BEGUN, ENDED, REFUSED = b"(", b")", b"!"
 
+Look = Callable[[HostReader, "int | None"], "Snapshot"]
 
-class Teller:
-    """Looks as the program does, and tells of it."""
 
-    def __init__(self, tell: int) -> None:
-        self._tell = tell
-        self._reader: SnapshotReader | None = None
+def telling(look: Look, tell: int) -> Look:
+    """The look, which also tells of itself."""
 
-    def take(self, port: int | None) -> Snapshot:
-        if self._reader is None:
-            from sockwatch.kernel.snapshot import SnapshotReader
+    def say(what: bytes) -> None:
+        os.write(tell, TOLD.pack(what, time.monotonic()))
 
-            self._reader = SnapshotReader()
-        self._say(BEGUN)
+    def told(reader: HostReader, port: int | None) -> Snapshot:
+        say(BEGUN)
         try:
-            snapshot = self._reader.take(port)
+            snapshot = look(reader, port)
         except SockwatchError:
-            self._say(REFUSED)
+            say(REFUSED)
             raise
-        self._say(ENDED)
+        say(ENDED)
         return snapshot
 
-    def _say(self, what: bytes) -> None:
-        os.write(self._tell, TOLD.pack(what, time.monotonic()))
+    return told
+
+
+def run(tell: int, arguments: list[str]) -> int:
+    """Both kinds of look: with client ports folded, and at each port."""
+    with patch.multiple(
+        HostReader,
+        take=telling(HostReader.take, tell),
+        take_each_port=telling(HostReader.take_each_port, tell),
+    ):
+        return main(arguments)
 
 
 if __name__ == "__main__":
-    with patch.object(tui, "run", partial(tui.run, take=Teller(int(sys.argv[1])).take)):
-        raise SystemExit(main(sys.argv[2:]))
+    raise SystemExit(run(int(sys.argv[1]), sys.argv[2:]))

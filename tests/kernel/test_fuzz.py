@@ -1,14 +1,17 @@
 """Whatever bytes come: our error or less to see; no other exception, no hang.
 
-The BTF reader has its own in bpf/test_btf.py.
+What reads BTF, the failures and /proc has its own, in the folders beside this file.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,27 +19,26 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sockwatch.kernel import facts, routes
+from sockwatch.kernel import rtnetlink
 from sockwatch.kernel.bpf import reader
 from sockwatch.kernel.bpf.btf_cache import _own_folder, _read_cache, kernel_build_id
-from sockwatch.kernel.bpf.groups import merge_groups
-from sockwatch.kernel.bpf.layout import FIELDS, FUNCTIONS
+from sockwatch.kernel.bpf.groups import merge_counts
+from sockwatch.kernel.bpf.layout import ASKED
+from sockwatch.kernel.bpf.owners import counted_owners
 from sockwatch.kernel.bpf.rows import KEY_STRUCT, ROW_STRUCT, TALLY_STRUCT, Records
-from sockwatch.kernel.proc.proc_stat import parse_stat
-from sockwatch.kernel.proc.processes import unit_of_cgroup
+from sockwatch.kernel.failures import unix_sockets
 from sockwatch.kernel.sock_diag import netlink
 from sockwatch.kernel.sock_diag.inet_diag import ROW, ROW_SIZE
 from sockwatch.kernel.sock_diag.netlink import REQUEST_HEADER
-from sockwatch.kernel.sock_diag.owners import owner_table
+from sockwatch.kernel.sock_diag.owners import Known, owner_table
 from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
 from sockwatch.kernel.sock_diag.time_waits import MiniSocketTally
 from sockwatch.model import UNKNOWN_FLAGS, KernelError, SocketOptions
+from tests.support.json_values import JSON
 
 pytestmark = pytest.mark.timeout(120)
 MINI = 3
-unhurried = settings(
-    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 numbers_16 = st.integers(0, 0xFFFF)
 numbers_32 = st.integers(0, 0xFFFFFFFF)
 cookies = st.one_of(st.integers(0, 20), st.integers(0, (1 << 64) - 1))
@@ -91,7 +93,7 @@ def test_netlink_rows(buffers: list[bytes], end: bytes, keep: bool, count: bool)
                 break
     except KernelError:
         pass
-    table = owner_table(decoder, known)
+    table = owner_table(decoder, Known(known))
     assert sum(map(len, table.sockets.values())) <= sum(map(len, buffers)) // ROW_SIZE
     for kept in decoder.rows or ():
         assert isinstance(kept.address, str)
@@ -100,7 +102,12 @@ def test_netlink_rows(buffers: list[bytes], end: bytes, keep: bool, count: bool)
 
 @unhurried
 @given(
-    st.lists(st.lists(rows(timer=MINI).map(lambda row: row[:96].ljust(96, b"\0")), min_size=1)),
+    st.lists(
+        st.lists(
+            rows(timer=MINI).map(lambda row: row[:96].ljust(96, b"\0")), min_size=1, max_size=8
+        ),
+        max_size=4,
+    ),
     st.sampled_from([88, 92, 96, 104]),
 )
 def test_runs_of_mini_sockets(runs: list[list[bytes]], stride: int) -> None:
@@ -130,16 +137,17 @@ def test_rows_of_the_iterators(data: bytes) -> None:
         assert len(data) % ROW_STRUCT.size
         return
     assert len(records.flags_by_cookie()) <= len(records)
-    assert sum(map(len, reader._holders(records).values())) <= len(records)
+    assert sum(map(len, reader._files(records).holders.values())) <= len(records)
     records.spilled()
     _groups_of([], [row for row in records if row.is_mini])
 
 
 def _groups_of(tallies: Sequence[tuple[bytes, bytes]], spilled: Sequence[object]) -> int:
     pairs = [(KEY_STRUCT.unpack(key), TALLY_STRUCT.unpack(tally)) for key, tally in tallies]
-    groups = merge_groups(pairs, spilled, 1_000, 250)  # type: ignore[arg-type]
-    found = reader._groups(groups, str)
-    return sum(group.count for each in found.values() for group in each)
+    counts = merge_counts(pairs, spilled, 1_000, 250)  # type: ignore[arg-type]
+    owners = counted_owners(counts, {}, str)
+    groups = sum(group.count for group in chain.from_iterable(owners.groups.values()))
+    return groups + sum(group.count for group in owners.clients) + owners.half_open.total()
 
 
 @unhurried
@@ -157,66 +165,46 @@ def test_groups_of_the_iterators(tallies: list[tuple[bytes, bytes]]) -> None:
     assert _groups_of(tallies, []) == sum(TALLY_STRUCT.unpack(tally)[0] for _, tally in tallies)
 
 
+AnswerReader = Callable[[socket.socket], Iterator[object]]
+READERS: list[AnswerReader] = [
+    rtnetlink.dump_addresses,
+    rtnetlink.dump_links,
+    lambda sock: rtnetlink.dump_routes(sock, socket.AF_INET, 255),
+]
+
+
 @unhurried
-@given(st.lists(st.binary(max_size=120), max_size=3), st.booleans())
-def test_answers_of_rtnetlink(buffers: list[bytes], addresses: bool) -> None:
+@given(st.lists(st.binary(max_size=120), max_size=3), st.sampled_from(READERS))
+def test_answers_of_rtnetlink(buffers: list[bytes], read: AnswerReader) -> None:
     """Through a real socket, whose other end hangs up."""
-    _read_routes(buffers, addresses=addresses)
+    _read_answers(buffers, read)
 
 
 @unhurried
-@given(st.binary(max_size=60), st.integers(20, 27), st.integers(0, 255), st.booleans())
-def test_damaged_routes(tail: bytes, kind: int, family: int, addresses: bool) -> None:
+@given(st.binary(max_size=60), st.integers(16, 27), st.integers(0, 255), st.sampled_from(READERS))
+def test_damaged_routes(tail: bytes, kind: int, family: int, read: AnswerReader) -> None:
     body = bytes((family, 8, 0, 0, 255, 2, 254, 2)) + bytes(4) + tail
     data = REQUEST_HEADER.pack(16 + len(body), kind, 2, 1, 1) + body
-    _read_routes([data], addresses=addresses)
+    _read_answers([data], read)
 
 
-def _read_routes(buffers: list[bytes], *, addresses: bool) -> None:
+@unhurried
+@given(st.one_of(st.binary(max_size=60), attributes().map(lambda tail: bytes(16) + tail)))
+def test_unix_sockets(body: bytes) -> None:
+    def read(sock: socket.socket) -> Iterator[object]:
+        return map(unix_sockets._row, netlink.dump(sock, 20, b"", unix_sockets._MESSAGE.size))
+
+    _read_answers([REQUEST_HEADER.pack(16 + len(body), 20, 2, 1, 1) + body], read)
+
+
+def _read_answers(buffers: list[bytes], read: AnswerReader) -> None:
     ours, kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, kernel, patch.object(netlink, "receive", lambda sock: sock.recv(1 << 16)):
         for data in buffers:
             kernel.send(data)
         kernel.shutdown(socket.SHUT_WR)
-        size = routes.ADDRESS.size if addresses else routes.ROUTE.size
-        read = routes._tentative if addresses else routes._route
-        try:
-            for message in routes._messages(ours, 1, b"", size):
-                list(read(message))
-        except (OSError, KernelError):
-            pass
-
-
-@unhurried
-@given(st.binary(max_size=200))
-@example(b"1 (a) b) S 1 " + b"0 " * 40)
-@example(b") (")
-def test_proc_pid_stat(text: bytes) -> None:
-    found = parse_stat(text)
-    assert found is None or isinstance(found.start_ticks, int)
-
-
-@unhurried
-@given(
-    st.one_of(
-        st.binary(max_size=300),
-        st.lists(st.binary(max_size=20), max_size=8).map(
-            lambda parts: b"0::/" + b"/".join(parts) + b".service\n"
-        ),
-    )
-)
-def test_proc_pid_cgroup(text: bytes) -> None:
-    unit = unit_of_cgroup(text)
-    assert unit is None or unit.isprintable()
-
-
-@unhurried
-@given(st.text(max_size=60))
-@example("8080,9000-")
-def test_sysctls(text: str) -> None:
-    for pair in facts._reserved(text):
-        assert len(pair) == 2
-    assert len(facts._pair(text) or (0, 0)) == 2
+        with suppress(OSError, KernelError):
+            list(read(ours))
 
 
 @unhurried
@@ -230,15 +218,6 @@ def test_elf_notes(tmp_path: Path, data: bytes) -> None:
     assert found is None or bytes.fromhex(found) in data
 
 
-JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
 @unhurried
 @given(
     st.one_of(
@@ -246,10 +225,15 @@ JSON = st.recursive(
         JSON.map(lambda value: json.dumps(value).encode()),
         st.fixed_dictionaries(
             {"functions": JSON, "fields": JSON},
-        ).map(lambda v: json.dumps(v | {"version": 1, "asked": [*FUNCTIONS, *FIELDS]}).encode()),
+        ).map(lambda v: json.dumps(v | {"version": 1, "asked": [*ASKED]}).encode()),
     )
 )
 @example(b"[" * 100_000)
+@example(
+    json.dumps(
+        {"functions": {"": math.inf}, "fields": {}, "version": 1, "asked": [*ASKED]}
+    ).encode()
+)
 def test_the_cached_layout(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "cache.json"
     path.write_bytes(data)

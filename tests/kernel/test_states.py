@@ -11,6 +11,7 @@ import pytest
 
 import sockwatch
 from sockwatch.model import Port
+from tests.support.proc_net import assert_shows_the_same
 from tests.support.tools import need
 from tests.support.tun_peer import FIN, KERNEL, TunNetwork, tun_network
 
@@ -39,10 +40,11 @@ def listener(network: TunNetwork) -> Iterator[socket.socket]:
 
 def look(number: int = PORT) -> Port:
     port = sockwatch.take_snapshot(number).port("tcp", number)
-    whole = sockwatch.take_snapshot().port("tcp", number)
+    whole = sockwatch.take_snapshot(fold=False).port("tcp", number)
     assert port is not None
     assert whole is not None
     assert whole.states == port.states
+    assert_shows_the_same(port)
     return port
 
 

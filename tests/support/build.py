@@ -9,6 +9,7 @@ from sockwatch.model import (
     Gap,
     Holder,
     Netns,
+    Origin,
     Port,
     Process,
     ReuseFlags,
@@ -50,10 +51,13 @@ def process(
     service: Service | None = None,
 ) -> Process:
     """A process that has run for `age_s` seconds; its command line is its name."""
-    started = NOW - age_s
+    command = command or name
+    is_title = ": " in command
+    origin = None if unit is None else Origin("unit", "", unit, "cgroup")
     return Process(
-        pid, name, command or name, user, uid, started, parent, "S", unit, service=service
-    )
+        pid, name, command, user, uid, NOW - age_s, parent, "S", service=service, origin=origin,
+        arguments=(command,) if is_title else tuple(command.split()),
+    )  # fmt: skip
 
 
 def holder(of: Process, fd: int = 3) -> Holder:
@@ -95,7 +99,8 @@ def group(
     *,
     mini: bool | None = None,
     clock: tuple[float, float] | None = None,
-    inodes: tuple[int, ...] = (),
+    with_fd: int | None = 0,
+    holders: tuple[Holder, ...] = (),
     flags: ReuseFlags = UNKNOWN_FLAGS,
     uid: int | None = None,
 ) -> SocketGroup:
@@ -103,8 +108,8 @@ def group(
     first, last = clock or (None, None)
     is_mini = state == "TIME_WAIT" if mini is None else mini
     return SocketGroup(
-        family_of(address), state, is_mini, address, None, None, uid, count, inodes,
-        first, last, flags,
+        family_of(address), state, is_mini, address, None, None, uid, count, with_fd,
+        first, last, flags, holders,
     )  # fmt: skip
 
 
@@ -158,7 +163,7 @@ def sshd() -> Port:
     return port(
         22,
         listeners=(socket("LISTEN", "0.0.0.0", 22, flags=A, queue=0, backlog=128, holders=by),),
-        groups=(group("ESTABLISHED", "10.0.0.5", 2, inodes=(7, 8)),),
+        groups=(group("ESTABLISHED", "10.0.0.5", 2, with_fd=2),),
     )
 
 
@@ -182,9 +187,9 @@ def gunicorn() -> Port:
         8080,
         listeners=listeners,
         groups=(
-            group("ESTABLISHED", "10.0.0.5", 312, inodes=(20, 21), uid=33),
+            group("ESTABLISHED", "10.0.0.5", 312, with_fd=2, uid=33),
             group("TIME_WAIT", "10.0.0.5", 801, clock=(1.2, 57.3)),
-            group("CLOSE_WAIT", "10.0.0.5", 2, inodes=(22, 23), uid=33),
+            group("CLOSE_WAIT", "10.0.0.5", 2, with_fd=2, uid=33),
         ),
     )
 

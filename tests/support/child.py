@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import ctypes.util  # with psutil, what another user may not import any more
 import functools
 import os
 import pickle
@@ -11,6 +12,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
+
+import psutil  # noqa: F401
 
 from tests.support.libc import check, libc
 from tests.support.netns import enter_new_netns

@@ -26,11 +26,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def silent_mount(folder: Path) -> Iterator[None]:
-    """Mount it on the folder; lstat() of anything below waits until the block is left."""
+    """Mount it on the folder; lstat() of anything below waits until the block is left.
+
+    chdir() to the folder itself is answered by the kernel.
+    """
     if not DEVICE.exists():
         pytest.skip("there is no /dev/fuse")
     fuse = os.open(DEVICE, os.O_RDWR)
-    options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+    options = (
+        f"fd={fuse},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions".encode()
+    )
     if _libc.mount(b"silent", os.fsencode(folder), b"fuse", 0, options):
         error = ctypes.get_errno()
         os.close(fuse)

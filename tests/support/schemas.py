@@ -9,7 +9,9 @@ from typing import Any, Final, Literal
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-Document = Literal["ports", "why", "failures", "lab-list", "lab-run", "lab-run-all"]
+Document = Literal[
+    "ports", "namespaces", "why", "answers", "failures", "lab-list", "lab-run", "lab-run-all"
+]  # fmt: skip
 
 _FOLDER: Final = resources.files("sockwatch.cli") / "schemas"
 SCHEMAS: Final[dict[str, dict[str, Any]]] = {

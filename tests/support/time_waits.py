@@ -6,6 +6,8 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.support.waiting import wait_until
+
 FIRST_PORT = 10000
 FIRST_CLIENT_PORT = 20000
 CLIENTS_PER_ADDRESS = 20000
@@ -42,4 +44,11 @@ def make_time_waits(count: int, ports: int, stack: ExitStack, *, keep_open: int 
         else:
             server.close()
             client.close()
+    wait_until(lambda: _in_time_wait() >= count)  # the last FIN may still be on its way
     return [listener.getsockname()[1] for listener in listeners]
+
+
+def _in_time_wait() -> int:
+    """How many there are in this network namespace."""
+    words = Path("/proc/thread-self/net/sockstat").read_text().split()
+    return int(words[words.index("tw") + 1])

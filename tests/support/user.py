@@ -21,12 +21,13 @@ UID = 12_345
 
 
 def run_as_user(
-    command: list[str], user_id: int = UID, timeout_s: float = 120
+    command: list[str], user_id: int = UID, timeout_s: float = 120, before: str = "true"
 ) -> subprocess.CompletedProcess[str]:
     """Run it as that user, in a mount namespace where the user may reach this interpreter.
 
     Nothing is changed outside: a folder that only root may enter is covered by an empty one that
-    holds what is needed of it. Skips the test where that is not allowed.
+    holds what is needed of it. `before` is a line for the shell, run as root. Skips the test where
+    that is not allowed.
     """
     if not REAL_ROOT:
         pytest.skip("needs root, to become another user")
@@ -47,6 +48,7 @@ def run_as_user(
     for number, path in enumerate(closed):
         place = shlex.quote(str(path))
         lines.append(f"mkdir -p {place} && mount --move {keep}/{number} {place}")
+    lines.append(before)
     lines.append(f"cd {shlex.quote(str(ROOT))}")
     lines.append(
         f"exec setpriv --reuid {user_id} --regid {user_id} --clear-groups {shlex.join(command)}"

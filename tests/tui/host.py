@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.options import Options
 from tests.support import build
+from tests.support.waiting import PATIENCE_S
 from tests.tui.failing_host import Open, quiet
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sockwatch.tui.lab.backend import LabBackend
 
 GOLDEN = Path(__file__).parent / "golden"
-DEADLINE_S = 10.0
+PAUSE_S = 0.002  # for the app's threads
 
 
 class Host:
@@ -58,12 +59,12 @@ class Host:
 
 async def wait_for(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
     """Let the app run until the condition holds; TimeoutError shows the screen."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError("\n".join(screen_lines(pilot.app)))
+        await asyncio.sleep(PAUSE_S)
         await pilot.pause()
-        await asyncio.sleep(0)
 
 
 async def shows(pilot: Pilot[int], text: str) -> None:
@@ -97,9 +98,25 @@ def line_with(app: object, text: str) -> str:
     return next(line for line in screen_lines(app) if text in line)
 
 
-def check_golden(app: object, name: str) -> None:
+def colour_lines(app: object) -> list[str]:
+    """A letter for the style of each cell, and what the letters mean; no style is a space."""
+    assert isinstance(app, SockwatchApp)
+    letters = {"": " "}
+    lines = []
+    for strip in app.screen._compositor.render_strips():
+        line = ""
+        for piece in strip:
+            style = str(piece.style or "")
+            letter = letters.setdefault(style, chr(ord("a") + len(letters) - 1))
+            line += letter * piece.cell_length
+        lines.append(line)
+    return [*lines, *(f"{letter}  {style}" for style, letter in letters.items() if style)]
+
+
+def check_golden(app: object, name: str, *, colours: bool = False) -> None:
     """Compare the screen with the kept one; SOCKWATCH_UPDATE_GOLDEN=1 keeps this one."""
-    text = "\n".join(screen_lines(app)) + "\n"
+    lines = [*screen_lines(app), *(colour_lines(app) if colours else ())]
+    text = "\n".join(lines) + "\n"
     path = GOLDEN / f"{name}.txt"
     if os.environ.get("SOCKWATCH_UPDATE_GOLDEN") == "1":
         path.parent.mkdir(exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 from sockwatch.lab.model import ClientSpec, LabError, Network, ServerSpec, SystemCall
@@ -23,6 +24,7 @@ from tests.tui.host import Host
 
 FIRST_PID = 4001
 FACTS = HostFacts(uid=0, net_bind_service=True, ipv6=True, bindv6only=False)
+CHOICES = "1 ok  2 EADDRINUSE  3 EACCES  4 EADDRNOTAVAIL"  # of the questions below
 NO_FLAGS = ReuseFlags(reuseaddr=False, reuseport=False, source="bpf")
 
 
@@ -202,12 +204,18 @@ HOSTED = Scenario(3, "own-network", "It needs a network", "Claim.", "Finding.",
 
 
 class Sandboxes:
-    """Makes the sandboxes of a test; `refused` is why a network of its own is refused."""
+    """Makes the sandboxes of a test; `refused` is why a network of its own is refused.
+
+    `pauses` are those that a run has made, in seconds: no time passes unless `clock_stands`, and
+    then each lasts until a command ends it.
+    """
 
     def __init__(self, refused: str = "", answer: str | None = None) -> None:
         self.made: list[FakeSandbox] = []
         self.refused = refused
         self.answer = answer
+        self.pauses: list[float] = []
+        self.clock_stands = False
 
     def __call__(self, network: Network) -> Sandbox:
         if self.refused and network == "own":
@@ -216,6 +224,12 @@ class Sandboxes:
         self.made.append(sandbox)
         return sandbox
 
+    def wait(self, submitted: Event, pause_s: float) -> None:
+        """What a run pauses with."""
+        self.pauses.append(pause_s)
+        if self.clock_stands and pause_s:
+            submitted.wait()
+
     def app(self, host: Host | None = None, options: Options | None = None) -> SockwatchApp:
-        lab = LabBackend(self, lambda: (RESTART, TWO, HOSTED), pause_s=0.0)
+        lab = LabBackend(self, lambda: (RESTART, TWO, HOSTED), pause_s=0.0, wait=self.wait)
         return (host or Host()).app(options, lab)

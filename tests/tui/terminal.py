@@ -54,6 +54,7 @@ class Program:
         self.master, slave = pty.openpty()
         self.resize(size)
         dropped = {"COLORTERM", "NO_COLOR", "LINES", "COLUMNS"}.difference(keep)
+        dropped.add("PYTHONDEVMODE")  # asyncio then writes about slow callbacks, on the screen
         environment = {k: v for k, v in os.environ.items() if k not in dropped}
         environment |= {"TERM": term, "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(

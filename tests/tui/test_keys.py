@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from typing import TYPE_CHECKING
 
@@ -49,14 +50,18 @@ KEYS = [
 
 INTERVAL_S = 3600.0
 NOTICE_S = 10.0  # longer than a notice stays
-LEAVES = {"quit", "palette", "help", "details", "lab", "failures", "main"}
+LEAVES = {"quit", "details", "lab", "failures", "main"}
 UNDONE_BY = {
+    **{f"port {n}": "escape" for n in range(1, 10)},
+    "palette": "escape",
+    "help": "escape",
     "PAUSED": "p",
     "typing": "escape",
     "following": "F",
-    "sorted by ADDRESS": "<",
+    "sorted by PROTO": "<",
     "sorted by PROCESS": ">",
-    "sorted by PROTO, reversed": "I",
+    "sorted by PORT, reversed": "I",
+    "theme": "t",
 }
 QUITS = dict.fromkeys(["q", "f10", "ctrl+c", "ctrl+q"], "quit")
 EVERYWHERE = {
@@ -64,15 +69,18 @@ EVERYWHERE = {
     **dict.fromkeys(["p", "space", "Z"], "PAUSED"),
     **dict.fromkeys(["r", "ctrl+l"], "look"),
     "-": "interval 60",
+    "t": "theme",
     "ctrl+p": "palette",
+    "b": "blind spots",
     **dict.fromkeys(["?", "h", "f1"], "help"),
 }
 MAIN = {
     **EVERYWHERE,
     **dict.fromkeys(["/", "f3", "f4", "\\"], "typing"),
-    **dict.fromkeys(["s", "f6", ">"], "sorted by ADDRESS"),
+    **dict.fromkeys(["s", "f6", ">"], "sorted by PROTO"),
     "<": "sorted by PROCESS",
-    "I": "sorted by PROTO, reversed",
+    "I": "sorted by PORT, reversed",
+    **{str(n): f"port {n}" for n in range(1, 10)},
     "enter": "details",
     "F": "following",
     **dict.fromkeys(["y", "c"], "copied"),
@@ -92,14 +100,16 @@ DETAILS = {
     **EVERYWHERE,
     "escape": "main",
     "e": "typing",
+    "L": "code in python",
     **dict.fromkeys(["y", "c"], "copied"),
     **dict.fromkeys(["j", "down"], "row 1"),
     "ctrl+d": "row 10",
-    **dict.fromkeys(["G", "end", "pagedown"], "row 21"),
+    "pagedown": "row 21",
+    **dict.fromkeys(["G", "end"], "row 21"),
 }
 # The help scrolls and has no cursor; row is its first line.
 HELP = {
-    **EVERYWHERE,
+    **{key: effect for key, effect in EVERYWHERE.items() if key != "b"},
     **dict.fromkeys(["escape", "q", "?", "h", "f1"], "main"),
     **dict.fromkeys(["j", "down"], "row 1"),
     "ctrl+d": "row 12",
@@ -154,6 +164,7 @@ async def test_every_key_that_does_something(
         async with Sandboxes().app(host).run_test(size=(80, 24)) as pilot:
             await opened(pilot, host, screen)
             for key in keys:
+                await wait_for(pilot, lambda: is_resting(pilot.app))
                 looks = host.looks
                 assert observed(pilot, host, looks, screen) == home, key
                 await pilot.press(key)
@@ -172,7 +183,7 @@ async def undo(pilot: Pilot[int], host: Host, effect: str, looks: int, row: int)
     assert isinstance(app, SockwatchApp)
     if effect in UNDONE_BY:
         await pilot.press(UNDONE_BY[effect])
-    elif effect == "copied":
+    elif effect in ("copied", "code in python", "blind spots"):
         host.now += NOTICE_S
         app.tick()
     elif effect.startswith("interval"):
@@ -211,17 +222,23 @@ def observed(pilot: Pilot[int], host: Host, looks: int, screen: str) -> str:
         return {kind: name for name, kind in KINDS.items()}[type(app.screen)]
     if any(bar.display for bar in app.screen.query(InputBar)):
         return "typing"
+    if not app.current_theme.dark:
+        return "theme"
     text = "\n".join(screen_lines(app))
     if screen == "help":
         text = text.partition("\n")[0]
     assert isinstance(app, SockwatchApp)
     if app.pace.paused:
         return "PAUSED"
-    for word in ("copied", "following"):
+    if "nothing that was looked at is hidden" in text:
+        return "blind spots"
+    for word in ("copied", "following", "code in python"):
         if word in text:
             return word
+    if (typed := re.search(r"^ port \d+(?= )", text, re.MULTILINE)) is not None:
+        return typed[0].strip()
     status = next((line for line in text.splitlines() if "sorted by" in line), "")
-    if status and not status.endswith("sorted by PROTO"):
+    if status and not status.endswith("sorted by PORT"):
         return status[status.index("sorted by") :]
     interval = interval_s(app)
     if interval != INTERVAL_S:
@@ -231,6 +248,12 @@ def observed(pilot: Pilot[int], host: Host, looks: int, screen: str) -> str:
     lines = app.screen.lines
     at_end = screen == "help" and lines.cursor == lines.total - lines.page_size
     return "end" if at_end else f"row {lines.cursor}"
+
+
+def is_resting(app: App[int]) -> bool:
+    """Whether no poll is under way or asked for."""
+    assert isinstance(app, SockwatchApp)
+    return app.poller.polling_since is None and not app.poller._wake.is_set()
 
 
 def interval_s(app: App[int]) -> float:
@@ -248,7 +271,7 @@ async def test_the_interval_has_ends() -> None:
         for key in "+" * 7 + "-" * 9:
             await pilot.press(key)
             steps.append(app.poller.interval_s)
-        await shows(pilot, "0.25s")
+        await shows(pilot, "every 0.25s")
     assert steps == [2, 5, 10, 30, 60, 60, 60, 30, 10, 5, 2, 1, 0.5, 0.25, 0.25, 0.25]
 
 
@@ -262,6 +285,18 @@ async def test_a_filter_is_kept_by_enter_and_cleared_by_escape() -> None:
         await shows(pilot, "filter port:7")
         await pilot.press("escape")
         await shows(pilot, "of 100 ")
+
+
+async def test_the_filter_reads_a_port_as_everything_does() -> None:
+    host = Host(PORTS)
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 100")
+        await pilot.press("/", *"http://localhost:7/,20-22,80/udp,port", "enter")
+        await shows(pilot, "no port matches the filter")  # one word of them is no port
+        await pilot.press("/", *["backspace"] * 5, "enter")
+        await shows(pilot, "1 of 4 (100 ports)")
+        await pilot.press("escape", "/", *"port:http,https/tcp", "enter")
+        await shows(pilot, "1 of 1 (100 ports)  filter port:http,https/tcp")
 
 
 async def test_letters_are_text_while_typing_but_ctrl_c_quits() -> None:
@@ -279,7 +314,7 @@ async def test_a_wrong_term_is_marked_where_it_stands() -> None:
     async with host.app().run_test(size=(80, 24)) as pilot:
         await shows(pilot, "1 of 100")
         await pilot.press("/", *"port:x 7")
-        await shows(pilot, "! x is not a port number")
+        await shows(pilot, "! 'x' is neither a port nor a service")
         strips = pilot.app.screen._compositor.render_strips()
         line = next(s for s in strips if "port:x 7" in "".join(p.text for p in s))
         wrong = "".join(p.text for p in line if p.style is not None and p.style.underline)
@@ -298,7 +333,7 @@ async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
         await pilot.press("ctrl+p", *"reverse")
         await shows(pilot, "Reverse the order")
         await pilot.press("enter")
-        await shows(pilot, "sorted by PROTO, reversed")
+        await shows(pilot, "sorted by PORT, reversed")
     every = (*MAIN_COMMANDS, *MOVE_COMMANDS, *APP_COMMANDS)
     assert {command.title for command in every} - offered == {"Command palette"}
     assert {" ".join(command.key_names) for command in every} <= explained

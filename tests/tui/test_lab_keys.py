@@ -10,14 +10,16 @@ from textual.command import CommandPalette
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.commands import APP_COMMANDS, LAB_COMMANDS, MOVE_COMMANDS
 from sockwatch.tui.lab.form import Form
+from sockwatch.tui.lab.lab_commands import LabCommand
+from sockwatch.tui.lab.sandbox_screen import NO_QUESTION
 from sockwatch.tui.lab.screen import LabScreen
-from sockwatch.tui.lab.thread import LabCommand, LabThread
+from sockwatch.tui.lab.thread import LabThread
 from sockwatch.tui.options import Options
 from sockwatch.tui.screens.help import HelpScreen, help_lines
 from sockwatch.tui.screens.main import MainScreen
 from tests.tui.host import Host, screen_lines, shows, wait_for
 from tests.tui.lab_sandbox import Sandboxes
-from tests.tui.test_keys import EVERYWHERE, KEYS
+from tests.tui.test_keys import EVERYWHERE, INTERVAL_S, KEYS, NOTICE_S
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -33,7 +35,9 @@ MOVES = {
 ANYWAY = {
     **{key: what for key, what in EVERYWHERE.items() if what != "look"},
     **MOVES,
+    "b": "nothing that was looked at is hidden",
     "x": "nothing is running",
+    **dict.fromkeys(["1", "2", "3", "4"], NO_QUESTION),
     "tab": "keys go to processes",
     "shift+tab": "keys go to ports",
     "v": "without calls",
@@ -44,8 +48,8 @@ ANYWAY = {
 LAB = {
     **ANYWAY,
     **dict.fromkeys(["r", "ctrl+l"], "look"),
-    **dict.fromkeys(["R", "enter"], "RunScenario whole"),
-    **dict.fromkeys(["n", "."], "RunScenario one step"),
+    **dict.fromkeys(["R", "enter"], "RunScenario reading"),
+    **dict.fromkeys(["n", "."], "RunScenario step"),
     "0": "Reset",
     "a": "form: Start a server",
     "C": "form: Connect clients",
@@ -62,6 +66,19 @@ WITHOUT_SANDBOX = {
     "o": "OpenSandbox host",
 }
 NOTICES = {text for table in (LAB, WITHOUT_SANDBOX) for text in table.values() if " " in text}
+NOT_UNDONE = {"quit", "main", "Reset", "OpenSandbox host"} | {
+    f"RunScenario {part}" for part in ("reading", "step")
+}
+UNDONE_BY = {
+    "PAUSED": "p",
+    "theme": "t",
+    "palette": "escape",
+    "help": "escape",
+    "form": "escape",
+    "keys go to processes": "shift+tab",
+    "keys go to ports": "tab",
+    "without calls": "v",
+}
 SANDBOXES = pytest.mark.parametrize(
     ("refused", "expected"), [("", LAB), (REFUSED, WITHOUT_SANDBOX)], ids=["sandbox", "refused"]
 )
@@ -75,10 +92,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def submit_and_keep(thread: LabThread, command: LabCommand) -> None:
         words = [type(command).__name__]
-        if (whole := getattr(command, "whole", None)) is not None:
-            words.append("whole" if whole else "one step")
+        words.append(getattr(command, "pace", ""))
         words.append(getattr(command, "network", ""))
-        found.append(" ".join(words).strip())
+        found.append(" ".join(filter(None, words)))
         submit(thread, command)
 
     monkeypatch.setattr(LabThread, "submit", submit_and_keep)
@@ -96,20 +112,40 @@ async def opened(pilot: Pilot[int], refused: str) -> None:
 async def test_every_key_that_does_something(
     refused: str, expected: dict[str, str], asked: list[str]
 ) -> None:
+    """A key that cannot be undone gets an app of its own, the others share one."""
     found: dict[str, str] = {}
-    for key, wanted in expected.items():
-        sandboxes = Sandboxes(refused)
-        async with sandboxes.app().run_test(size=(80, 24)) as pilot:
+    staying = [key for key, effect in expected.items() if effect not in NOT_UNDONE]
+    for keys in (staying, *([key] for key in expected if key not in staying)):
+        host, sandboxes = Host(), Sandboxes(refused)
+        async with sandboxes.app(host).run_test(size=(80, 24)) as pilot:
             await opened(pilot, refused)
-            asked.clear()
-            looks = looked(sandboxes)
-            assert observed(pilot, asked, looked(sandboxes) - looks) == "row 1"
-            await pilot.press(key)
-            if wanted == "look":
-                await wait_for(pilot, lambda s=sandboxes, n=looks: looked(s) > n)  # type: ignore[misc]
-            await pilot.pause()
-            found[key] = observed(pilot, asked, looked(sandboxes) - looks)
+            for key in keys:
+                asked.clear()
+                looks = looked(sandboxes)
+                assert observed(pilot, asked, 0) == "row 1", key
+                await pilot.press(key)
+                if expected[key] == "look":
+                    await wait_for(pilot, lambda s=sandboxes, n=looks: looked(s) > n)  # type: ignore[misc]
+                await pilot.pause()
+                found[key] = observed(pilot, asked, looked(sandboxes) - looks)
+                if key in staying:
+                    await undo(pilot, host, found[key])
     assert found == expected
+
+
+async def undo(pilot: Pilot[int], host: Host, effect: str) -> None:
+    """Bring the screen back to how `opened` left it."""
+    app = pilot.app
+    assert isinstance(app, SockwatchApp)
+    for start, key in UNDONE_BY.items():
+        if effect.startswith(start):
+            await pilot.press(key)
+    app.poller.interval_s = INTERVAL_S
+    host.now += NOTICE_S
+    app.tick()
+    assert isinstance(app.screen, LabScreen)
+    app.screen.lines.select(1)
+    await pilot.pause()
 
 
 @SANDBOXES
@@ -152,9 +188,11 @@ def observed(pilot: Pilot[int], asked: list[str], looks: int) -> str:
         return asked[-1]
     if app.pace.paused:
         return "PAUSED"
+    if not app.current_theme.dark:
+        return "theme"
     if "copied" in notice:
         return "copied"
-    if app.poller.interval_s != 3600.0:
+    if app.poller.interval_s != INTERVAL_S:
         return f"interval {app.poller.interval_s:g}"
     if "without calls" in lines[1]:
         return "without calls"
@@ -179,7 +217,7 @@ async def test_readonly_switches_the_lab_off() -> None:
 async def test_tab_goes_round_and_the_movement_keys_go_along() -> None:
     async with Sandboxes().app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, "")
-        await pilot.press("R")
+        await pilot.press("R", "R")
         await shows(pilot, "passed: 7 steps")
         screen = pilot.app.screen
         assert isinstance(screen, LabScreen)

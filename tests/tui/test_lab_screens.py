@@ -9,9 +9,10 @@ import pytest
 from sockwatch.tui.lab.screen import LabScreen
 from sockwatch.tui.options import Options
 from sockwatch.tui.screens.details import DetailsScreen
+from sockwatch.view.rehearsal import QUESTION
 from tests.support import build
 from tests.tui.host import Host, check_golden, line_with, screen_lines, shows, wait_for
-from tests.tui.lab_sandbox import FakeSandbox, Sandboxes
+from tests.tui.lab_sandbox import CHOICES, FakeSandbox, Sandboxes
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -29,7 +30,7 @@ async def opened(pilot: Pilot[int]) -> None:
 
 async def passed(pilot: Pilot[int], sandboxes: Sandboxes) -> None:
     """Run the first scenario to its end; the looks have caught up."""
-    await pilot.press("R")
+    await pilot.press("R", "R")
     await shows(pilot, "passed: 7 steps")
     await shows(pilot, "no port is in use in the sandbox")
 
@@ -92,10 +93,11 @@ async def test_the_pending_step_does_not_give_its_answer_away() -> None:
         await opened(pilot)
         await pilot.press(*"nnnnn")
         await shows(pilot, "5/7")
-        await shows(pilot, "what will the kernel answer?")
-        steps = "\n".join(line[28:] for line in screen_lines(pilot.app)[:13])
-        assert "what will the kernel answer?" in steps
-        assert "EADDRINUSE" not in steps
+        await shows(pilot, QUESTION)
+        await shows(pilot, CHOICES)
+        rest = "\n".join(screen_lines(pilot.app)).replace(CHOICES, "")
+        assert "EADDRINUSE" not in rest
+        assert "--" not in rest
 
 
 async def test_a_wrong_prediction_is_told_in_words() -> None:
@@ -113,7 +115,9 @@ async def test_a_failure_of_the_sandbox_is_a_sentence() -> None:
         sandboxes.made[-1].closed = True
         await pilot.press("n")
         await shows(pilot, "! the sandbox is gone")
-        await pilot.press("0", "n")
+        await pilot.press("0")
+        await shows(pilot, CHOICES)
+        await pilot.press("n")
         await shows(pilot, "predicted ok, kernel ok: agreed")
         assert len(sandboxes.made) == 2
 
@@ -142,7 +146,7 @@ async def test_what_does_not_fit_the_sandbox_is_skipped_with_a_reason() -> None:
         await pilot.press("o")
         await shows(pilot, "host's loopback")
         await shows(pilot, "waiting")
-        await pilot.press("G", "R")
+        await pilot.press("G", "R", "R")
         await shows(pilot, "skip")
         assert line_with(pilot.app, "it needs a network of its own")
 
@@ -153,7 +157,7 @@ async def test_the_sandbox_and_the_host_are_never_mixed() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("n")
-        await shows(pilot, "10013 0/5")
+        await shows(pilot, "10013 tcp")
         looks = host.looks
         assert not any("gunicorn" in line for line in screen_lines(app))
         await pilot.press("?", "escape", "r")
@@ -181,7 +185,7 @@ async def test_a_pause_freezes_the_ports_of_the_sandbox() -> None:
         await pilot.pause()
         assert line_with(app, "no port is in use")
         await pilot.press("p")
-        await shows(pilot, "10013 0/5")
+        await shows(pilot, "10013 tcp")
 
 
 async def test_the_sandbox_is_closed_as_the_app_ends() -> None:
@@ -207,11 +211,11 @@ async def test_a_command_ends_a_run_after_the_step_under_way() -> None:
             screen.thread.submit(stop)
             return start(name, uid)
 
-        from sockwatch.tui.lab.thread import Stop
+        from sockwatch.tui.lab.lab_commands import Stop
 
         stop = Stop()
         made.start = start_and_stop  # type: ignore[method-assign, assignment]
-        await pilot.press("R")
+        await pilot.press("R", "R")
         await shows(pilot, "1/7")
         await shows(pilot, "waiting")
         assert line_with(app, " 2 two clients connect")
@@ -242,16 +246,29 @@ async def test_nothing_is_drawn_without_a_change() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("n")
-        await shows(pilot, "10013 0/5")
+        await shows(pilot, "10013 tcp")
         await shows(pilot, "waiting")
         drawn: list[object] = []
         screen = lab(pilot)
         for widget in screen._drawn_on:
             widget.refresh = lambda *regions, **_: drawn.append(regions)  # type: ignore[method-assign, assignment]
         screen.draw()
-        assert screen._snapshot is not None
-        screen.show(screen._snapshot)
+        assert screen._ports.snapshot is not None
+        screen.show(screen._ports.snapshot)
         assert drawn == []
+
+
+async def test_a_process_goes_by_its_name_and_not_by_its_interpreter() -> None:
+    sandboxes = Sandboxes()
+    async with sandboxes.app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        forked = build.process(7, "server-1", command="/usr/bin/python3 -c program")
+        held = (build.holder(forked._replace(executable="/usr/bin/python3")),)
+        listener = build.socket("LISTEN", "0.0.0.0", 80, holders=held)
+        sandboxes.made[0].snapshot = build.snapshot([build.port(80, listeners=(listener,))])
+        await pilot.press("r")
+        await shows(pilot, "80/tcp is held by")
+        assert line_with(pilot.app, "+   80 tcp").endswith("server-1 7")
 
 
 def test_the_fake_sandbox_is_one() -> None:
@@ -276,7 +293,7 @@ async def test_small_and_back(size: tuple[int, int]) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("n")
-        await shows(pilot, "10013 0/5")
+        await shows(pilot, "10013 tcp")
         await shows(pilot, "waiting")
         before = screen_lines(app)
         await pilot.resize_terminal(*size)
@@ -300,5 +317,5 @@ async def test_on_the_host_only_the_ports_of_the_lab_are_shown() -> None:
         await shows(pilot, "waiting")
         sandboxes.made[0].waiting[22] = 3
         await pilot.press("n")
-        await shows(pilot, "10000 0/5")
-        assert not any("TIME_WAIT" in line for line in screen_lines(app))
+        await shows(pilot, "10000 tcp")
+        assert not any("TIME_WAIT 60s" in line for line in screen_lines(app))

@@ -38,9 +38,13 @@ def servers(terminal: Tmux) -> list[psutil.Process]:
 
 
 def test_two_scenarios_and_free_play(terminal: Tmux) -> None:
-    terminal.press("R")
+    terminal.press("R", "R")
     terminal.wait_for("1 restart-plain        ok", "passed: 8 steps")
     terminal.press("j", "j", "j", "Enter")
+    terminal.wait_for("1 ok  2 EADDRINUSE  3 EACCES")
+    terminal.press("1")
+    terminal.wait_for("namespace  1 of 1 right")
+    terminal.press("R")
     terminal.wait_for("4 two-listeners        ok", "passed: ")
 
     terminal.press("g")
@@ -48,7 +52,7 @@ def test_two_scenarios_and_free_play(terminal: Tmux) -> None:
     terminal.press("a")
     terminal.wait_for("Start a server", "[server-1 ")
     terminal.press("Enter")
-    terminal.wait_for("1 start server-1", "predicted ok, kernel ok: agreed", "10013 0/5")
+    terminal.wait_for("1 start server-1", "predicted ok, kernel ok: agreed", "10013 tcp")
     terminal.press("a")
     terminal.wait_for("[server-2 ")
     terminal.press("Enter")

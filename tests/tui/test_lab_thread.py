@@ -13,7 +13,8 @@ from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.steps import Connect, Start
 from sockwatch.tui.lab import events
 from sockwatch.tui.lab.backend import LabBackend
-from sockwatch.tui.lab.thread import LabThread, OpenSandbox, RunSteps
+from sockwatch.tui.lab.lab_commands import OpenSandbox, RunSteps
+from sockwatch.tui.lab.thread import LabThread
 from sockwatch.tui.messages import LabReported
 from tests.conftest import CAN_MAKE_NETNS
 

@@ -6,6 +6,7 @@ import pytest
 
 from sockwatch.model import Holder, Port, ReuseFlags
 from sockwatch.view.column import Column, Row
+from sockwatch.view.filter import parse_filter
 from sockwatch.view.fit import fit
 from sockwatch.view.fold_columns import FOLD_COLUMNS, fold_columns_for
 from sockwatch.view.folding import Fold, fold
@@ -16,15 +17,24 @@ from tests.support.build import AP, NONE, NOW, A, P, group, holder, port, proces
 from tests.view.test_folding import failed
 
 
+def ok(_port: Port) -> str:
+    return "ok"
+
+
+def port_columns(width: int) -> tuple[Column[Port], ...]:
+    """With RESTART."""
+    return port_columns_for(width, ok)
+
+
 def cell(of: Port, key: str, width: int = 80) -> str:
-    columns = {column.key: column for column in port_columns_for(width)}
+    columns = {column.key: column for column in port_columns(width)}
     if key in columns:
         return columns[key].fitted(of, NOW).strip()
     return PORT_COLUMN[key].text(of, NOW)
 
 
 TABLES = pytest.mark.parametrize(
-    "columns_for", [port_columns_for, socket_columns_for, fold_columns_for]
+    "columns_for", [port_columns, port_columns_for, socket_columns_for, fold_columns_for]
 )
 # From the least width that has room for the columns which every screen shows.
 WIDTHS = range(31, 260)
@@ -61,12 +71,13 @@ def test_the_marks_of_a_cell_are_there_at_every_width() -> None:
     shared = crowded.listeners[0]._replace(holders=crowded.holders)
     for width in WIDTHS:
         cells = {
-            **{f"port {c.key}": c.fitted(crowded, NOW) for c in port_columns_for(width)},
+            **{f"port {c.key}": c.fitted(crowded, NOW) for c in port_columns(width)},
             **{f"socket {c.key}": c.fitted(shared, NOW) for c in socket_columns_for(width)},
             **{c.key: c.fitted(unexplained_failure(), NOW) for c in fold_columns_for(width)},
         }
-        assert cells["port process"].endswith("… +11"), width
+        assert cells["port process"].endswith("… 1 +11"), width
         assert cells["error"].rstrip() == "EADDRNOTAVAIL!", width
+        assert cells["address"].rstrip().endswith(":80"), width
         assert cells.get("port address", " +11").endswith(" +11"), width
         assert cells.get("port reuse", "AP!*").startswith("AP!*"), width
         assert cells.get("socket holder", " +11").rstrip().endswith(" +11"), width
@@ -82,7 +93,7 @@ def test_every_mark_is_tested() -> None:
         if c.mark is not None
     ]  # fmt: skip
     assert marked == ["address of ports", "process of ports", "holder of sockets",
-                      "error of failures"]  # fmt: skip
+                      "address of failures", "error of failures"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -94,12 +105,28 @@ def test_wider_screens_show_more_columns(width: int, last: str) -> None:
 
 
 def test_the_table_at_80_columns_is_the_documented_one() -> None:
-    titles = " ".join(column.title for column in port_columns_for(80))
-    assert titles == "PROTO ADDRESS PORT QUEUE REUSE EST TW OTHER PID PROCESS"
+    titles = " ".join(column.title for column in port_columns(80))
+    assert titles == "PORT PROTO ADDRESS QUEUE REUSE EST TW RESTART PROCESS"
+
+
+def test_narrow_tables() -> None:
+    at_60 = [column.title for column in port_columns(60)]
+    assert at_60 == ["PORT", "PROTO", "ADDRESS", "QUEUE", "RESTART", "PROCESS"]
+    assert cell(build.java(), "queue", 60) == "bound"
+    assert [column.title for column in port_columns(40)] == ["PORT", "PROTO", "RESTART", "PROCESS"]
 
 
 def test_no_title_is_cut_at_80_columns() -> None:
-    assert [c.title for c in port_columns_for(80) if len(c.title) > c.width] == []
+    assert [c.title for c in port_columns(80) if len(c.title) > c.width] == []
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_what_a_failure_needs_is_not_cut(width: int) -> None:
+    now_and_then = fold((), [failed(at, address="172.16.100.200") for at in (1.0, 1.131)])[0]
+    cells = {c.key: c.fitted(now_and_then, NOW).strip() for c in fold_columns_for(width)}
+    assert cells.get("every", "0.131 s") == "0.131 s"
+    assert cells["address"] == ("172.16.100.200:80" if width > 60 else "172.16.100.2…:80")
+    assert (cells["times"], cells["error"], cells["program"]) == ("2", "EADDRINUSE!", "nginx")
 
 
 def test_every_column_has_help_without_a_full_stop() -> None:
@@ -199,27 +226,35 @@ def test_the_parent_stands_for_its_children() -> None:
     children = [process(pid, "worker", parent=500) for pid in (40, 41)]
     held = (holder(children[0]), holder(parent), holder(parent, 4), holder(children[1]))
     found = port(80, listeners=(socket("LISTEN", "0.0.0.0", 80, holders=held),))
-    assert cell(found, "pid") == "500"
-    assert cell(found, "process") == "nginx +2"
+    assert cell(found, "process") == "nginx 500 +2"
+
+
+def test_the_process_column_says_what_an_interpreter_runs() -> None:
+    servers = [process(pid, "java", command="/usr/bin/java -jar shop.jar") for pid in (7, 8)]
+    held = tuple(map(holder, servers))
+    found = port(80, listeners=(socket("LISTEN", "0.0.0.0", 80, holders=held),))
+    assert cell(found, "process", 160) == "java shop.jar 7 +1"
+    assert cell(found, "process", 60).endswith("… 7 +1")
+    assert cell(found, "command") == "/usr/bin/java -jar shop.jar"
+    matches = parse_filter("process:shop.jar").matches
+    assert [matches(found), matches(build.java())] == [True, False]
 
 
 def test_process_without_holder() -> None:
     assert cell(build.lingering(), "process") == "TIME_WAIT 41s"
-    assert cell(build.hidden(), "process") == "?"
+    assert cell(build.hidden(), "process") == "? (root)"
     assert cell(port(1, groups=(group("TIME_WAIT", "::1", 1),)), "process") == "TIME_WAIT"
-    seen = port(1, groups=(group("ESTABLISHED", "10.0.0.1", 1, inodes=(5,)),))
+    seen = port(1, groups=(group("ESTABLISHED", "10.0.0.1", 1, with_fd=1),))
     assert cell(seen, "process") == "?"
     left = port(1, groups=(group("FIN_WAIT1", "10.0.0.1", 1),), orphans=1)
     assert cell(left, "process") == "orphan"
     assert cell(port(1, half_open=2), "process") == "half-open"
-    assert cell(left, "pid") == "-"
 
 
 def test_a_holder_that_may_not_be_identified() -> None:
     one = socket("LISTEN", "0.0.0.0", 80, uid=33, holders=(Holder(7, 3, None),))
     found = port(80, listeners=(one,))
-    assert cell(found, "pid") == "7"
-    assert cell(found, "process") == "?"
+    assert cell(found, "process") == "? (uid 33) 7"
     assert cell(found, "user") == "uid 33"
 
 

@@ -10,11 +10,15 @@ import pytest
 from sockwatch.bind.failure import ExplainedFailure, unexplained
 from sockwatch.bind.model import Cause
 from sockwatch.failure import Failure
-from sockwatch.model import Gap, GapCode, Netns, Process, ReuseFlags
+from sockwatch.model import Gap, GapCode, Netns, Origin, Process, ReuseFlags
 from sockwatch.view.failures import failure_line
+from sockwatch.view.fold_lines import fold_lines
 from sockwatch.view.folding import Fold, fold
 
-NGINX = Process(812, "nginx", "nginx -g daemon", "root", 0, 900.0, 1, "S", "nginx.service")
+NGINX = Process(
+    812, "nginx", "nginx -g daemon", "root", 0, 900.0, 1, "S",
+    origin=Origin("unit", "", "nginx.service", "cgroup"),
+)  # fmt: skip
 
 
 def failed(at: float = 1000.0, name: str = "nginx", **changes: Any) -> ExplainedFailure:
@@ -40,8 +44,10 @@ def texts(folds: tuple[Fold, ...]) -> list[str]:
         ([], []),
         ([failed()], ["nginx 0.0.0.0:80, once"]),
         (every(2.0, 44), ["nginx 0.0.0.0:80, 44 times in 86 s, every 2.0 s"]),
-        (every(0.002, 500), ["nginx 0.0.0.0:80, 500 times in 1 s, every 2 ms"]),
-        (every(0.0, 3), ["nginx 0.0.0.0:80, 3 times in 0 s, every 0 ms"]),
+        (every(0.002, 500), ["nginx 0.0.0.0:80, 500 times in 0.998 s, every 2 ms"]),
+        (every(0.0, 3), ["nginx 0.0.0.0:80, 3 times at once"]),
+        (every(0.00002, 3), ["nginx 0.0.0.0:80, 3 times in 40 us, every 20 us"]),
+        (every(0.1312, 2), ["nginx 0.0.0.0:80, 2 times in 0.131 s, every 0.131 s"]),
         (every(3600.0, 3), ["nginx 0.0.0.0:80, 3 times in 2 h, every 1 h"]),
         # Other pids, flags, calls and errors of the same program and address are the same to a
         # reader; other programs, ports, protocols and namespaces are not.
@@ -115,7 +121,7 @@ def test_lines() -> None:
     known = replace(one, explained=True, cause=CAUSE, netns=Netns(1, "host"))
     tail = "nginx(812) bind tcp 0.0.0.0:80 (reuseaddr) EADDRINUSE"
     assert failure_line(known, 1)[9:] == f"{tail}: {CAUSE.text}"
-    assert failure_line(known, 2)[9:] == f"{tail} in netns host: {CAUSE.text}"
+    assert failure_line(known, 2)[9:] == f"{tail} on the host: {CAUSE.text}"
     assert failure_line(one, 1)[9:] == f"{tail}: not explained by what is there now"
     assert failure_line(replace(one, gaps=(GAP,)), 1)[9:] == (
         f"{tail}: not explained (nobody is there)"
@@ -126,3 +132,14 @@ def test_lines() -> None:
     assert "nginx(?) bind ? ? EADDRINUSE" in failure_line(unseen, 1)
     unknown = failed(flags=ReuseFlags(None, True), v6only=True, family="ipv6", address="::")
     assert "tcp [::]:80 (reuseaddr?, reuseport, v6only) EADD" in failure_line(unknown, 1)
+
+
+def test_the_lines_of_a_row_name_the_namespace_and_what_would_show_a_gap() -> None:
+    gaps = (GAP, Gap(GapCode.BOUND_SINCE, "it has bound since", None))
+    known = replace(failed(), explained=True, cause=CAUSE, netns=Netns(2, "blue"), gaps=gaps)
+    (row,) = fold((), [known])
+    title, cause, last, *others = fold_lines(row, 1)
+    assert (title, cause) == (row.text, CAUSE.text)
+    assert last.endswith("EADDRINUSE in netns blue")
+    assert others[1:] == ["nobody is there (root)", "it has bound since"]
+    assert list(fold_lines(row, 2))[2].endswith("EADDRINUSE")

@@ -5,9 +5,9 @@ import pytest
 from sockwatch.bind import BindRequest
 from sockwatch.bind.generations import eldest_first
 from sockwatch.model import Holder, Port
-from sockwatch.view.panel import panel
+from sockwatch.view.answer import Answer, new_request
 from sockwatch.view.port_columns import PORT_COLUMN
-from sockwatch.view.verdict import Answer, blockers_line, by_rule, matrix_line, restart_request
+from sockwatch.view.verdict import blockers_line, by_rule
 from tests.support import build
 from tests.support.build import group, holder, port, process, socket
 
@@ -27,11 +27,11 @@ from tests.support.build import group, holder, port, process, socket
     ],
 )
 def test_a_restart_asks_for_what_its_server_has(found: Port, request_: BindRequest) -> None:
-    assert restart_request(found) == request_
+    assert new_request(found) == request_
 
 
 def answer(found: Port) -> Answer:
-    return Answer.to(restart_request(found), build.snapshot([found]))
+    return Answer.to(new_request(found), build.snapshot([found]))
 
 
 def test_listeners_that_are_alike_are_one_blocker() -> None:
@@ -39,13 +39,6 @@ def test_listeners_that_are_alike_are_one_blocker() -> None:
     assert blockers_line(found.verdict.blockers) == (
         "blocked by 4 LISTEN 0.0.0.0:8080 gunicorn(4242) +3, 312 ESTABLISHED,"
         " 801 TIME_WAIT (last frees in 58 s), 1 more"
-    )
-
-
-def test_the_four_choices_in_one_line() -> None:
-    leftovers = port(80, groups=(group("TIME_WAIT", "10.0.0.1", 3, flags=build.A),))
-    assert matrix_line(answer(leftovers)) == (
-        "plain EADDRINUSE   reuseaddr ok   reuseport EADDRINUSE   both ok"
     )
 
 
@@ -57,27 +50,12 @@ def test_no_more_lines_than_wanted() -> None:
     assert lines[-1] == "and 5 more"
 
 
-def test_the_panel_puts_the_verdict_first() -> None:
-    found = build.gunicorn()
-    lines = panel(found, build.snapshot([found]))
-    assert lines[0] == "8080/tcp  a new server on 0.0.0.0:8080 would get"
-    assert lines[1].startswith("plain EADDRINUSE   reuseaddr EADDRINUSE")
-    assert lines[2].startswith("gunicorn(4242) and 3 more")
-    assert lines[4].startswith("blocked by 4 LISTEN")
-    assert any(line.startswith("held by gunicorn(4242) +3") for line in lines)
-
-
-def test_one_answer_for_every_choice_of_flags() -> None:
-    hidden = answer(build.java())
-    assert matrix_line(hidden) == "EADDRINUSE with any reuse flags"
-
-
 def test_the_column_the_blocker_and_the_cause_name_the_same_holder() -> None:
     app = [process(10, "app"), process(20, "app")]
     app += [process(pid, "app", parent=20) for pid in (21, 22)]
     found = port(80, listeners=(socket("LISTEN", "0.0.0.0", 80, holders=tuple(map(holder, app))),))
     verdict = answer(found).verdict
-    assert PORT_COLUMN["pid"].text(found, build.NOW).startswith("20")
+    assert PORT_COLUMN["process"].text(found, build.NOW) == "app 20 +3"
     assert blockers_line(verdict.blockers).endswith("app(20) +3")
     assert verdict.cause is not None
     assert "app(20) and 3 more" in verdict.cause.text

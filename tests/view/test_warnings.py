@@ -3,11 +3,16 @@ from __future__ import annotations
 import pytest
 
 from sockwatch.model import Port, Process, ReuseFlags
+from sockwatch.view.answer import new_request
+from sockwatch.view.panel import panel
 from sockwatch.view.port_columns import PORT_COLUMN
-from sockwatch.view.summary import state_parts
+from sockwatch.view.states import state_parts
 from sockwatch.view.warnings import warnings
 from tests.support import build
 from tests.support.build import NOW, group, holder, port, process, socket
+
+HANG = "clients hang:"
+DROPPED = "to it dropped: tries to connect while a queue was full, or strays"
 
 
 def member(pid: int, *, age_s: float = 60, uid: int = 0, executable: str = "/bin/a") -> Process:
@@ -55,6 +60,34 @@ def shared(*members: Process, flags: ReuseFlags = build.AP, inode: int = 1) -> P
 def test_marks_and_sentences(found: Port, reuse: str, sentences: tuple[str, ...]) -> None:
     assert PORT_COLUMN["reuse"].text(found, NOW) == reuse
     assert warnings(found, NOW) == sentences
+
+
+@pytest.mark.parametrize(
+    ("queues", "drops", "sentences"),
+    [
+        ([(7, 7)], 0, ()),
+        ([(None, None)], None, ()),
+        ([(0, 7)], 1, (f"1 packet {DROPPED}",)),
+        ([(8, 7)], 0, (f"{HANG} its accept queue is full (8/7)",)),
+        (
+            [(8, 7), (9, 7), (0, 7)],
+            2,
+            (f"{HANG} 2 of its 3 accept queues are full (9/7)", f"6 packets {DROPPED}"),
+        ),
+    ],
+)
+def test_what_clients_feel_comes_first(
+    queues: list[tuple[int | None, int | None]], drops: int | None, sentences: tuple[str, ...]
+) -> None:
+    listeners = tuple(
+        socket("LISTEN", "0.0.0.0", 8443, queue=queue, backlog=backlog)._replace(drops=drops)
+        for queue, backlog in queues
+    )
+    found = port(8443, listeners=listeners)
+    assert warnings(found, NOW) == sentences
+    told = [line.text for line in panel(new_request(found), build.snapshot([found]))]
+    assert told[1 : len(sentences) + 1] == list(sentences)
+    assert len(told) == len(set(told))
 
 
 def test_udp_needs_no_reuseaddr() -> None:

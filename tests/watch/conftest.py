@@ -7,6 +7,13 @@ import pytest
 
 from sockwatch.watch import FailureWatch
 from tests.support.privilege import REAL_ROOT
+from tests.support.waiting import PATIENCE_S
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy host the program that looks at paths may take seconds to start."""
+    monkeypatch.setattr("sockwatch.kernel.failures.path_probe.LIMIT_S", PATIENCE_S)
 
 
 @pytest.fixture

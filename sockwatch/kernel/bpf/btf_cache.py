@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sockwatch.kernel.bpf.btf import Field
-from sockwatch.kernel.bpf.layout import BTF_FILE, FIELDS, FUNCTIONS, Layout, read_layout
+from sockwatch.kernel.bpf.layout import ASKED, BTF_FILE, Layout, read_layout
 
 NOTES_FILE = Path("/sys/kernel/notes")
 ROOTS_CACHE = Path("/var/cache/sockwatch")
@@ -82,6 +82,10 @@ def _is_ours(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & _ONLY_OWNER_WRITES
 
 
+# What a document of any other shape makes of the reading: JSON has 1e999 and NaN, too.
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
 def _read_cache(folder: int, name: str) -> Layout | None:
     """The layout; None where there is no file yet, or not one that only we can have written."""
     import json  # noqa: PLC0415 - keeps the import of this package light
@@ -95,13 +99,13 @@ def _read_cache(folder: int, name: str) -> Layout | None:
             if not (stat.S_ISREG(status.st_mode) and _is_ours(status)):
                 return None
             document = json.loads(file.read(_MOST_BYTES))
-        if document["version"] != _CACHE_VERSION or document["asked"] != [*FUNCTIONS, *FIELDS]:
+        if document["version"] != _CACHE_VERSION or document["asked"] != [*ASKED]:
             return None
         return Layout(
             {str(name): int(type_id) for name, type_id in document["functions"].items()},
             {str(path): _field(*map(int, numbers)) for path, numbers in document["fields"].items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, *_DAMAGED):
         return None  # missing or damaged: read the BTF again
 
 
@@ -115,7 +119,7 @@ def _write_cache(folder: int, name: str, layout: Layout) -> None:
 
     document = {
         "version": _CACHE_VERSION,
-        "asked": [*FUNCTIONS, *FIELDS],
+        "asked": [*ASKED],
         "functions": layout.functions,
         "fields": {path: field[:4] for path, field in layout.fields.items()},
     }

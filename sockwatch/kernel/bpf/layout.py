@@ -11,7 +11,7 @@ from sockwatch.kernel.bpf.errors import BpfUnavailable
 
 BTF_FILE = Path("/sys/kernel/btf/vmlinux")
 
-FUNCTIONS = ("bpf_iter_tcp", "bpf_iter_udp", "bpf_iter_task_file")
+FUNCTIONS = ("bpf_iter_tcp", "bpf_iter_udp", "bpf_iter_task_file", "bpf_iter_task")
 FIELDS = (
     "bpf_iter_meta.seq",
     "sock_common.skc_reuse",
@@ -23,6 +23,9 @@ FIELDS = (
     "sock_common.skc_num",
     "sock_common.skc_rcv_saddr",
     "sock_common.skc_v6_rcv_saddr",
+    "sock_common.skc_daddr",
+    "sock_common.skc_v6_daddr",
+    "sock_common.skc_dport",
     "sock_common.skc_cookie",
     "sock_common.skc_net.net",
     "net.ns.inum",
@@ -42,10 +45,25 @@ FIELDS = (
     "upid.ns",
     "tcp_timewait_sock.tw_sk.tw_timer.expires",
     "tcp_timewait_sock.tw_sk.tw_substate",
+    "tcp_timewait_sock.tw_sk.tw_tb",
+    "tcp_sock.inet_conn.icsk_bind_hash",
+    "inet_bind_bucket.fastreuse",
+    "sock.sk_userlocks",
     "sock.sk_reuseport_cb",
     "task_struct.files",
     "task_struct.group_leader",
+    "task_struct.pid",
+    "task_struct.tgid",
+    "task_struct.self_exec_id",
+    "task_struct.real_cred",
+    "task_struct.cgroups",
+    "css_set.dfl_cgrp",
+    "cgroup.kn",
+    "kernfs_node.id",
     "task_struct.real_parent",
+    "task_struct.comm",
+    "task_struct.__state",
+    "task_struct.exit_state",
     "task_struct.start_boottime",
     "task_struct.nsproxy",
     "task_struct.cred",
@@ -58,11 +76,35 @@ FIELDS = (
     "net.user_ns",
     "cred.cap_effective",
     "cred.user_ns",
-    "user_namespace.level",
+    "cred.euid.val",
+    "user_namespace.parent",
+    "user_namespace.owner.val",
     "pid_namespace.ns.inum",
+    "task_struct.seccomp.mode",
+    "inet_sock.local_port_range",
+    "unix_sock.addr",
+    "task_struct.fs",
+    "fs_struct.root.mnt",
+    "fs_struct.root.dentry",
+    "fs_struct.pwd.mnt",
+    "fs_struct.pwd.dentry",
+    "dentry.d_inode",
+    "mount.mnt",
+    "mount.mnt_id",
     "mm_struct.arg_start",
     "mm_struct.arg_end",
 )
+# What lists network namespaces needs besides. Of ns_common, kernels have these or those.
+NETNS_FIELDS = (
+    "net.list.next",
+    "net.ns.ops",
+    "net.ns.ns_id",  # since 6.18
+    "net.ns.__ns_ref.refs.counter",  # since 6.18
+    "net.ns.count.refs.counter",  # before
+    "inode.i_sb",
+    "super_block.s_magic",
+)
+ASKED = (*FUNCTIONS, *FIELDS, *NETNS_FIELDS)
 
 
 class Layout(NamedTuple):
@@ -98,9 +140,9 @@ def read_layout(btf_file: Path = BTF_FILE) -> Layout:
             errno=error.errno,
         ) from error
     try:
-        btf = Btf(data, {*FUNCTIONS, *(path.split(".")[0] for path in FIELDS)})
+        btf = Btf(data, {*FUNCTIONS, *(path.split(".")[0] for path in (*FIELDS, *NETNS_FIELDS))})
         functions = {name: btf.function_id(name) for name in FUNCTIONS}
-        fields = {path: btf.field(path) for path in FIELDS}
+        fields = {path: btf.field(path) for path in (*FIELDS, *NETNS_FIELDS)}
     except BtfError as error:
         raise BpfUnavailable("bad-btf", f"{btf_file}: {error}") from error
     return Layout(

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockwatch.kernel.bpf import syscall
+from sockwatch.kernel.bpf.assembler import Assembler, R
 from sockwatch.kernel.bpf.errors import BpfUnavailable
+from sockwatch.kernel.bpf.helpers import PROBE_READ_KERNEL
+from sockwatch.kernel.descriptors import EXHAUSTED, REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +41,23 @@ def check_permitted() -> None:
     os.close(fd)
 
 
+def may_read_kernel() -> bool:
+    """Whether programs may call PROBE_READ_KERNEL: not in lockdown mode confidentiality."""
+    code = Assembler()
+    code.compute(R.R1, "=", R.STACK)
+    code.compute(R.R1, "+", -8)
+    code.compute(R.R2, "=", 8)
+    code.compute(R.R3, "=", 0)
+    code.call(PROBE_READ_KERNEL)
+    code.leave()
+    try:
+        fd = syscall.prog_load(_PROBE._replace(code=code.assemble()))
+    except OSError:
+        return False
+    os.close(fd)
+    return True
+
+
 def load_iterator(code: bytes, name: str, attach_btf_id: int) -> tuple[int, int]:
     """Load an iterator program and attach it: (program fd, link fd). Raises BpfUnavailable."""
     program = syscall.Program(
@@ -60,7 +80,7 @@ def _load(program: syscall.Program) -> int:
     try:
         return syscall.prog_load(program)
     except OSError as error:
-        if error.errno in {errno.EPERM, errno.ENOSYS}:
+        if error.errno in {errno.EPERM, errno.ENOSYS} | EXHAUSTED:
             raise explain(error) from error
         # Loaded without a log first: a log buffer can itself make a load fail.
         log = syscall.prog_load_log(program)
@@ -93,6 +113,13 @@ def new_map(create: Callable[[], int]) -> int:
 
 def explain(error: OSError) -> BpfUnavailable:
     """Why bpf(2) failed with `error`, judged by this process's capabilities, seccomp and kernel."""
+    if error.errno in EXHAUSTED:
+        return BpfUnavailable(
+            "refused",
+            f"too few file descriptors are left ({error.strerror})",
+            remedy=REMEDY,
+            errno=error.errno,
+        )
     if error.errno not in {errno.EPERM, errno.EACCES, errno.ENOSYS}:
         return BpfUnavailable(
             "old-kernel" if error.errno in {errno.EINVAL, _ENOTSUPP} else "refused",
@@ -107,7 +134,7 @@ def explain(error: OSError) -> BpfUnavailable:
         return BpfUnavailable(
             "not-permitted",
             f"BPF needs {' and '.join(missing)}",
-            remedy="run as root, or with CAP_BPF and CAP_PERFMON",
+            remedy=f"run {'as root, or ' if os.geteuid() else ''}with CAP_BPF and CAP_PERFMON",
             errno=error.errno,
         )
     if status.get("Seccomp") == _SECCOMP_FILTER:

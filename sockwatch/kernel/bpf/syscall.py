@@ -19,6 +19,8 @@ from sockwatch.kernel.bpf.errors import BpfUnavailable
 _NUMBERS = {"x86_64": 321, "aarch64": 280}  # of bpf(2), by machine
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
+_PROG_QUERY = 16
+_QUERY_EFFECTIVE = 1  # those of the cgroups above as well
 _PROG_LOAD, _MAP_LOOKUP_AND_DELETE_BATCH, _LINK_CREATE, _ITER_CREATE = 5, 25, 28, 33
 _RAW_TRACEPOINT_OPEN = 17  # the command; the program's type happens to have the same number
 
@@ -58,6 +60,14 @@ def map_update(map_fd: int, key: bytes, value: bytes) -> None:
     """Set the value of a key."""
     with_key, with_value = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
     bpf(_MAP_UPDATE, _element(map_fd, with_key, with_value))
+
+
+def cgroup_programs(cgroup_fd: int, attach_type: int) -> int:
+    """How many programs the cgroup has at a hook. Raises OSError: EPERM without CAP_NET_ADMIN."""
+    attr = _attr(struct.pack("<IIIIQI", cgroup_fd, attach_type, _QUERY_EFFECTIVE, 0, 0, 0))
+    bpf(_PROG_QUERY, attr)
+    (count,) = struct.unpack_from("<I", attr, 24)
+    return int(count)
 
 
 def map_lookup(map_fd: int, key: bytes, value_size: int) -> bytes:

@@ -6,8 +6,14 @@ import socket
 import struct
 from typing import Final, NamedTuple
 
-from sockwatch.failure import UnixName
-from sockwatch.kernel.failures.rows import BIND, SEEN_ADDRESS, SEEN_SOCKET, FailureRow
+from sockwatch.failure import Directory, UnixName
+from sockwatch.kernel.failures.rows import (
+    BIND,
+    SEEN_ADDRESS,
+    SEEN_DIRECTORIES,
+    SEEN_SOCKET,
+    FailureRow,
+)
 from sockwatch.text import NAME_LIMIT, clean
 
 FAMILIES: Final = {
@@ -16,6 +22,7 @@ FAMILIES: Final = {
     int(socket.AF_UNIX): "unix",
 }
 MPTCP: Final = 262
+VMADDR_CID_ANY: Final = 0xFFFFFFFF
 _SHORTEST_IN6: Final = 24  # SIN6_LEN_RFC2133: without the scope
 
 
@@ -80,20 +87,46 @@ def _sockaddr(row: FailureRow, of_socket: int | None) -> FailedAddress:
     if family == socket.AF_INET6 and len(data) >= _SHORTEST_IN6:
         port, packed = struct.unpack_from("!H4x16s", data, 2)
         scope = int.from_bytes(data[24:28], "little") if len(data) >= 28 else 0
+        scope = scope if _needs_scope(packed) else 0
         return FailedAddress("ipv6", socket.inet_ntop(socket.AF_INET6, packed), port, scope)
     if family == socket.AF_UNIX:
-        kind = row.type if row.seen & SEEN_SOCKET else None
-        return _unix(data[2:], kind)
-    return FailedAddress(family_name(family))
+        return _unix(data[2:], row)
+    return _of_other_families(family, data)
 
 
-def _unix(name: bytes, kind: int | None) -> FailedAddress:
+def _of_other_families(family: int, data: bytes) -> FailedAddress:
+    """netlink(7): the port id; vsock(7): the context id and port; packet(7): the device."""
+    name = family_name(family)
+    if family == socket.AF_NETLINK and len(data) >= 8:
+        return FailedAddress(name, str(*struct.unpack_from("=I", data, 4)))
+    if family == socket.AF_VSOCK and len(data) >= 12:
+        port, context = struct.unpack_from("=II", data, 4)
+        return FailedAddress(name, f"{'*' if context == VMADDR_CID_ANY else context}:{port}")
+    if family in (socket.AF_PACKET, socket.AF_CAN) and len(data) >= 8:
+        return FailedAddress(name, device_index=struct.unpack_from("=I", data, 4)[0])
+    return FailedAddress(name)
+
+
+def _needs_scope(packed: bytes) -> bool:
+    """Whether bind() looks at the scope: __ipv6_addr_needs_scope_id() of net/ipv6.h."""
+    if packed[0] == 0xFF:
+        return packed[1] & 0x0F in (1, 2)
+    return packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
+
+
+def _unix(name: bytes, row: FailureRow) -> FailedAddress:
     """unix(7): a path ends at its first NUL; an abstract name starts with one and has them all."""
     if not name.startswith(b"\0"):
         name = name.partition(b"\0")[0]
     if not name:
         return FailedAddress("unix")
-    return FailedAddress("unix", unix_text(name), unix=UnixName(name, kind))
+    unix = UnixName(name, row.type if row.seen & SEEN_SOCKET else None)
+    if row.seen & SEEN_DIRECTORIES:
+        unix = unix._replace(
+            root=Directory(row.root_mount, row.root_inode),
+            cwd=Directory(row.cwd_mount, row.cwd_inode),
+        )
+    return FailedAddress("unix", unix_text(name), unix=unix)
 
 
 def unix_text(name: bytes) -> str:

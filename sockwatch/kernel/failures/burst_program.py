@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sockwatch.kernel.bpf.assembler import Assembler, R, StackRecord
+from sockwatch.kernel.bpf.helpers import MAP_LOOKUP, MAP_UPDATE
 from sockwatch.kernel.failures import rows
 
-_MAP_LOOKUP, _MAP_UPDATE = 1, 2
 _SECOND_NS = 1_000_000_000
 
 
@@ -27,7 +27,7 @@ def leave_if_frequent(code: Assembler, row: StackRecord, bursts_fd: int) -> None
         rows.BURST_COLUMNS[name] for name in ("began_ns", "written", "repeats")
     )
     point_at_key()
-    code.call(_MAP_LOOKUP)
+    code.call(MAP_LOOKUP)
     code.jump_if(R.R0, "==", 0, "first of its kind")
     code.compute(R.R6, "=", R.R0)
     code.get(R.R7, row, "time_ns")
@@ -57,5 +57,5 @@ def leave_if_frequent(code: Assembler, row: StackRecord, bursts_fd: int) -> None
     point_at_key()
     code.address_of(R.R3, burst)
     code.compute(R.R4, "=", 0)
-    code.call(_MAP_UPDATE)
+    code.call(MAP_UPDATE)
     code.label("send")

@@ -10,13 +10,17 @@ import socket
 from typing import TYPE_CHECKING
 
 from sockwatch.kernel.bpf.assembler import Assembler, Column, R, StackRecord
-from sockwatch.kernel.bpf.snippets import PIDTYPE_TGID, put_flags, upid_bytes
+from sockwatch.kernel.bpf.snippets import (
+    PIDTYPE_TGID,
+    copy_from_kernel,
+    put_flags,
+    upid_bytes,
+)
 
 if TYPE_CHECKING:
     from sockwatch.kernel.bpf.btf import Field
     from sockwatch.kernel.bpf.layout import Layout
 
-_PROBE_READ_KERNEL = 113
 _SCRATCH_BYTES = 16
 _PID_LEVELS = 8  # nested pid namespaces that are searched; the kernel allows 32
 
@@ -102,11 +106,4 @@ class KernelReads:
         code.label(done)
 
     def _probe(self, to: int, base: R, location: Column | Field) -> None:
-        code = self._code
-        code.compute(R.R3, "=", base)
-        code.note(getattr(location, "name", ""))
-        code.compute(R.R3, "+", location.offset)
-        code.compute(R.R1, "=", R.STACK)
-        code.compute(R.R1, "+", to)
-        code.compute(R.R2, "=", location.size)
-        code.call(_PROBE_READ_KERNEL)
+        copy_from_kernel(self._code, to, base, location)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from sockwatch.kernel import host
 from sockwatch.kernel.failures.rows import SEEN_COMMAND, SEEN_TASK, FailureRow
-from sockwatch.kernel.proc.cgroups import unit_of_cgroup_id
+from sockwatch.kernel.proc.cgroups import origin_of_cgroup_id
 from sockwatch.kernel.proc.proc_stat import read_stat
 from sockwatch.kernel.proc.processes import ProcessNames, booted_at, user_name
 from sockwatch.model import Gap, GapCode, Process
@@ -85,7 +85,7 @@ def _last_known(pid: int, row: FailureRow) -> Process:
         start_time=booted_at() + row.started_ns / 1e9,
         parent_pid=row.parent_pid or None,
         state=DEAD,
-        unit=unit_of_cgroup_id(row.cgroup_id),
+        origin=origin_of_cgroup_id(row.cgroup_id),
     )
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
-from sockwatch.failure import Failure
+from sockwatch.failure import Failure, Policies
 from sockwatch.kernel.bpf.flags import OPTIONS_OF_BYTE
-from sockwatch.kernel.facts import CAP_NET_BIND_SERVICE
+from sockwatch.kernel.capabilities import CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE
 from sockwatch.kernel.failures.address import failed_address, family_name, protocol_name
+from sockwatch.kernel.failures.policies import REFUSALS, read_policies
 from sockwatch.kernel.failures.process import Who, WhoFailed, comm
-from sockwatch.kernel.failures.rows import BIND, SEEN_SOCKET, FailureRow
+from sockwatch.kernel.failures.rows import BIND, CAPABLE, CAPABLE_OF_ALL, SEEN_SOCKET, FailureRow
 from sockwatch.kernel.failures.tracepoint import RING_BYTES, FailureTracepoint
 from sockwatch.kernel.failures.wall_clock import WallClock
 from sockwatch.kernel.proc.pidfd import open_pidfd, socket_kind, socket_options
@@ -118,12 +120,14 @@ class FailureReader:
         return Failure(
             time=self._clock.at(row.time_ns),
             call="bind" if row.call == BIND else "listen",
-            errno=errno.errorcode.get(row.errno, str(row.errno)),
+            errno=_errno_name(row.errno),
             pid=who.pid,
             tid=who.tid,
             comm=comm(row),
             uid=row.uid,
             fd=row.fd,
+            gid=row.gid,
+            dac_override=bool(row.capabilities >> CAP_DAC_OVERRIDE & 1),
             process=who.process,
             parent_name=who.parent_name,
             protocol=sock.protocol,
@@ -137,11 +141,30 @@ class FailureReader:
             socket_uid=sock.uid,
             own_group=bool(row.own_group),
             net_bind_service=sock.net_bind_service,
+            capabilities_count=bool(row.capable_here) if row.seen & SEEN_SOCKET else None,
             inode=sock.inode,
+            socket_family=sock.family,
+            address_length=row.length if row.call == BIND else None,
+            is_bound=sock.is_bound,
+            port_range=sock.port_range,
+            policies=_policies(row, who),
             unix=asked.unix,
             repeats=row.repeats,
             gaps=tuple(gaps),
         )
+
+
+def _errno_name(number: int) -> str:
+    """As bind(2) and listen(2) write it; Python prefers ENOTSUP, which is the same number."""
+    if number == errno.EOPNOTSUPP:
+        return "EOPNOTSUPP"
+    return errno.errorcode.get(number, str(number))
+
+
+def _policies(row: FailureRow, who: Who) -> Policies | None:
+    if _errno_name(row.errno) not in REFUSALS:
+        return None
+    return read_policies(row, (who.tid or who.pid) if who.alive else None)
 
 
 class _SeenSocket(NamedTuple):
@@ -156,12 +179,15 @@ class _SeenSocket(NamedTuple):
     device_index: int = 0
     netns_inode: int | None = None
     net_bind_service: bool | None = None
+    is_bound: bool | None = None
+    port_range: tuple[int, int] | None = None
 
 
 def _seen_by_kernel(row: FailureRow) -> _SeenSocket:
     """At the moment of failure."""
     options = OPTIONS_OF_BYTE[row.flags]
-    capable = bool(row.capable_here and row.capabilities >> CAP_NET_BIND_SERVICE & 1)
+    has_it = bool(row.capabilities >> CAP_NET_BIND_SERVICE & 1)
+    capable = row.capable_here == CAPABLE_OF_ALL or (row.capable_here == CAPABLE and has_it)
     return _SeenSocket(
         protocol_name(row.family, row.type, row.protocol),
         family_name(row.family),
@@ -172,6 +198,8 @@ def _seen_by_kernel(row: FailureRow) -> _SeenSocket:
         row.device,
         row.netns_inode or None,
         capable,
+        bool(row.has_name if row.family == socket.AF_UNIX else row.port),
+        (row.port_range & 0xFFFF, row.port_range >> 16) if row.port_range else None,
     )
 
 

@@ -13,11 +13,13 @@ from sockwatch.kernel.bpf.rows import columns
 from sockwatch.model import SockwatchError
 
 BIND, LISTEN = 1, 2  # in `call`
+# In `capable_here`: the effective capabilities count; all do, as it made the user namespace there.
+CAPABLE, CAPABLE_OF_ALL = 1, 2
 # In `seen`: what could be read.
-SEEN_TASK, SEEN_SOCKET, SEEN_ADDRESS, SEEN_COMMAND = 1, 2, 4, 8
+SEEN_TASK, SEEN_SOCKET, SEEN_ADDRESS, SEEN_COMMAND, SEEN_DIRECTORIES = 1, 2, 4, 8, 16
 
 SOCKADDR_BYTES = 112  # sockaddr_un has 110
-COMMAND_BYTES = 232
+COMMAND_BYTES = 176  # the row and the scratch of the reads fill the stack
 
 # What makes two failures alike: the process, and what it asked for. The kernel counts by these.
 _ALIKE = (
@@ -40,10 +42,17 @@ _FAILURE = (
     ("started_ns", "Q"),
     ("capabilities", "Q"),
     ("repeats", "Q"),
+    ("root_inode", "Q"),
+    ("cwd_inode", "Q"),
+    ("root_mount", "I"),
+    ("cwd_mount", "I"),
     ("host_tid", "I"),
     ("pid", "I"),
     ("parent_pid", "I"),
     ("uid", "I"),
+    ("gid", "I"),
+    ("length", "I"),
+    ("port_range", "I"),
     ("socket_uid", "I"),
     ("netns_inode", "I"),
     ("fd", "i"),
@@ -54,6 +63,9 @@ _FAILURE = (
     ("own_group", "B"),
     ("capable_here", "B"),
     ("cut", "B"),
+    ("has_name", "B"),
+    ("seccomp", "B"),
+    ("unused", "2s"),
     ("comm", "16s"),
     ("command_bytes", "Q"),
     ("command", f"{COMMAND_BYTES}s"),
@@ -77,13 +89,19 @@ class RecordError(SockwatchError):
 class FailureRow(NamedTuple):
     """One failed call as the kernel saw it; zero where it could not be read (see `seen`).
 
-    `time_ns` is on CLOCK_MONOTONIC, `started_ns` counts from boot. `host_pid` and `host_tid` are
-    numbers of the initial pid namespace, `pid` and `parent_pid` those of ours. `netns_inode` is the
-    socket's namespace, or the thread's where the socket could not be read. `address`, `port` and
-    `device` are what the socket is bound to, `sockaddr` what bind() was asked for. `capabilities`
-    is the thread's effective set, and counts for the socket's network namespace if `capable_here`.
-    `repeats` counts the failures like this one that were not written, since the first of them.
-    `own_group`: the socket has a SO_REUSEPORT group of its own, by SO_ATTACH_REUSEPORT_CBPF.
+    `time_ns` is on CLOCK_MONOTONIC, `started_ns` counts from boot. `host_pid` and `host_tid`
+    are numbers of the initial pid namespace, `pid` and `parent_pid` those of ours.
+    `netns_inode` is the socket's namespace, or the thread's where the socket could not be read.
+    `address`, `port` and `device` are what the socket is bound to, `sockaddr` what bind() was
+    asked for. `capabilities` is the thread's effective set; `capable_here` says what counts for
+    the socket's network namespace. `repeats` counts the failures like this one that were not
+    written, since the first of them. `root_mount` and `cwd_mount` are the ids of the mounts
+    that the thread's root and working directory are on; two mount namespaces have none in
+    common. `own_group`: the socket has a SO_REUSEPORT group of its own, by
+    SO_ATTACH_REUSEPORT_CBPF. `length` is what bind() was told of the address's length,
+    `port_range` what IP_LOCAL_PORT_RANGE is set to, 0 for nothing: the first port in the low
+    half. `has_name`: a unix socket is bound. `seccomp` is the thread's mode of seccomp(2), 0
+    for none.
     """
 
     time_ns: int
@@ -92,10 +110,17 @@ class FailureRow(NamedTuple):
     started_ns: int
     capabilities: int
     repeats: int
+    root_inode: int
+    cwd_inode: int
+    root_mount: int
+    cwd_mount: int
     host_tid: int
     pid: int
     parent_pid: int
     uid: int
+    gid: int
+    length: int
+    port_range: int
     socket_uid: int
     netns_inode: int
     fd: int
@@ -115,6 +140,9 @@ class FailureRow(NamedTuple):
     own_group: int
     capable_here: int
     cut: int
+    has_name: int
+    seccomp: int
+    unused: bytes
     comm: bytes
     command_bytes: int
     command: bytes

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from sockwatch.kernel import libc
+from sockwatch.kernel.proc.pids import all_pids
 from sockwatch.kernel.proc.proc_stat import read_stat
 from sockwatch.model import Holder
 
@@ -31,20 +32,38 @@ class HolderScan(NamedTuple):
 def scan(inodes: Iterable[int]) -> HolderScan:
     """Every holder of each of the socket inodes that this user may see."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    return _scan(wanted.get) if wanted else HolderScan({}, 0)
+
+
+def scan_every_socket() -> HolderScan:
+    """Every holder of every socket that this user may see, of whatever kind."""
+    return _scan(socket_inode)
+
+
+def _scan(inode_of: Callable[[str], int | None]) -> HolderScan:
     holders = HoldersByInode()
     unreadable = 0
-    if wanted:
-        for entry in os.listdir("/proc"):
-            if entry.isdigit():
-                readable = True
-                pid = int(entry)
-                for fd, inode in _sockets(pid, wanted):
-                    if inode is None:
-                        readable = False
-                    else:
-                        holders.add(inode, pid, fd)
-                unreadable += not readable and _is_user_process(pid)
+    for pid in all_pids():
+        readable = True
+        for fd, inode in _sockets(pid, inode_of):
+            if inode is None:
+                readable = False
+            else:
+                holders.add(inode, pid, fd)
+        unreadable += not readable and is_user_process(pid)
     return HolderScan(holders.holders(), unreadable)
+
+
+def socket_inode(link: str) -> int | None:
+    """The number in the link of an fd, as in proc_pid_fd(5); None if it is no socket."""
+    return int(link[8:-1]) if link.startswith("socket:[") else None
+
+
+def held_by(pids: Iterable[int], inodes: Iterable[int]) -> set[int]:
+    """Those of the socket inodes that one of the processes has an fd of."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found = (inode for pid in pids for _, inode in _sockets(pid, wanted.get))
+    return {inode for inode in found if inode is not None}
 
 
 class HoldersByInode:
@@ -91,9 +110,12 @@ class Leftovers:
         return result
 
 
-def _sockets(pid: int, wanted: dict[str, int]) -> Iterator[tuple[int, int | None]]:
-    """(fd, inode) of each wanted socket; an inode None once a table may not be read."""
-    tables = _fd_tables(pid)
+def _sockets(pid: int, inode_of: Callable[[str], int | None]) -> Iterator[tuple[int, int | None]]:
+    """(fd, inode) of each wanted socket; an inode None once a table may not be read.
+
+    `inode_of` returns it for the link of an fd, None if it is not wanted.
+    """
+    tables = fd_tables(pid)
     for table in tables:
         try:
             directory = os.open(table, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -105,7 +127,7 @@ def _sockets(pid: int, wanted: dict[str, int]) -> Iterator[tuple[int, int | None
         try:
             for name in os.listdir(directory):
                 try:
-                    inode = wanted.get(os.readlink(name, dir_fd=directory))
+                    inode = inode_of(os.readlink(name, dir_fd=directory))
                 except PermissionError:
                     yield -1, None
                     return
@@ -119,7 +141,7 @@ def _sockets(pid: int, wanted: dict[str, int]) -> Iterator[tuple[int, int | None
             os.close(directory)
 
 
-def _fd_tables(pid: int) -> Iterator[str]:
+def fd_tables(pid: int) -> Iterator[str]:
     """The fd directory of the process, then of each thread that does not share a table with it."""
     yield f"/proc/{pid}/fd"
     try:
@@ -165,6 +187,7 @@ def _compare_tables(thread: int, other: int) -> int:
         return GREATER
 
 
-def _is_user_process(pid: int) -> bool:
+def is_user_process(pid: int) -> bool:
+    """Whether it exists and is no kernel thread."""
     stat = read_stat(pid)
     return stat is not None and not stat.is_kernel_thread

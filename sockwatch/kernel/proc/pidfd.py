@@ -22,6 +22,7 @@ SYS_PIDFD_GETFD: Final = 438  # the same on every architecture
 AT_EMPTY_PATH: Final = 0x1000
 STATX_INO: Final = 0x100
 STX_INO: Final = 32  # offset of stx_ino in struct statx, the same on every architecture
+SIOCGSKNS: Final = 0x894C  # include/uapi/linux/sockios.h
 SOURCE: Final = "pidfd_getfd"
 OPTIONS: Final = (
     (socket.SOL_SOCKET, socket.SO_REUSEADDR),
@@ -88,6 +89,25 @@ def socket_kind(pidfd: int, fd: int, inode: int) -> tuple[int, int, int] | None:
     if domain is None or kind is None or protocol is None:
         return None
     return domain, kind, protocol
+
+
+def socket_netns(pidfd: int, fd: int) -> int:
+    """An fd of the network namespace of the socket behind `fd` of the process: ioctl SIOCGSKNS.
+
+    Raises OSError, besides those of socket_options() EPERM without CAP_NET_ADMIN in that namespace,
+    and ENOTSOCK.
+    """
+    kind, size = ctypes.c_int(0), ctypes.c_uint(4)
+    _slice.renew()
+    duplicate = libc.checked(_libc.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0))
+    netns = _libc.getsockopt(duplicate, *KIND[1], ctypes.byref(kind), ctypes.byref(size))
+    if netns == 0:
+        netns = _libc.ioctl(duplicate, SIOCGSKNS)
+    number = ctypes.get_errno()
+    libc.close(duplicate)
+    if netns < 0:
+        raise OSError(number, os.strerror(number))
+    return int(netns)
 
 
 def _getsockopt(

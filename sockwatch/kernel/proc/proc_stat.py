@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 KTHREADD_PID: Final = 2
+MOST_ANCESTORS: Final = 64
 
 
 class ProcessStat(NamedTuple):
@@ -21,6 +23,27 @@ class ProcessStat(NamedTuple):
         return self.parent_pid == KTHREADD_PID
 
 
+class ProcessRecord(NamedTuple):
+    """What one look at a process told.
+
+    `uid` is the effective one, `cgroup_id` that of cgroup v2, and `execs` differs after each
+    execve(2). They are None where only /proc/PID/stat was read.
+    """
+
+    stat: ProcessStat
+    uid: int | None = None
+    cgroup_id: int | None = None
+    execs: int | None = None
+
+    def is_same(self, other: ProcessRecord) -> bool:
+        """Whether it is the same process as in the other look, and runs the same program as is.
+
+        The state and the parent may differ.
+        """
+        one, two = self.stat, other.stat
+        return self[1:] == other[1:] and (one.start_ticks, one.comm) == (two.start_ticks, two.comm)
+
+
 def read_stat(pid: int) -> ProcessStat | None:
     """proc_pid_stat(5) of the process, or None if it has exited or is hidden."""
     try:
@@ -29,6 +52,22 @@ def read_stat(pid: int) -> ProcessStat | None:
     except OSError:
         return None
     return parse_stat(text)
+
+
+def ancestry(
+    stat: ProcessStat, read: Callable[[int], ProcessStat | None] = read_stat
+) -> Iterator[tuple[int, ProcessStat]]:
+    """The pid and stat of the parent, of its parent, and so on, as far as they can be read.
+
+    A parent that is younger is none: it got the pid of one that has exited meanwhile.
+    """
+    for _ in range(MOST_ANCESTORS):
+        pid = stat.parent_pid
+        parent = read(pid) if pid else None
+        if parent is None or parent.start_ticks > stat.start_ticks:
+            return
+        yield pid, parent
+        stat = parent
 
 
 def parse_stat(text: bytes) -> ProcessStat | None:

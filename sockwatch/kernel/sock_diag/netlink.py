@@ -98,7 +98,9 @@ def receive(sock: socket.socket) -> bytes:
     In a network namespace of their own, users may send forged answers to our port id.
     """
     until = time.monotonic() + ANSWER_S
-    while (left := until - time.monotonic()) > 0 and select.select([sock], [], [], left)[0]:
+    readable = select.poll()  # select(2) takes no fd above 1,023
+    readable.register(sock, select.POLLIN)
+    while (left_s := until - time.monotonic()) > 0 and readable.poll(left_s * 1000):
         data, (port_id, _) = sock.recvfrom(BUFFER_SIZE)
         if port_id == KERNEL:
             return data

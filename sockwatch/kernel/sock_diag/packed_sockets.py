@@ -5,9 +5,17 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import overload
+from typing import NamedTuple, overload
 
 from sockwatch.model import Holder, Socket, SocketOptions
+
+
+class MiniKey(NamedTuple):
+    """What is seen of a mini socket that says something about its options."""
+
+    state: str
+    address: str
+    device: str | None
 
 
 class PackedSockets(Sequence[Socket]):
@@ -20,6 +28,7 @@ class PackedSockets(Sequence[Socket]):
         self._order: tuple[array[int], ...] | None = None
         self._holders: Mapping[int, tuple[Holder, ...]] = {}
         self._options: Mapping[int, SocketOptions] = {}
+        self._minis: Mapping[MiniKey, SocketOptions] = {}
 
     def add_buffer(self, data: bytes) -> None:
         """Keep a received buffer; add() then names the rows in it."""
@@ -32,10 +41,16 @@ class PackedSockets(Sequence[Socket]):
         self._order = None
 
     def attach(
-        self, holders: Mapping[int, tuple[Holder, ...]], options: Mapping[int, SocketOptions]
+        self,
+        holders: Mapping[int, tuple[Holder, ...]],
+        options: Mapping[int, SocketOptions],
+        minis: Mapping[MiniKey, SocketOptions],
     ) -> None:
-        """Give each socket its holders, by inode, and options, by cookie, as it is made."""
-        self._holders, self._options = holders, options
+        """Give each socket its holders, by inode, and options, by cookie, as it is made.
+
+        A mini socket whose cookie is not there has the options of all that are alike.
+        """
+        self._holders, self._options, self._minis = holders, options, minis
 
     def __len__(self) -> int:
         return sum(map(len, self._positions.values()))
@@ -63,6 +78,8 @@ class PackedSockets(Sequence[Socket]):
     def _complete(self, sock: Socket) -> Socket:
         holders = self._holders.get(sock.inode or 0, ())
         known = self._options.get(sock.cookie)
+        if known is None and sock.mini:
+            known = self._minis.get(MiniKey(sock.state, sock.address, sock.device))
         if known is None:
             return sock._replace(holders=holders)
         v6only = known.v6only if sock.v6only is None else sock.v6only

@@ -6,24 +6,25 @@ object is made per row; what stays is one small list per port and group of alike
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from sockwatch.kernel.sock_diag.client_ports import ClientPorts
 from sockwatch.kernel.sock_diag.inet_diag import (
     AT_COOKIE,
     AT_DEVICE,
     AT_EXPIRES,
     AT_FAMILY,
+    AT_PEER,
     AT_SADDR,
     AT_SPORT,
     AT_STATE,
     AT_TIMER,
     TIMER_MINI_SOCKET,
 )
+from sockwatch.kernel.sock_diag.repeats import Repeats, cookie
 from sockwatch.model import SocketOptions
-
-# Rows that a resumed dump may repeat: those of one hash bucket, which holds a handful.
-REPEATABLE_ROWS: Final = 16
 
 
 class Alike(NamedTuple):
@@ -36,16 +37,39 @@ class Alike(NamedTuple):
     options: SocketOptions | None  # what is remembered of the sockets they came from
 
 
+class ClientsAlike(NamedTuple):
+    """The same of the TIME_WAITs of client ports, which lead to one destination."""
+
+    alike: Alike
+    peer: bytes
+    peer_port: int  # in network order
+
+
+class ClientCount(NamedTuple):
+    """How many there are, the first and last expiry in ms, the lowest and highest port."""
+
+    count: int  # type: ignore[assignment] # nobody wants tuple.count here
+    first: int
+    last: int
+    lowest_port: int
+    highest_port: int
+
+
 class MiniSocketTally:
     """Counts by (alike, port) with the first and last expiry in ms.
 
-    `known` are the options of sockets by cookie; a TIME_WAIT keeps the cookie of its socket.
+    `known` are the options of sockets by cookie; a TIME_WAIT keeps the cookie of its socket. With
+    `clients`, those of client ports are counted by destination instead.
     """
 
-    def __init__(self, known: Mapping[int, SocketOptions]) -> None:
+    def __init__(
+        self, known: Mapping[int, SocketOptions], clients: ClientPorts | None = None
+    ) -> None:
         self._known = known
+        self._clients = clients
         self._groups: dict[Alike, dict[int, list[int]]] = {}
-        self._tail: tuple[int, ...] = ()
+        self._client_groups: dict[ClientsAlike, ClientCount] = {}
+        self._repeats = Repeats()
         self.recognised: set[int] = set()
 
     def groups(self) -> Iterator[tuple[Alike, int, int, int, int]]:
@@ -54,28 +78,32 @@ class MiniSocketTally:
             for port, (count, first, last) in ports.items():
                 yield alike, port, count, first, last
 
+    def client_groups(self) -> Mapping[ClientsAlike, ClientCount]:
+        """Those of client ports."""
+        return self._client_groups
+
     def add_run(self, rows: memoryview, stride: int) -> bool:
         """Add a run of rows of `stride` bytes each; False, and nothing added, if it is mixed."""
-        if stride % 8:
+        if not are_minis(rows, stride):
             return False
         count = len(rows) // stride
         words = rows.cast("I")
         step = stride // 4
-        lengths = words[::step].tobytes()
-        if lengths != stride.to_bytes(4, "little") * count:
-            return False
-        if bytes(rows[AT_TIMER::stride]) != bytes((TIMER_MINI_SOCKET,)) * count:
-            return False
-        skip = self._repeated(rows, stride, count)
-        if skip == count:
+        if skip := self._repeats.skip(rows, stride):
+            rows = rows[skip * stride :]
+            words = rows.cast("I")
+            count -= skip
+        if not count:
             return True
-        if skip:
-            return self.add_run(rows[skip * stride :], stride)
-        self._tail = tuple(
-            _cookie(rows, row * stride) for row in range(max(0, count - REPEATABLE_ROWS), count)
-        )
         ports = rows.cast("H")[AT_SPORT // 2 :: stride // 2].tolist()
         expiries = words[AT_EXPIRES // 4 :: step].tolist()
+        if self._clients is not None:
+            peer_ports = rows.cast("H")[AT_SPORT // 2 + 1 :: stride // 2].tolist()
+            own = self._clients.own(ports, peer_ports)
+            if not all(own):
+                for row in range(count):
+                    self._add_one(rows, row * stride)
+                return True
         if self._alike(words, rows, step, count) and not self._recognises(rows, stride):
             _count(self._group(rows, 0), ports, expiries)
         else:
@@ -86,13 +114,26 @@ class MiniSocketTally:
 
     def add_row(self, data: memoryview, start: int) -> None:
         """Add the row of the message that begins at `start`."""
-        cookie = _cookie(data, start)
-        if cookie in self._tail:
+        if not self._repeats.skip(data[start:], len(data) - start):
+            self._add_one(data, start)
+
+    def _add_one(self, data: memoryview, start: int) -> None:
+        port, peer_port = _number(data, start + AT_SPORT, 2), _number(data, start + AT_SPORT + 2, 2)
+        expiry = _number(data, start + AT_EXPIRES, 4)
+        if self._clients is None or not self._clients.is_client(port, peer_port):
+            _count(self._group(data, start), [port], [expiry])
             return
-        self._tail = (*self._tail[1 - REPEATABLE_ROWS :], cookie)
-        port = int.from_bytes(data[start + AT_SPORT : start + AT_SPORT + 2], "little")
-        expiry = int.from_bytes(data[start + AT_EXPIRES : start + AT_EXPIRES + 4], "little")
-        _count(self._group(data, start), [port], [expiry])
+        self._clients.note([port])
+        peer = bytes(data[start + AT_PEER : start + AT_PEER + 16])
+        key = ClientsAlike(self._alike_row(data, start), peer, peer_port)
+        number = socket.ntohs(port)
+        count, first, last, lowest, highest = self._client_groups.get(
+            key, ClientCount(0, expiry, expiry, number, number)
+        )
+        self._client_groups[key] = ClientCount(
+            count + 1, min(first, expiry), max(last, expiry), min(lowest, number),
+            max(highest, number),
+        )  # fmt: skip
 
     def _recognises(self, rows: memoryview, stride: int) -> bool:
         """Whether the options of any of the rows are known."""
@@ -101,13 +142,6 @@ class MiniSocketTally:
         # The cookie starts 4 bytes before a multiple of 8.
         quads = rows[4 : len(rows) - 4].cast("Q")
         return not self._known.keys().isdisjoint(quads[(AT_COOKIE - 4) // 8 :: stride // 8])
-
-    def _repeated(self, rows: memoryview, stride: int, count: int) -> int:
-        """How many rows at the front were already counted at the end of the previous run."""
-        row = 0
-        while row < count and _cookie(rows, row * stride) in self._tail:
-            row += 1
-        return row
 
     def _alike(self, words: memoryview, rows: memoryview, step: int, count: int) -> bool:
         """Whether all rows share family, state, address and device."""
@@ -123,24 +157,37 @@ class MiniSocketTally:
         return True
 
     def _group(self, data: memoryview, start: int) -> dict[int, list[int]]:
+        return self._groups.setdefault(self._alike_row(data, start), {})
+
+    def _alike_row(self, data: memoryview, start: int) -> Alike:
         options = None
         if self._known:
-            cookie = _cookie(data, start)
-            options = self._known.get(cookie)
+            known_as = cookie(data, start)
+            options = self._known.get(known_as)
             if options is not None:
-                self.recognised.add(cookie)
-        alike = Alike(
+                self.recognised.add(known_as)
+        return Alike(
             data[start + AT_FAMILY],
             data[start + AT_STATE],
             bytes(data[start + AT_SADDR : start + AT_SADDR + 16]),
-            int.from_bytes(data[start + AT_DEVICE : start + AT_DEVICE + 4], "little"),
+            _number(data, start + AT_DEVICE, 4),
             options,
         )
-        return self._groups.setdefault(alike, {})
 
 
-def _cookie(data: memoryview, start: int) -> int:
-    return int.from_bytes(data[start + AT_COOKIE : start + AT_COOKIE + 8], "little")
+def are_minis(rows: memoryview, stride: int) -> bool:
+    """Whether it is a run of mini sockets' rows of `stride` bytes each."""
+    if stride % 8:
+        return False
+    count = len(rows) // stride
+    lengths = rows.cast("I")[:: stride // 4].tobytes()
+    if lengths != stride.to_bytes(4, "little") * count:
+        return False
+    return bytes(rows[AT_TIMER::stride]) == bytes((TIMER_MINI_SOCKET,)) * count
+
+
+def _number(data: memoryview, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "little")
 
 
 def _count(group: dict[int, list[int]], ports: list[int], expiries: list[int]) -> None:

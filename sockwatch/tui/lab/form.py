@@ -77,9 +77,9 @@ class Form(ModalScreen[tuple[str, Spec] | None], Generic[Spec]):
             widget.mark(wrong=field_name in wrong)
         if mistakes:
             more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-            self.query_one(Panel).show((f"! {mistakes[0].text}{more}",))
+            self.query_one(Panel).show_text(f"! {mistakes[0].text}{more}")
             return None
-        self.query_one(Panel).show((self.HINT,))
+        self.query_one(Panel).show_text(self.HINT)
         return name, spec
 
     @on(Input.Changed)

@@ -1,4 +1,4 @@
-"""The top line of the lab: where its servers run."""
+"""The top line of the lab: where its servers run, and how many bets were right."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ class LabHeader(HeaderBar):
         super().__init__()
         self._network = ""
         self._network_style = ""
+        self._score = ""
 
     def show_network(self, text: str, style: str = "") -> None:
         self._network, self._network_style = text, style
+        self.redraw()
+
+    def show_score(self, text: str) -> None:
+        """Show how many bets were right; an empty text before the first."""
+        self._score = text
         self.redraw()
 
     def _sparkline(self) -> str:
@@ -25,5 +31,5 @@ class LabHeader(HeaderBar):
             HeaderPiece("sockwatch", "-title", 3),
             HeaderPiece("lab", "-title", 0),
             HeaderPiece(self._network, self._network_style, 2),
-            *self._gaps(),
+            *([HeaderPiece(self._score, "-good", 2)] if self._score else []),
         ]

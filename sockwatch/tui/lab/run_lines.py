@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from sockwatch.lab.model import HOST_PORTS
+from sockwatch.lab.quiz import choices
 from sockwatch.lab.run import StepReport
 from sockwatch.lab.scenario import Scenario
+from sockwatch.lab.step import Step
 from sockwatch.tui.commands import (
     CONNECT,
     DISCONNECT,
@@ -25,7 +27,14 @@ from sockwatch.tui.lab.state import RunView
 from sockwatch.tui.lab.thread import MOST_CALLS
 from sockwatch.units import plural
 from sockwatch.view.lines import Kind, Line
-from sockwatch.view.rehearsal import INDENT, scenario_lines, step_lines, step_title
+from sockwatch.view.rehearsal import (
+    INDENT,
+    QUESTION,
+    question_lines,
+    scenario_lines,
+    step_lines,
+    step_title,
+)
 
 _RESULT_KINDS: Final[dict[str, Kind]] = {"passed": "good", "skipped": "warning", "failed": "bad"}
 
@@ -36,19 +45,26 @@ class RunLines:
     def __init__(self) -> None:
         self._kept: dict[int, tuple[StepReport, int, bool, list[ShownLine]]] = {}
 
-    def of(self, run: RunView, width: int, *, calls: bool) -> list[ShownLine]:
-        """The lines in `width` cells, with the system calls or without."""
+    def of(
+        self, run: RunView, width: int, *, calls: bool, question: Step | None = None
+    ) -> list[ShownLine]:
+        """The lines in `width` cells, with the system calls or without.
+
+        An open `question` shows what can be bet on.
+        """
+        ending = tuple(_ending(run, question))
         if not run.steps:
-            return list(shown([*_introduction(run.scenario), *_ending(run)], width))
+            return list(shown([*_introduction(run.scenario), *ending], width))
         lines: list[ShownLine] = []
         for index, report in enumerate(run.steps):
             kept = self._kept.get(index)
             if kept is None or kept[0] is not report or kept[1:3] != (width, calls):
-                made = step_lines(report, most_calls=MOST_CALLS if calls else 0)
+                bet = run.bets.get(report.number)
+                made = step_lines(report, most_calls=MOST_CALLS if calls else 0, bet=bet)
                 kept = (report, width, calls, list(shown(made, width, step=index)))
                 self._kept[index] = kept
             lines += kept[3]
-        return [*lines, *shown(_ending(run), width)]
+        return [*lines, *shown(ending, width)]
 
 
 def no_sandbox(refused: str) -> Iterator[Line]:
@@ -83,16 +99,20 @@ def _introduction(scenario: Scenario | None) -> Iterator[Line]:
     yield _paragraph("call", f"{count}: {_key(RUN)} runs them, {_key(STEP)} does the next one")
 
 
-def _ending(run: RunView) -> Iterator[Line]:
+def _ending(run: RunView, question: Step | None) -> Iterator[Line]:
     """What comes next, or how the run ended."""
     step = run.pending
-    if step is not None and run.steps and run.steps[-1].done:
+    if step is not None and (question is not None or (run.steps and run.steps[-1].done)):
         yield step_title(len(run.steps) + 1, step.text)._replace(kind="text")
-        question = "what will the kernel answer?" if step.expect else "comes next"
-        yield Line("warning", question, INDENT)
+        if question is not None:
+            yield from question_lines(question)
+        else:
+            yield Line("warning", QUESTION if choices(step) else "comes next", INDENT)
     if not run.result:
         return
     yield _paragraph(_RESULT_KINDS[run.result], run.note)
+    if run.score.bets:
+        yield _paragraph("text", f"your bets: {run.score}")
     if run.result == "passed" and run.scenario is not None:
         yield _paragraph("text", f"Linux: {run.scenario.finding}")
 

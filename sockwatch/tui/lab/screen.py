@@ -13,15 +13,17 @@ from sockwatch.lab.scenario import Scenario
 from sockwatch.model import Port, Snapshot
 from sockwatch.tui.commands import LAB_COMMANDS, LAB_FOOTERS, MOVE_COMMANDS, bindings
 from sockwatch.tui.lab import events
+from sockwatch.tui.lab.free_play_screen import FreePlayScreen
+from sockwatch.tui.lab.lab_commands import OpenSandbox
 from sockwatch.tui.lab.lab_header import LabHeader
 from sockwatch.tui.lab.pane_title import PaneTitle
 from sockwatch.tui.lab.process_list import ProcessList, process_text
 from sockwatch.tui.lab.run_lines import RunLines, no_sandbox
-from sockwatch.tui.lab.sandbox_screen import SandboxScreen
+from sockwatch.tui.lab.sandbox_ports import COVER, SandboxPorts, SandboxTable
 from sockwatch.tui.lab.scenario_list import ScenarioList
 from sockwatch.tui.lab.shown_lines import ShownLines, shown
 from sockwatch.tui.lab.state import RunView
-from sockwatch.tui.lab.thread import LabThread, OpenSandbox
+from sockwatch.tui.lab.thread import LabThread
 from sockwatch.tui.legend import lab_legend
 from sockwatch.tui.messages import DetailsWanted, LabReported, WatchChanged
 from sockwatch.tui.symbols import Symbols
@@ -30,13 +32,11 @@ from sockwatch.tui.widgets.panel import Panel
 from sockwatch.tui.widgets.port_table import PortTable
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.tui.widgets.status_line import StatusLine
-from sockwatch.view.marks import Marks
-from sockwatch.view.panel import panel
+from sockwatch.view.look import Look
 from sockwatch.view.rehearsal import NETWORK_NAMES, explanation_lines
-from sockwatch.view.sorting import Order, sort_ports
 
 
-class LabScreen(SandboxScreen):
+class LabScreen(FreePlayScreen):
     """The screen of the lab. The keys go to one of its lists."""
 
     BINDINGS: ClassVar = bindings((*LAB_COMMANDS, *MOVE_COMMANDS))
@@ -47,8 +47,6 @@ class LabScreen(SandboxScreen):
         super().__init__(symbols, thread, scenarios)
         self.VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-low"), (22, "-usual"), (36, "-tall")]
         self.HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (100, "-wide")]
-        self._snapshot: Snapshot | None = None
-        self._marks = Marks()
         self._focus_name = "scenarios"
         self._run_lines = RunLines()
         self._with_calls = True
@@ -66,13 +64,14 @@ class LabScreen(SandboxScreen):
             with Vertical(id="lab-right"):
                 yield PaneTitle("STEPS", id="steps-title")
                 yield ShownLines(id="steps")
-        yield PortTable()
+        yield SandboxTable()
         yield Panel()
         yield ShownLines(id="explanation")
         yield StatusLine()
         yield FooterBar(LAB_FOOTERS["scenarios"])
 
     def ready(self) -> None:
+        self._ports = SandboxPorts(self.query_one(SandboxTable), self.query_one(Panel))
         self._lists: dict[str, ScrollLines] = {
             "scenarios": self.query_one(ScenarioList),
             "processes": self.query_one(ProcessList),
@@ -125,13 +124,11 @@ class LabScreen(SandboxScreen):
             return
         match event:
             case events.SandboxStarting():
-                self._snapshot = None
                 self.query_one(LabHeader).forget()
-                self.table.show((), Order(), 0.0)
-                self._draw_panel()
+                self._ports.forget()
                 self.post_message(WatchChanged())
             case events.SandboxReady():
-                self._marks = Marks()
+                self._ports.start_afresh()
                 self.fresh = True
                 self.post_message(WatchChanged())
             case events.RunStarted() if self.state.is_current(self.scenario):
@@ -142,12 +139,8 @@ class LabScreen(SandboxScreen):
 
     def show(self, snapshot: Snapshot) -> None:
         snapshot = replace(snapshot, ports=self.state.shown_ports(snapshot))
-        self._snapshot = snapshot
-        self._marks.update(snapshot)
-        self.query_one(LabHeader).show(snapshot)
-        ports = sort_ports((*snapshot.ports, *self._marks.gone), Order(), snapshot.time)
-        self.table.show(ports, Order(), snapshot.time, self._marks.of)
-        self._draw_panel()
+        self.query_one(LabHeader).show(Look.of(snapshot))
+        self._ports.show(snapshot)
         self._draw_titles()
 
     def show_error(self, text: str) -> None:
@@ -170,11 +163,14 @@ class LabScreen(SandboxScreen):
         refused = bool(state.refused)
         network = "no sandbox" if refused else NETWORK_NAMES[state.network]
         warn = refused or state.network == "host"
-        self.query_one(LabHeader).show_network(network, "-warn" if warn else "")
+        header = self.query_one(LabHeader)
+        header.show_network(network, "-warn" if warn else "")
+        header.show_score(f"{state.score}" if state.score.bets else "")
         self.query_one(ScenarioList).show(state)
         self.query_one(ProcessList).show(state.processes)
         self._draw_steps()
         self._draw_explanation()
+        self._ports.cover(covered=self.state.covered)
         self._draw_titles()
 
     def _draw_steps(self) -> None:
@@ -182,7 +178,8 @@ class LabScreen(SandboxScreen):
         if self.state.watched is None:
             self.steps.show(list(shown(no_sandbox(self.state.refused), width)))
         else:
-            lines = self._run_lines.of(self._run, width, calls=self._with_calls)
+            question = self.state.question if self.state.is_current(self.scenario) else None
+            lines = self._run_lines.of(self._run, width, calls=self._with_calls, question=question)
             self.steps.show(lines)
 
     def _draw_explanation(self) -> None:
@@ -199,14 +196,6 @@ class LabScreen(SandboxScreen):
             index = line.step if line is not None and line.step is not None else -1
             lines = explanation_lines(run.steps[index])
             box.show(list(shown(lines, self.size.width - 1)))
-
-    def _draw_panel(self) -> None:
-        port, snapshot = self.table.row, self._snapshot
-        if port is not None and snapshot is not None:
-            lines = panel(port, snapshot)
-        else:
-            lines = () if snapshot is None else ("no port is in use in the sandbox",)
-        self.query_one(Panel).show(lines)
 
     def _draw_titles(self) -> None:
         focus, scenario = self._focus_name, self.scenario
@@ -254,7 +243,7 @@ class LabScreen(SandboxScreen):
             self.steps.cursor = self.steps.top = 0
             self.steps.following = bool(self._run.steps) and self.state.is_current(self.scenario)
         elif name == "ports":
-            self._draw_panel()
+            self._ports.draw_panel()
         self._go_to(name)
 
     def on_port_table_opened(self) -> None:
@@ -269,7 +258,7 @@ class LabScreen(SandboxScreen):
     def action_enter(self) -> None:
         match self._focus_name:
             case "scenarios":
-                self.action_run()
+                self.action_go_on()
             case "processes":
                 self.action_restart()
             case "ports":
@@ -285,7 +274,10 @@ class LabScreen(SandboxScreen):
         self.draw()
 
     def _open_port(self) -> None:
-        port, snapshot, watched = self.table.row, self._snapshot, self.watched
+        if self._ports.covered:
+            self.notice(COVER[0])
+            return
+        port, snapshot, watched = self.port, self._ports.snapshot, self.watched
         if port is not None and snapshot is not None and watched is not None:
             self.post_message(DetailsWanted(port, snapshot, watched.only(port.number)))
 

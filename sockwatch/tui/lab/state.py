@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Literal
 
 from sockwatch.lab.model import Network
+from sockwatch.lab.quiz import Score, choices, is_set_for_question, score
 from sockwatch.lab.run import StepReport
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.step import Step
 from sockwatch.model import Port, Snapshot
 from sockwatch.tui.lab import events
 from sockwatch.tui.lab.events import ProcessView
+from sockwatch.tui.lab.lab_commands import Pace
 from sockwatch.tui.watched import Watched
 
 Result = Literal["", "passed", "failed", "skipped"]
@@ -23,7 +26,8 @@ class RunView:
     """What was done in one sandbox: the steps of a scenario and what free play added to them.
 
     `left` says that free play has added some, so that the scenario does not go on. `result` is
-    empty until the run is over; `note` says how it ended.
+    empty until the run is over; `note` says how it ended. `bets` are on answers of the kernel, by
+    the number of the step.
     """
 
     scenario: Scenario | None
@@ -31,20 +35,38 @@ class RunView:
     left: bool = False
     result: Result = ""
     note: str = ""
+    bets: dict[int, str] = field(default_factory=dict)
 
     @property
     def pending(self) -> Step | None:
         """The step that comes next."""
+        return next(iter(self._left_to_do(len(self.steps))), None)
+
+    @property
+    def ready_for_question(self) -> bool:
+        """Whether the ports of the sandbox would give away the answer to the next question."""
+        done = sum(report.done for report in self.steps)
+        return is_set_for_question(self._left_to_do(done))
+
+    def bet_on(self, answer: str) -> None:
+        """Bet on the kernel's answer to the step that comes next."""
+        self.bets[len(self.steps) + 1] = answer
+
+    @property
+    def score(self) -> Score:
+        return score(self.steps, self.bets)
+
+    def _left_to_do(self, done: int) -> tuple[Step, ...]:
         if self.scenario is None or self.result or self.left:
-            return None
-        done = len(self.steps)
-        return self.scenario.steps[done] if done < len(self.scenario.steps) else None
+            return ()
+        return self.scenario.steps[done:]
 
 
 class LabState:
     """`runs` has the last run of each scenario by its name, and of free play by ``""``.
 
-    `ports` are the numbers that the servers of this sandbox have, or had, open.
+    `ports` are the numbers that the servers of this sandbox have, or had, open. `paced` is the
+    scenario that was last asked to run, and `pace` how.
     """
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
@@ -59,6 +81,9 @@ class LabState:
         self.ports: set[int] = set()
         self.runs = {_key(one): RunView(one) for one in self.scenarios}
         self.current = ""
+        self.paced: Scenario | None = None
+        self.pace: Pace = "step"
+        self._earlier = Score()
 
     @property
     def run(self) -> RunView:
@@ -70,6 +95,22 @@ class LabState:
 
     def is_current(self, scenario: Scenario | None) -> bool:
         return self.current == _key(scenario)
+
+    @property
+    def question(self) -> Step | None:
+        """The step that the run waits before, if it is a question; one can bet on the answer."""
+        pending = self.run.pending
+        return None if self.busy or pending is None or not choices(pending) else pending
+
+    @property
+    def covered(self) -> bool:
+        """Whether what the ports say about the next bind() has to wait."""
+        return self.pace != "whole" and self.run.ready_for_question
+
+    @property
+    def score(self) -> Score:
+        """Of all bets in this lab."""
+        return reduce(Score.plus, (run.score for run in self.runs.values()), self._earlier)
 
     @property
     def current_row(self) -> int:
@@ -112,6 +153,7 @@ class LabState:
                 self.refused = text
             case events.RunStarted(scenario):
                 self.current = _key(scenario)
+                self._earlier = self._earlier.plus(self.run.score)
                 self.runs[self.current] = RunView(scenario)
             case events.ProcessesChanged(processes):
                 self.processes = processes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from queue import SimpleQueue
 from typing import Final, TypeAlias
 
@@ -12,6 +12,7 @@ from textual.message import Message
 
 from sockwatch.lab.model import Network, SystemCall
 from sockwatch.lab.prediction import Prediction
+from sockwatch.lab.quiz import choices
 from sockwatch.lab.run import Run, run_step
 from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario
@@ -20,51 +21,31 @@ from sockwatch.lab.step import Step
 from sockwatch.model import SockwatchError
 from sockwatch.tui.lab import events
 from sockwatch.tui.lab.backend import LabBackend
+from sockwatch.tui.lab.lab_commands import (
+    LabCommand,
+    OpenSandbox,
+    Pace,
+    Reset,
+    RunScenario,
+    RunSteps,
+    Stop,
+)
 from sockwatch.tui.messages import Crashed, LabReported
 from sockwatch.tui.watched import Watched
-from sockwatch.view.rehearsal import conclusion
+from sockwatch.view.lines import Line
+from sockwatch.view.rehearsal import (
+    conclusion,
+    prediction_text,
+    reading_s,
+    step_lines,
+    step_title,
+)
 
 Post: TypeAlias = Callable[[Message], object]
 
 # Of a step with a thousand connections the first calls are enough.
 MOST_CALLS: Final = 40
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSandbox:
-    """Set a sandbox up."""
-
-    network: Network
-
-
-@dataclass(frozen=True, slots=True)
-class RunScenario:
-    """Run the next step of the scenario, or the `whole` rest; if it is over, start it again."""
-
-    scenario: Scenario
-    whole: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """Make a fresh sandbox for the scenario, or for free play if None."""
-
-    scenario: Scenario | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunSteps:
-    """Free play: run these steps in the sandbox as it is. A scenario in it does not go on."""
-
-    steps: tuple[Step, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End the run after the step under way, as every other command does."""
-
-
-LabCommand: TypeAlias = OpenSandbox | RunScenario | Reset | RunSteps | Stop
+CALLS_READ: Final = 3  # the others are like them
 
 
 class LabThread:
@@ -73,13 +54,16 @@ class LabThread:
     def __init__(self, backend: LabBackend) -> None:
         self._backend = backend
         self._commands: SimpleQueue[LabCommand] = SimpleQueue()
-        self._submitted = threading.Event()
+        self._submitting = threading.Lock()
+        self._submitted = threading.Event()  # set while a command waits
         self._closing = False
         self._network: Network = "own"
         self._sandbox: Sandbox | None = None
         self._session: Session | None = None
         self._run: Run | None = None
         self._touched = False
+        self._pace: Pace = "step"
+        self._asked = False  # the screen has shown what comes next, and waited
         self._calls = 0
         self._processes: tuple[events.ProcessView, ...] = ()
         # A daemon: a step that waits for a stopped process must not hold up the exit.
@@ -92,8 +76,9 @@ class LabThread:
 
     def submit(self, command: LabCommand) -> None:
         """Queue a command."""
-        self._commands.put(command)
-        self._submitted.set()
+        with self._submitting:
+            self._commands.put(command)
+            self._submitted.set()
 
     def close(self) -> None:
         """End the sandbox, even in the middle of a step; drop the commands that wait."""
@@ -126,6 +111,7 @@ class LabThread:
                     self._emit(events.Failed(str(error)))
                 self._post_processes()
                 if self._commands.empty():
+                    self._asked = True
                     self._emit(events.Idle())
         except Exception as error:  # noqa: BLE001 - the app raises it again, in its own thread
             _post(self._post_crash, Crashed(error))
@@ -133,42 +119,61 @@ class LabThread:
             self._close_sandbox()
 
     def _next(self) -> LabCommand:
-        self._submitted.clear()
-        return self._commands.get()
+        command = self._commands.get()
+        with self._submitting:
+            if self._commands.empty():
+                self._submitted.clear()
+        return command
 
     def _execute(self, command: LabCommand) -> None:
         match command:
             case OpenSandbox(network):
                 self._network = network
                 self._begin(None)
-            case RunScenario(scenario, whole):
-                self._run_scenario(scenario, whole=whole)
+            case RunScenario(scenario, pace):
+                self._pace = pace
+                self._run_scenario(scenario)
             case Reset(scenario):
                 self._begin(scenario)
             case RunSteps(steps) if self._session is not None:
-                self._run = None
+                self._run, self._pace = None, "step"
                 for step in steps:
                     if not self._closing:
                         self._step(step, self._session)
 
-    def _run_scenario(self, scenario: Scenario, *, whole: bool) -> None:
+    def _run_scenario(self, scenario: Scenario) -> None:
         run = self._run
         if run is None or run.scenario is not scenario or run.done:
             run = self._begin(scenario)
-        going_on = run is not None
-        while going_on and run is not None and not run.done:
+        if run is None:
+            return
+        while not run.done and not self._stops_at_question(run):
             self._step(run)
-            going_on = whole and not self._interrupted()
-        if run is not None and run.done:
+            if self._pace == "step" or self._interrupted(self._lines_to_read(run)):
+                break
+        if run.done:
             skipped = run.skipped is not None
             self._emit(events.RunFinished(run.passed, skipped, conclusion(run)))
+
+    def _stops_at_question(self, run: Run) -> bool:
+        """Whether the next step is a question, and nobody has had the time to answer it."""
+        return self._pace == "reading" and not self._asked and bool(choices(run.following))
+
+    def _lines_to_read(self, run: Run) -> Iterator[Line]:
+        """What the step has added to the screen; nothing if the run stops at a question now."""
+        if not run.done and choices(run.following):
+            return
+        yield from islice(step_lines(run.reports[-1], most_calls=CALLS_READ), 1, None)
+        if not run.done:
+            yield step_title(len(run.reports) + 1, run.following.text)
 
     def _step(self, of: Run | Step, session: Session | None = None) -> None:
         """The next step of a run, or one of free play."""
         self._touched = True
         self._calls = 0
         if isinstance(of, Run):
-            self._emit(events.StepStarted(of.scenario.steps[len(of.reports)], free=False))
+            self._asked = False
+            self._emit(events.StepStarted(of.following, free=False))
             report = of.next()
         else:
             assert session is not None
@@ -179,7 +184,7 @@ class LabThread:
 
     def _begin(self, scenario: Scenario | None) -> Run | None:
         """An unused sandbox, and the run of the scenario in it."""
-        self._run = None
+        self._run, self._asked = None, False
         if self._session is None or self._touched:
             self._close_sandbox()
             self._emit(events.SandboxStarting(self._network))
@@ -190,7 +195,7 @@ class LabThread:
                 return None
             self._sandbox, self._touched = sandbox, False
             self._session = Session(sandbox, self._on_call, self._on_prediction)
-            watched = Watched(sandbox.take_snapshot)
+            watched = Watched(sandbox.take_snapshot, is_outside=self._network == "own")
             self._emit(events.SandboxReady(self._network, watched, sandbox.many_uids))
         self._emit(events.RunStarted(scenario))
         if scenario is not None:
@@ -202,11 +207,11 @@ class LabThread:
             self._sandbox.close()
         self._sandbox = self._session = self._run = None
 
-    def _interrupted(self) -> bool:
-        """Whether a command has come, after a pause for human eyes."""
-        if self._commands.empty():
-            self._submitted.wait(self._backend.pause_s)
-        return not self._commands.empty()
+    def _interrupted(self, lines: Iterable[Line]) -> bool:
+        """Whether a command has come, after a pause for human eyes or to read these lines."""
+        pause_s = reading_s(lines) if self._pace == "reading" else self._backend.pause_s
+        self._backend.wait(self._submitted, pause_s)
+        return self._submitted.is_set()
 
     def _on_call(self, call: SystemCall) -> None:
         self._calls += 1
@@ -215,7 +220,7 @@ class LabThread:
 
     def _on_prediction(self, prediction: Prediction) -> None:
         self._emit(events.Predicted(prediction))
-        self._interrupted()
+        self._interrupted([Line("text", prediction_text(prediction.outcome))])
 
     def _post_processes(self) -> None:
         running = () if self._session is None else self._session.processes

@@ -12,7 +12,7 @@ from textual.widgets import Input
 from sockwatch.model import Snapshot
 from sockwatch.tui.commands import Command
 from sockwatch.tui.failures_feed import FailuresFeed
-from sockwatch.tui.messages import Copied
+from sockwatch.tui.messages import Copied, Polled
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.watched import Watched
 from sockwatch.tui.widgets.header_bar import HeaderBar
@@ -78,6 +78,10 @@ class BaseScreen(Screen[None]):
         """What the help says besides the keys: signs and meanings; a heading has no meaning."""
         yield from ()
 
+    def show_polled(self, polled: Polled) -> None:
+        """Show what was polled; a screen that watches several network namespaces takes them all."""
+        self.show(polled.snapshot)
+
     def show(self, snapshot: Snapshot) -> None:
         """Show a snapshot of what is watched."""
 
@@ -100,10 +104,13 @@ class BaseScreen(Screen[None]):
             status.show_error(text)
 
     def action_copy(self) -> None:
-        text = self.lines.row_text()
+        self.copy(self.lines.row_text())
+
+    def copy(self, text: str, what: str = "") -> None:
+        """Copy the text, if there is any; the notice says `what` it is."""
         if text:
             self.app.copy_to_clipboard(text)
-            self.app.post_message(Copied(text))
+            self.app.post_message(Copied(text, what))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a line is open, the key that opens it types a character."""

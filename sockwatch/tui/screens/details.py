@@ -11,6 +11,7 @@ from sockwatch.bind import BindRequest
 from sockwatch.model import Port, Snapshot, SockwatchError
 from sockwatch.tui.commands import DETAILS_COMMANDS, DETAILS_FOOTER, MOVE_COMMANDS, bindings
 from sockwatch.tui.legend import socket_columns
+from sockwatch.tui.messages import Noticed
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.watched import Watched
@@ -19,8 +20,10 @@ from sockwatch.tui.widgets.header_bar import HeaderBar
 from sockwatch.tui.widgets.request_bar import RequestBar
 from sockwatch.tui.widgets.socket_list import SocketList
 from sockwatch.tui.widgets.status_line import StatusLine
+from sockwatch.view.answer import new_request
+from sockwatch.view.code_lines import LANGUAGES
+from sockwatch.view.look import Look
 from sockwatch.view.request import HELP, parse_request, request_text
-from sockwatch.view.verdict import restart_request
 
 HINT = f"Enter keep  Esc undo   {HELP}"
 
@@ -32,12 +35,22 @@ class DetailsScreen(BaseScreen):
     COMMAND_TABLE = (*DETAILS_COMMANDS, *MOVE_COMMANDS)
     HELP_TITLE = "Port details"
 
-    def __init__(self, port: Port, snapshot: Snapshot, symbols: Symbols, watched: Watched) -> None:
+    def __init__(
+        self,
+        port: Port,
+        snapshot: Snapshot,
+        symbols: Symbols,
+        watched: Watched,
+        request: BindRequest | None = None,
+    ) -> None:
         super().__init__(symbols, watched)
+        self._is_outside = watched.is_outside
+        self._asked = request
         self._port = port
         self._first = snapshot
         self._request: BindRequest | None = None
         self._latest = snapshot
+        self._language: str | None = None  # the server's own
 
     def legend(self) -> Iterator[tuple[str, str]]:
         yield from socket_columns()
@@ -51,7 +64,7 @@ class DetailsScreen(BaseScreen):
 
     def ready(self) -> None:
         self.query_one(RequestBar).display = False
-        self._show(self._port, self._first)
+        self.show(self._first)
 
     @property
     def list(self) -> SocketList:
@@ -62,32 +75,28 @@ class DetailsScreen(BaseScreen):
         return f"{self._port.number}/{self._port.protocol}"
 
     def show(self, snapshot: Snapshot) -> None:
-        port = snapshot.port(*self._port.key)
-        if port is None:
-            self._latest = snapshot
-            self.query_one(HeaderBar).show(snapshot, self.subject)
-            title = f"{self.subject}  no socket is left on this port"
-            self.list.show_free(title, self.request, snapshot)
-            self._show_place()
-        else:
-            self._show(port, snapshot)
+        self._port = snapshot.port(*self._port.key) or self._port
+        self._latest = snapshot
+        self.query_one(HeaderBar).show(Look.of(snapshot), self.subject)
+        self.list.show(self.request, snapshot, self._language, is_outside=self._is_outside)
+        self._show_place()
 
     @property
     def request(self) -> BindRequest:
-        """The bind in question: as typed, else a restart of the port's server."""
-        return self._request or restart_request(self._port)
-
-    def _show(self, port: Port, snapshot: Snapshot) -> None:
-        self._port, self._latest = port, snapshot
-        self.query_one(HeaderBar).show(snapshot, self.subject)
-        self.list.show(port, snapshot, self._request)
-        self._show_place()
+        """The bind in question: as typed, else as asked for, else a restart of the server."""
+        return self._request or self._asked or new_request(self._port)
 
     def _show_place(self) -> None:
         self.query_one(StatusLine).show(self.list.place)
 
     def on_scroll_lines_moved(self) -> None:
         self._show_place()
+
+    def action_language(self) -> None:
+        place = LANGUAGES.index(self._language) if self._language else -1
+        self._language = LANGUAGES[(place + 1) % len(LANGUAGES)]
+        self.show(self._latest)
+        self.post_message(Noticed(f"code in {self._language}"))
 
     def action_edit(self) -> None:
         bar = self.query_one(RequestBar)

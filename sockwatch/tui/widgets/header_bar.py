@@ -1,14 +1,16 @@
-"""The top line: which host, how many sockets, and how recent the snapshot is."""
+"""The top line: which host, how many ports, and how recent the snapshot is."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import NamedTuple
 
-from sockwatch.model import Snapshot
+from sockwatch.tui.commands import BLIND_SPOTS
 from sockwatch.tui.widgets.lines import Line, LineWidget
 from sockwatch.units import plural, short_count
+from sockwatch.view.clients import is_client
 from sockwatch.view.fit import cell_width, fit
+from sockwatch.view.look import Look
 
 _HISTORY = 40
 _GAP = 2
@@ -20,6 +22,7 @@ class HeaderPiece(NamedTuple):
     text: str
     style: str
     rank: int  # without room for all, the highest is dropped first
+    gap: int = _GAP  # before it
 
 
 class HeaderBar(LineWidget):
@@ -27,23 +30,28 @@ class HeaderBar(LineWidget):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id)
-        self._snapshot: Snapshot | None = None
+        self._look: Look | None = None
         self._counts = (0, 0, 0)
         self._waiting: deque[int] = deque(maxlen=_HISTORY)
         self._pace = ("", "-dim")
         self._subject = ""
 
-    def show(self, snapshot: Snapshot, subject: str = "") -> None:
+    def show(self, look: Look, subject: str = "") -> None:
         """Show the counts of all ports; with a `subject`, show that port and no counts."""
-        self._snapshot = snapshot
+        self._look = look
         self._subject = subject
-        states: dict[str, int] = {}
-        for port in snapshot.ports:
-            if port.protocol == "tcp":
-                for state, count in port.states.items():
-                    states[state] = states.get(state, 0) + count
-        waiting = states.get("TIME_WAIT", 0)
-        self._counts = (sum(states.values()), states.get("ESTABLISHED", 0), waiting)
+        states: Counter[str] = Counter()
+        ports = 0
+        for snapshot, _ in look.parts:
+            for port in snapshot.ports:
+                ports += not is_client(port, snapshot)
+                if port.protocol == "tcp":
+                    for state, count in port.states.items():
+                        states[state] += count
+            for group in snapshot.clients.groups:
+                states[group.state] += group.count
+        waiting = states["TIME_WAIT"]
+        self._counts = (ports, states["ESTABLISHED"], waiting)
         self._waiting.append(waiting)
         self.redraw()
 
@@ -55,7 +63,7 @@ class HeaderBar(LineWidget):
 
     def forget(self) -> None:
         """Show no snapshot: what the last one showed is gone."""
-        self._snapshot = None
+        self._look = None
         self._waiting.clear()
         self.redraw()
 
@@ -77,37 +85,44 @@ class HeaderBar(LineWidget):
         pieces = [HeaderPiece("sockwatch", "-title", 3 if self._subject else 0)]
         if self._subject:
             pieces.append(HeaderPiece(self._subject, "-title", 0))
-        if self._snapshot is None:
+        if self._look is None:
             pieces.append(HeaderPiece("loading", "-dim", 1))
             return pieces
-        netns = self._snapshot.netns
+        own = self._look.own
         pieces += [
-            HeaderPiece(fit(self._snapshot.host, min(24, cell_width(self._snapshot.host))), "", 2),
-            HeaderPiece(self._snapshot.kernel.partition("-")[0], "-dim", 9),
-            HeaderPiece(f"netns {netns.name or netns.inode}", "-dim", 7),
+            HeaderPiece(fit(own.host, min(24, cell_width(own.host))), "", 2),
+            HeaderPiece(own.patch_level or own.kernel.partition("-")[0], "-dim", 9),
+            self._place(self._look),
         ]
-        return [*pieces, *self._gaps()]
+        return pieces
+
+    def _place(self, look: Look) -> HeaderPiece:
+        if look.is_wide:
+            return HeaderPiece(f"all namespaces ({len(look.parts)})", "", 1)
+        netns = look.own.netns
+        return HeaderPiece(netns.name or netns.label, "-dim", 7)
 
     def _gaps(self) -> list[HeaderPiece]:
-        count = 0 if self._snapshot is None else len(self._snapshot.gaps)
-        return [HeaderPiece(plural(count, "gap"), "-warn", 6)] if count else []
+        count = 0 if self._look is None else len(self._look.gaps)
+        text = f"{plural(count, 'blind spot')} ({BLIND_SPOTS.keys[0]})"
+        return [HeaderPiece(text, "-warn", 2)] if count else []
 
     def _right(self) -> list[HeaderPiece]:
         pace = HeaderPiece(*self._pace, 1)
-        if self._snapshot is None:
+        if self._look is None:
             return [pace]
         if self._subject:
-            return [pace]
-        tcp, established, waiting = map(short_count, self._counts)
-        pieces = [
-            HeaderPiece(f"tcp {tcp}", "", 5),
-            HeaderPiece(f"est {established}", "", 4),
-            HeaderPiece(f"tw {waiting}", "", 3),
-        ]
+            return [*self._gaps(), pace]
+        ports, established, waiting = self._counts
         spark = self._sparkline()
-        if spark:
-            pieces.append(HeaderPiece(spark, "-good", 8))
-        return [*pieces, pace]
+        return [
+            HeaderPiece(plural(ports, "port"), "", 5),
+            HeaderPiece(f"est {short_count(established)}", "", 8),
+            HeaderPiece(f"tw {short_count(waiting)}", "", 4),
+            *([HeaderPiece(spark, "-good", 6, gap=1)] if spark else ()),
+            *self._gaps(),
+            pace,
+        ]
 
     def _sparkline(self) -> str:
         """TIME_WAITs in the last snapshots; empty if their number did not change."""
@@ -121,7 +136,7 @@ class HeaderBar(LineWidget):
 
 
 def _width(pieces: list[HeaderPiece]) -> int:
-    return sum(cell_width(piece.text) for piece in pieces) + _GAP * max(0, len(pieces) - 1)
+    return sum(cell_width(piece.text) for piece in pieces) + sum(piece.gap for piece in pieces[1:])
 
 
 def _spaced(pieces: list[HeaderPiece]) -> list[tuple[str, str]]:
@@ -129,6 +144,6 @@ def _spaced(pieces: list[HeaderPiece]) -> list[tuple[str, str]]:
     for place, piece in enumerate(pieces):
         if place:
             alike = pieces[place - 1].style == piece.style
-            spaced.append((" " * _GAP, piece.style if alike else ""))
+            spaced.append((" " * piece.gap, piece.style if alike else ""))
         spaced.append((piece.text, piece.style))
     return spaced

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sockwatch.bind import BindRequest
-from sockwatch.model import Port, Snapshot, Socket
+from sockwatch.model import Snapshot, Socket
 from sockwatch.tui.widgets.lines import KIND_STYLES, Line
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
+from sockwatch.units import plural
 from sockwatch.view.column import Column
-from sockwatch.view.details import details, free_port_details
+from sockwatch.view.details import details
 from sockwatch.view.fit import fit
 from sockwatch.view.lines import Line as TextLine
 from sockwatch.view.socket_columns import socket_columns_for
@@ -24,9 +25,19 @@ class SocketList(ScrollLines):
         self._sockets: Sequence[Socket] = ()
         self._now = 0.0
 
-    def show(self, port: Port, snapshot: Snapshot, request: BindRequest | None) -> None:
-        above = details(port, snapshot, self._text_width(), self.symbols.tree, request)
-        sockets = port.connections or ()
+    def show(
+        self,
+        request: BindRequest,
+        snapshot: Snapshot,
+        language: str | None = None,
+        *,
+        is_outside: bool = False,
+    ) -> None:
+        """Show what is known of the port of the request, and all its sockets."""
+        width, tree = self._text_width(), self.symbols.tree
+        above = details(request, snapshot, width, tree, language, is_outside=is_outside)
+        port = snapshot.port(request.protocol, request.port)
+        sockets = (port.connections if port is not None else None) or ()
         if sockets:
             above += [TextLine("text", ""), TextLine("section", "")]
         self._replace(above, sockets, snapshot.time)
@@ -34,11 +45,6 @@ class SocketList(ScrollLines):
     def _text_width(self) -> int:
         # Before the first layout the widget has no size, but the screen has.
         return (self.size.width or self.app.size.width) - 1
-
-    def show_free(self, title: str, request: BindRequest, snapshot: Snapshot) -> None:
-        """Show a port on which no socket is left."""
-        above = free_port_details(title, request, snapshot, self._text_width())
-        self._replace(above, (), snapshot.time)
 
     def _replace(self, above: list[TextLine], sockets: Sequence[Socket], now: float) -> None:
         if self._sockets and sockets and self.cursor >= len(self._above):
@@ -60,7 +66,7 @@ class SocketList(ScrollLines):
         if not self._sockets:
             return ""
         number = self.cursor - len(self._above) + 1
-        count = f"{len(self._sockets)} sockets"
+        count = plural(len(self._sockets), "socket")
         return f"{number} of {count}" if number > 0 else count
 
     @property

@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sockwatch.kernel.bpf.rows import SocketRow, TimeWaitGroup
+    from sockwatch.kernel.bpf.rows import SocketCount, SocketRow
 
 LOCALHOST: dict[int, str] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 WILDCARD: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
@@ -42,7 +42,7 @@ ALL_FLAGS = [
 ]
 
 
-def flags_of(row: SocketRow | TimeWaitGroup) -> Flags:
+def flags_of(row: SocketRow | SocketCount) -> Flags:
     """What the kernel says of the socket, or of all in the group."""
     (reuseaddr, reuseport, _), v6only = OPTIONS_OF_BYTE[row.flags]
     assert reuseaddr is not None
@@ -51,7 +51,7 @@ def flags_of(row: SocketRow | TimeWaitGroup) -> Flags:
     return Flags(row.family, reuseaddr, reuseport, v6only)
 
 
-def address_of(row: SocketRow | TimeWaitGroup) -> str:
+def address_of(row: SocketRow | SocketCount) -> str:
     """The local address as text."""
     return address_text(row.family, row.packed_address)
 

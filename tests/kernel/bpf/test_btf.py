@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sockwatch.kernel.bpf.btf import Btf, BtfError, Field
@@ -217,7 +217,6 @@ def test_noise(data: bytes) -> None:
     ask_everything(struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, 40, 40, 40) + data)
 
 
-@settings(max_examples=500)
 @given(
     st.lists(
         st.tuples(st.integers(0, len(every_kind().data()) - 1), st.integers(0, 255)), max_size=8

@@ -42,7 +42,7 @@ def test_each_kind_of_instruction() -> None:
         "r1 = r2",
         "r2 = 0x100000002 ll",
         "r1 = map options",
-        "r1 = value of map groups + 8",
+        "r1 = value of map counts + 8",
         "if r1 s>= r2 goto the_end",
         "if r1 != -98 goto the_end",
         "call seq_write",
@@ -61,11 +61,16 @@ def test_every_program_is_listed_whole(capsys: pytest.CaptureFixture[str]) -> No
         "iter/tcp",
         "iter/udp",
         "iter/task_file",
+        "iter/task_file",
+        "iter/task",
+        "iter/task",
+        "iter/task_file",
         "raw_tracepoint/sys_exit",
     ]
     goals = set(re.findall(r"goto (\w+)", text))
     assert goals <= set(re.findall(r"^(\w+):$", text, re.MULTILINE))
-    assert set(re.findall(r"call (\w+)", text)) == set(HELPERS.values())
+    uncalled = set(HELPERS.values()) - set(re.findall(r"call (\w+)", text))
+    assert uncalled <= {"get_current_task_btf"}  # it is for a PID namespace that is not the first
     for name in ("sock_common.skc_reuseport", "inode.i_ino", "cred.cap_effective"):
         assert f"; {name}\n" in text
 

@@ -61,7 +61,7 @@ def test_capabilities_that_are_enough(capabilities: tuple[int, ...]) -> None:
         assert iterators.failures == {}
         assert [row.port for row in iterators.tcp_summary(port).rows] == [port]
         assert [row.pid for row in iterators.task_files(port=port)] == [os.getpid()]
-        assert iterators.tcp_summary().groups == []
+        assert iterators.tcp_summary().counts == []
 
 
 @pytest.mark.skipif(loader._release() < (6, 0), reason="older kernels ask again at each look")
@@ -72,7 +72,7 @@ def test_iterators_opened_as_root_serve_after_all_is_dropped() -> None:
         become(NOBODY)
         assert len(iterators.tcp_summary().rows) == 1
         assert len(iterators.task_files()) >= 1
-        assert iterators.tcp_summary().groups == []
+        assert iterators.tcp_summary().counts == []
     sock.close()
 
 
@@ -150,3 +150,11 @@ def test_nothing_can_be_read_about_the_process(root: Path) -> None:
         file.unlink()
     assert str(explained(errno.EPERM)) == "BPF needs CAP_BPF and CAP_PERFMON"
     assert explained(errno.ENOSYS).reason == "old-kernel"
+
+
+def test_root_is_not_told_to_run_as_root(root: Path) -> None:
+    for file in root.iterdir():
+        file.unlink()
+    remedy = explained(errno.EPERM).remedy
+    assert remedy is not None
+    assert ("as root" in remedy) == (os.geteuid() != 0)

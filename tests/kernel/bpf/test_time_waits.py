@@ -10,14 +10,15 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sockwatch.kernel.bpf import syscall
 from sockwatch.kernel.bpf.clock import ticks_per_second
-from sockwatch.kernel.bpf.groups import merge_groups
+from sockwatch.kernel.bpf.groups import merge_counts
 from sockwatch.kernel.bpf.iterators import SocketIterators
-from sockwatch.kernel.bpf.rows import NO_CLOCK, SocketRow, TimeWaitGroup
+from sockwatch.kernel.bpf.rows import MINI, NO_CLOCK, SocketCount, SocketRow
 from tests.kernel.bpf.sockets import (
     ALL_FLAGS,
     FIN_WAIT2,
@@ -35,7 +36,7 @@ from tests.support.waiting import wait_until
 PORTS = {9001: 700, 9002: 600, 9003: 400, 9004: 200, 9005: 99, 9006: 1}
 
 
-def by_port(groups: list[TimeWaitGroup]) -> dict[int, int]:
+def by_port(groups: list[SocketCount]) -> dict[int, int]:
     counter: Counter[int] = Counter()
     for group in groups:
         counter[group.port] += group.sockets
@@ -44,7 +45,7 @@ def by_port(groups: list[TimeWaitGroup]) -> dict[int, int]:
 
 def settled(iterators: SocketIterators, total: int) -> None:
     """The last client's FIN may still be under way."""
-    wait_until(lambda: sum(by_port(iterators.tcp_summary().groups).values()) == total)
+    wait_until(lambda: sum(by_port(iterators.tcp_summary().counts).values()) == total)
 
 
 @in_netns
@@ -55,7 +56,7 @@ def test_rows_and_counts_of_one_port_come_in_one_pass() -> None:
         settled(iterators, 2005)
         sock_diag.dump()  # gives each a cookie
         summary = iterators.tcp_summary(9001)
-        assert by_port(summary.groups) == {9001: 2000}
+        assert by_port(summary.counts) == {9001: 2000}
         assert len(summary.rows) == len({row.cookie for row in summary.rows}) == 2000
         assert summary.spilled == 0
 
@@ -70,19 +71,19 @@ def test_counts_equal_those_of_ss() -> None:
             ["ss", "-Htan", "state", "time-wait"], check=True, capture_output=True, text=True
         ).stdout
         by_ss = Counter(int(line.split()[2].rpartition(":")[2]) for line in output.splitlines())
-        groups = iterators.tcp_summary().groups
+        groups = iterators.tcp_summary().counts
         assert by_port(groups) == by_ss == PORTS
         assert {(g.family, g.state, address_of(g), g.device) for g in groups} == {
             (socket.AF_INET, TIME_WAIT, "127.0.0.1", 0)
         }
         assert all(flags_of(g) == (g.family, True, False, False) for g in groups)
         for port, count in PORTS.items():
-            assert by_port(iterators.tcp_summary(port).groups) == {port: count}
+            assert by_port(iterators.tcp_summary(port).counts) == {port: count}
             rows = iterators.tcp_summary(port).rows
             assert len(rows) == count
             assert all(row.is_mini and row.state == TIME_WAIT for row in rows)
         summary = iterators.tcp_summary()
-        assert by_port(summary.groups) == PORTS
+        assert by_port(summary.counts) == PORTS
         assert (list(summary.rows), summary.spilled) == ([], 0)
 
 
@@ -99,13 +100,13 @@ def test_groups_keep_apart_what_the_bind_test_tells_apart() -> None:
                 kept.extend(sockets[1:])
         ports = {port for port, *_ in expected}
 
-        def groups() -> list[TimeWaitGroup]:
-            return [group for group in iterators.tcp_summary().groups if group.port in ports]
+        def groups() -> list[SocketCount]:
+            return [group for group in iterators.tcp_summary().counts if group.port in ports]
 
         wait_until(lambda: sum(group.sockets for group in groups()) == len(expected))
         seen = [(g.port, g.state, flags_of(g)) for g in groups()]
         assert sorted(seen) == sorted(expected)
-        assert all(g.sockets == 1 for g in iterators.tcp_summary().groups)
+        assert all(g.sockets == 1 for g in iterators.tcp_summary().counts)
 
 
 kept: list[socket.socket] = []
@@ -127,7 +128,7 @@ def test_the_time_left_is_that_of_sock_diag() -> None:
     with SocketIterators() as iterators:
         settled(iterators, 101)
         before = expiries()
-        groups = iterators.tcp_summary().groups
+        groups = iterators.tcp_summary().counts
         ports = {group.port for group in groups}
         rows = {
             (row.port, row.cookie): row
@@ -167,17 +168,17 @@ def test_sock_diag_and_the_iterator_share_the_cookie() -> None:
 def test_what_finds_the_map_full_is_counted_all_the_same() -> None:
     counts = {9000 + number: 5 for number in range(20)}
     make_time_waits(counts)
-    with SocketIterators(group_entries=4) as iterators:
+    with SocketIterators(entries=4) as iterators:
         wait_until(
-            lambda: sum(by_port(iterators.tcp_summary().groups).values()) == sum(counts.values())
+            lambda: sum(by_port(iterators.tcp_summary().counts).values()) == sum(counts.values())
         )
         listener = socket.create_server(("127.0.0.1", 8000))
         for _ in range(3):  # the map is empty again after each
             summary = iterators.tcp_summary()
-            assert by_port(summary.groups) == counts
+            assert by_port(summary.counts) == counts
             assert summary.spilled == (20 - 4) * 5
             assert [row.port for row in summary.rows if not row.is_mini] == [8000]
-        for group in summary.groups:
+        for group in summary.counts:
             assert group.last_frees_in_s is not None
             assert 0 < group.last_frees_in_s <= 60
         listener.close()
@@ -198,7 +199,7 @@ def test_without_batches_the_map_is_read_key_by_key() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(syscall, "bpf", no_batches)
             for _ in range(2):
-                assert by_port(iterators.tcp_summary().groups) == {9001: 3, 9002: 4}
+                assert by_port(iterators.tcp_summary().counts) == {9001: 3, 9002: 4}
 
 
 @in_netns
@@ -218,7 +219,7 @@ def test_many_groups_come_in_many_batches() -> None:
             client.close()
     with SocketIterators() as iterators:
         settled(iterators, count)
-        groups = iterators.tcp_summary().groups
+        groups = iterators.tcp_summary().counts
         assert len(groups) == len(by_port(groups)) == count
 
 
@@ -233,8 +234,8 @@ def test_readers_in_several_threads_do_not_mix_their_counts() -> None:
         def read(port: int | None) -> None:
             try:
                 expected = counts if port is None else {port: counts[port]}
-                for _ in range(30):
-                    seen = by_port(iterators.tcp_summary(port).groups)
+                for _ in range(10):
+                    seen = by_port(iterators.tcp_summary(port).counts)
                     rows = iterators.tcp_summary(port).rows
                     written = 0 if port is None else counts[port]
                     if seen != expected or len(rows) != written:
@@ -253,38 +254,44 @@ def test_readers_in_several_threads_do_not_mix_their_counts() -> None:
 @in_netns
 def test_a_broken_run_leaves_nothing_behind() -> None:
     make_time_waits({9001: 30})
-    from sockwatch.kernel.bpf import iterators as module
+    from sockwatch.kernel.bpf import iterator as module
 
     with SocketIterators() as iterators:
         settled(iterators, 30)
         read_all = module._read_all
 
-        def interrupted(fd: int) -> bytes:
-            read_all(fd)
+        def interrupted(*how: Any) -> bytes:
+            read_all(*how)
             raise KeyboardInterrupt
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "_read_all", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 iterators.tcp_summary()
-        assert by_port(iterators.tcp_summary().groups) == {9001: 30}
+        assert by_port(iterators.tcp_summary().counts) == {9001: 30}
 
 
-def row(left: int, port: int = 80) -> SocketRow:
-    return SocketRow(b"\x7f\0\0\1" + bytes(12), 0, port, 2, 1, 6, 1, 1, 0, 0, 0, 0, left)
+LOCALHOST = b"\x7f\0\0\1" + bytes(12)
+KEY = (LOCALHOST, bytes(16), 0, 0, 80, 0, socket.AF_INET, 1, TIME_WAIT, MINI, 0)
 
 
-def test_merging_rows_into_groups() -> None:
-    key = (b"\x7f\0\0\1" + bytes(12), 0, 80, 2, 1, 6, 1)
-    groups = merge_groups(
-        [(key, (3, 10_100, 10_900))], [row(50), row(950), row(NO_CLOCK)], 10_000, 100
+def row(left: int) -> SocketRow:
+    return SocketRow._make((*KEY, 1, 0, 0, 0, 0, 0, 0, left))
+
+
+def test_merging_rows_into_counts() -> None:
+    counts = merge_counts(
+        [((*KEY, 0, 0), (3, 10_100, 10_900, 80, 80, 0))],
+        [row(50), row(950), row(NO_CLOCK)],
+        10_000,
+        100,
     )
-    assert groups == [TimeWaitGroup(2, 6, key[0], 80, 0, 1, 6, 0.5, 9.5)]
-    assert merge_groups([], [row(NO_CLOCK)], 0, 100) == [
-        TimeWaitGroup(2, 6, key[0], 80, 0, 1, 1, None, None)
+    assert counts == [SocketCount._make((*KEY, 6, 80, 80, 0.5, 9.5))]
+    assert merge_counts([], [row(NO_CLOCK)], 0, 100) == [
+        SocketCount._make((*KEY, 1, 80, 80, None, None))
     ]
     # Overdue is due: a timer may fire late.
-    assert merge_groups([], [row(-5)], 0, 100)[0].first_frees_in_s == 0
+    assert merge_counts([], [row(-5)], 0, 100)[0].first_frees_in_s == 0
 
 
 def test_the_tick_is_one_that_linux_knows() -> None:

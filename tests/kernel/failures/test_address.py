@@ -44,8 +44,8 @@ def in4(family: int = socket.AF_INET) -> bytes:
     return struct.pack("=H", family) + struct.pack("!H4s8x", 80, bytes([127, 0, 0, 1]))
 
 
-def in6(scope: int = 0) -> bytes:
-    packed = socket.inet_pton(socket.AF_INET6, "fe80::1")
+def in6(scope: int = 0, address: str = "fe80::1") -> bytes:
+    packed = socket.inet_pton(socket.AF_INET6, address)
     head = struct.pack("=H", socket.AF_INET6) + struct.pack("!HI16s", 443, 7, packed)
     return head + struct.pack("=I", scope)
 
@@ -60,6 +60,8 @@ UNIX = struct.pack("=H", socket.AF_UNIX)
         (row(in4()[:8]), FailedAddress("ipv4", "127.0.0.1", 80)),
         (row(in4(0), socket.AF_INET), FailedAddress("ipv4", "127.0.0.1", 80)),
         (row(in4(0)), FailedAddress("unspec")),
+        (row(in6(3, "2001:db8::1")), FailedAddress("ipv6", "2001:db8::1", 443)),
+        (row(in6(3, "ff02::1")), FailedAddress("ipv6", "ff02::1", 443, 3)),
         (row(in6(3)), FailedAddress("ipv6", "fe80::1", 443, 3)),
         (row(in6(3)[:24]), FailedAddress("ipv6", "fe80::1", 443, 0)),
         (
@@ -79,7 +81,14 @@ UNIX = struct.pack("=H", socket.AF_UNIX)
             FailedAddress("unix", "?[31m ", unix=UnixName(b"\x1b[31m\n", None)),
         ),
         (row(UNIX), FailedAddress("unix")),
-        (row(struct.pack("=H10x", socket.AF_NETLINK)), FailedAddress("netlink")),
+        (row(struct.pack("=H2xI4x", socket.AF_NETLINK, 42)), FailedAddress("netlink", "42")),
+        (row(struct.pack("=H2x", socket.AF_NETLINK)), FailedAddress("netlink")),
+        (row(struct.pack("=HHII", socket.AF_VSOCK, 0, 1024, 2)), FailedAddress("vsock", "2:1024")),
+        (
+            row(struct.pack("=HHII", socket.AF_VSOCK, 0, 1024, 0xFFFFFFFF)),
+            FailedAddress("vsock", "*:1024"),
+        ),
+        (row(struct.pack("=HHi12x", 17, 0, 3)), FailedAddress("packet", device_index=3)),
         (row(struct.pack("=H", 77)), FailedAddress("77")),
         (row(b"\1"), FailedAddress()),
         (row(in4(), socket.AF_INET)._replace(seen=SEEN_SOCKET), FailedAddress("ipv4")),

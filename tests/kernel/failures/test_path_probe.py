@@ -14,7 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from sockwatch.kernel.failures.path_probe import PathProbe, PathStatus, SeenPath
+from sockwatch.kernel.failures.path_probe import (
+    PathProbe,
+    PathStatus,
+    SeenPath,
+    _status,
+    our_root,
+)
 from tests.support.child import idle_child
 from tests.support.fuse import silent_mount
 from tests.support.privilege import REAL_ROOT
@@ -76,8 +82,9 @@ def test_files_that_are_no_sockets(tmp_path: Path) -> None:
     below_file = look(os.getpid(), file / "x")
     assert status is not None
     assert (stat.S_ISREG(status.mode), status.is_alive) == (True, None)
-    assert missing == (errno.ENOENT, 0, 0, 0, None)
-    assert below_file == (errno.ENOTDIR, 0, 0, 0, None)
+    assert missing is not None
+    assert below_file is not None
+    assert (missing.errno, below_file.errno) == (errno.ENOENT, errno.ENOTDIR)
 
 
 def test_many_in_one_go(tmp_path: Path) -> None:
@@ -158,10 +165,10 @@ def test_a_mount_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     probe = PathProbe()
     with silent_mount(folder):
-        assert probe.statuses([stuck, missing]) == {
-            stuck: None,
-            missing: (errno.ENOENT, 0, 0, 0, None),
-        }
+        found = probe.statuses([stuck, missing])
+        assert found[stuck] is None
+        assert found[missing] is not None
+        assert found[missing] == look(os.getpid(), tmp_path / "y")
         probe.statuses([stuck])
         probe.statuses([stuck])
         started = time.monotonic()
@@ -172,4 +179,28 @@ def test_a_mount_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_process_that_has_gone() -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
-    assert look(process.pid, "/tmp") == (errno.ENOENT, 0, 0, 0, None)
+    assert look(process.pid, "/tmp") == PathStatus(errno.ENOENT)
+
+
+def test_it_starts_from_the_directories_of_the_process(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "run").mkdir(parents=True)
+    unix_listener(root / "run" / "app.sock").close()
+    mine = look(os.getpid(), root / "run" / "app.sock")
+    with idle_child(lambda: os.chroot(root)) as pid:
+        its = look(pid, "/run/app.sock")
+    assert mine is not None
+    assert its is not None
+    assert mine.root == our_root() != its.root
+    assert (mine.is_here, its.is_here) == (True, False)
+    assert mine.inode == its.inode
+
+
+@pytest.mark.parametrize(
+    ("file_system", "is_alive"), [("ext4", False), ("nfs4", None), ("fuse.sshfs", None)]
+)
+def test_a_file_that_other_hosts_share_is_not_called_dead(
+    file_system: str, is_alive: bool | None
+) -> None:
+    line = f"0 {stat.S_IFSOCK} 5 6 {errno.ECONNREFUSED} 1 1 2 1 2 0 0 0 0 0 0 {file_system}"
+    assert _status(line.encode()).is_alive is is_alive

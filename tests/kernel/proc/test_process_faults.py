@@ -21,7 +21,7 @@ import pytest
 from sockwatch.kernel.bpf.iterators import SocketIterators
 from sockwatch.kernel.bpf.reader import MISSES
 from sockwatch.kernel.expendable import LIMIT_S
-from sockwatch.kernel.proc import processes, reuse_flags
+from sockwatch.kernel.proc import command_lines, processes, reuse_flags
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import GapCode, KernelError, Port, Snapshot
 from sockwatch.text import COMMAND_LIMIT
@@ -122,9 +122,9 @@ MOMENTS: dict[str, tuple[tuple[Any, str], Callable[[int], Callable[..., bool]]]]
         lambda pid: lambda _, dir_fd=None: is_fd_directory(pid, dir_fd),
     ),
     "stat": ((processes, "read_stat"), lambda pid: lambda seen: seen == pid),
-    "identity": ((processes, "_read"), lambda pid: lambda seen, *_: seen == pid),
-    "command line": ((processes, "_read_command_line"), lambda pid: lambda seen: seen == pid),
-    "executable": ((processes, "_executable"), lambda pid: lambda seen: seen == pid),
+    "identity": ((processes, "_process"), lambda pid: lambda seen, *_: seen == pid),
+    "command line": ((command_lines, "read_command_line"), lambda pid: lambda seen: seen == pid),
+    "executable": ((processes, "executable_of"), lambda pid: lambda seen: seen == pid),
     "user": ((processes, "_effective_uid"), lambda pid: lambda seen: seen == pid),
     "pidfd": ((reuse_flags, "open_pidfd"), lambda pid: lambda seen: seen == pid),
     "duplicate": ((reuse_flags, "socket_options"), lambda _: lambda *_: True),
@@ -156,7 +156,7 @@ def test_a_process_that_vanishes_between_the_iterator_and_its_name(
     with victim() as pid, SnapshotReader() as reader:
         sock.close()
         happened = before(
-            monkeypatch, (processes, "read_stat"), lambda: kill(pid), lambda seen: seen == pid
+            monkeypatch, (processes, "_effective_uid"), lambda: kill(pid), lambda seen: seen == pid
         )
         found = on_port(reader.take())
         assert happened
@@ -223,7 +223,7 @@ def test_iterators_that_fail_are_tried_again_a_few_times(
 
     with listener(), SnapshotReader() as reader:
         with monkeypatch.context() as patch:
-            patch.setattr(SocketIterators, "task_files", fail)
+            patch.setattr(SocketIterators, "holders", fail)
             for _ in range(failing):
                 assert on_port(reader.take()).listeners[0].flags.source == "pidfd_getfd"
         source = on_port(reader.take()).listeners[0].flags.source
@@ -315,7 +315,7 @@ def test_a_process_with_a_hundred_thousand_fds(netns: None, bpf: bool) -> None:
 def test_a_process_whose_memory_is_locked(netns: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its command line cannot be read; all else is told, and the next look does not wait again."""
     reader_end, writer_end = os.pipe()
-    monkeypatch.setattr(processes, "_read_command_line", lambda pid: os.read(reader_end, pid))
+    monkeypatch.setattr(command_lines, "read_command_line", lambda pid: os.read(reader_end, pid))
     with listener(), SnapshotReader() as reader:
         try:
             first = reader.take()

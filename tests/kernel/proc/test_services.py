@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sockwatch.kernel.proc.services import cgroup_folder, main_pid, service_of
+from sockwatch.kernel.proc.services import MOST_FOLDERS, cgroup_folder, main_pid, service_of
 from tests.support.privilege import REAL_ROOT
+from tests.support.waiting import wait_until
 
 CONTAINER = "0123456789abcdef" * 4
 
@@ -87,6 +89,12 @@ def test_too_many_processes_or_none_at_all(tmp_path: Path) -> None:
     assert main_pid(str(tmp_path)) is None
     (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n" * 5000)
     assert main_pid(str(tmp_path)) is None
+    (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    assert main_pid(str(tmp_path)) == os.getpid()
+    for number in range(MOST_FOLDERS):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "cgroup.procs").write_text("")
+    assert main_pid(str(tmp_path)) is None
 
 
 @pytest.mark.skipif(not REAL_ROOT, reason="only root may make a cgroup")
@@ -102,5 +110,32 @@ def test_a_real_cgroup() -> None:
             assert cgroup_folder(Path(f"/proc/{process.pid}/cgroup").read_bytes()) == found
             assert main_pid(str(folder)) == process.pid
             process.kill()
+    finally:
+        folder.rmdir()
+
+
+@pytest.mark.skipif(not REAL_ROOT, reason="only root may make a cgroup")
+def test_a_real_cgroup_with_very_many_processes() -> None:
+    found = cgroup_folder(f"0::/sockwatch-test-{os.getpid()}-many.service\n".encode())
+    if found is None:
+        pytest.skip("cgroup v2 is not mounted here")
+    folder = Path(found[1])
+    folder.mkdir()
+    code = (
+        "import os, sys\n"
+        "def wait(): os.read(0, 1); os._exit(0)\n"
+        "for _ in range(900): os.fork() or wait()\n"
+        "print(flush=True); wait()"
+    )
+    pipe = subprocess.PIPE
+    try:
+        with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            (folder / "cgroup.procs").write_text(str(process.pid))
+            process.stdout.readline()
+            assert main_pid(str(folder)) is None
+            process.stdin.close()
+        wait_until(lambda: not (folder / "cgroup.procs").read_text())
     finally:
         folder.rmdir()

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from sockwatch.kernel.snapshot import take_snapshot
 from sockwatch.kernel.sock_diag.destroy import destroy
+from sockwatch.kernel.surroundings import take_snapshot
 from sockwatch.model import KernelError, Port, Socket
 from tests.support.child import become, in_child
 from tests.support.privilege import REAL_ROOT

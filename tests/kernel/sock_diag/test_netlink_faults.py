@@ -121,7 +121,7 @@ def test_addresses_that_cannot_be_read_are_unknown(
     monkeypatch: pytest.MonkeyPatch, netns: None, damage: Damage
 ) -> None:
     wire = Wire(monkeypatch, damage, NETLINK_ROUTE)
-    assert read_facts().addresses
+    assert read_facts().links
     for number in range(1, wire.seen + 1):
         wire.number, wire.seen = number, 0
-        assert read_facts().addresses is None
+        assert read_facts().links is None

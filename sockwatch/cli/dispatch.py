@@ -1,0 +1,61 @@
+"""Which command runs, and what becomes of its errors."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+from typing import Final
+
+from sockwatch.cli import failures, lab, ports, screen, why
+from sockwatch.cli.arguments import parse
+from sockwatch.cli.command import Command, UsageError
+from sockwatch.cli.exit_codes import ExitCode
+from sockwatch.cli.output import narrate, write_data
+from sockwatch.model import SockwatchError, shortage
+
+COMMANDS: Final[tuple[Command, ...]] = (ports, why, lab, failures)  # as --help lists them
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        return _run(arguments)
+    except UsageError as error:
+        narrate(str(error))
+        return ExitCode.USAGE
+    except SockwatchError as error:
+        narrate(str(error))
+        return ExitCode.UNKNOWN
+    except ModuleNotFoundError as error:
+        narrate(f"{error}; root's run uses neither PYTHONPATH nor the site-packages of a user")
+        return ExitCode.UNKNOWN
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user who did not ask
+        if "--debug" in arguments:
+            import traceback
+
+            traceback.print_exc()
+        bug = f"this is a bug: {type(error).__name__}: {error}; --debug shows the traceback"
+        narrate(shortage(error) or bug)
+        return ExitCode.UNKNOWN
+
+
+def _run(arguments: list[str]) -> int:
+    if sys.stdout is None:
+        raise SockwatchError("cannot write to standard output: it is closed")
+    options = parse(arguments, COMMANDS, why)
+    if options.version:
+        from sockwatch.cli.version import version_text
+
+        write_data(version_text())
+        return ExitCode.YES
+    if options.command not in (ports.NAME, why.NAME):
+        gc.enable()
+    if options.command is None:
+        return screen.run(options)
+    # A reader that goes away ends us in silence, as a pipe wants.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    command = next(command for command in COMMANDS if options.command == command.NAME)
+    return command.run(options)

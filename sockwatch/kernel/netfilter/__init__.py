@@ -1,0 +1,1 @@
+"""NAT rules of a network namespace: nftables, and both kinds of iptables. Nothing is changed."""

@@ -1,0 +1,1 @@
+"""Network namespaces: which there are, whose they are, and looks into them."""
