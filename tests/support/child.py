@@ -10,7 +10,7 @@ import pickle
 import struct
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 import psutil  # noqa: F401
@@ -39,13 +39,15 @@ def in_child(function: Callable[..., Result], *arguments: Any) -> Result:
                 outcome = (False, traceback.format_exc())
             with open(writer, "wb") as file:
                 pickle.dump(outcome, file)
+        except BaseException:  # noqa: BLE001 - it goes no further than this process
+            traceback.print_exc()
         finally:
             os._exit(0)
     os.close(writer)
     with open(reader, "rb") as file:
         data = file.read()
-    os.waitpid(pid, 0)
-    assert data, "the child died without an answer"
+    _, status = os.waitpid(pid, 0)
+    assert data, f"the child died without an answer: status {status:#x}"
     returned, value = pickle.loads(data)
     assert returned, value
     return value  # type: ignore[no-any-return]
@@ -80,17 +82,21 @@ def idle_child(prepare: Callable[[], None] = lambda: None) -> Iterator[int]:
             prepare()
             os.write(ready_writer, b"1")
             os.read(stop_reader, 1)
+        except BaseException:  # noqa: BLE001 - it goes no further than this process
+            traceback.print_exc()
         finally:
             os._exit(0)
     os.close(ready_writer)
     os.close(stop_reader)
     try:
-        assert os.read(ready_reader, 1) == b"1", "the child failed to prepare"
+        answer = os.read(ready_reader, 1)
+        assert answer == b"1", f"the child failed to prepare: status {os.waitpid(pid, 0)[1]:#x}"
         yield pid
     finally:
         os.close(ready_reader)
         os.close(stop_writer)
-        os.waitpid(pid, 0)
+        with suppress(ChildProcessError):  # it has been waited for
+            os.waitpid(pid, 0)
 
 
 def become(uid: int, *capabilities: int) -> None:
