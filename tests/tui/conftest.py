@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 from textual._context import active_app
+
+from sockwatch.tui.screens import filtered
 
 FRAMES = 2  # a layout asks widgets to draw themselves again
 
@@ -13,6 +16,12 @@ def _keys_are_waited_for_without_a_clock(monkeypatch: pytest.MonkeyPatch) -> Non
     """Textual sleeps twice 20 ms for each key, and longer while any thread uses the CPU."""
     monkeypatch.setattr("textual.app.wait_for_idle", settled)
     monkeypatch.setattr("textual.pilot.wait_for_idle", settled)
+
+
+@pytest.fixture(autouse=True)
+def _filters_are_applied_at_each_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is just now."""
+    monkeypatch.setattr(filtered, "FELT_S", math.inf)
 
 
 async def settled(*_: float) -> None:

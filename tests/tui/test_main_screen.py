@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sockwatch.model import Gap, GapCode
+from sockwatch.tui.screens import filtered
 from sockwatch.tui.screens.blind_spots import NO_REMEDY
 from sockwatch.tui.screens.details import DetailsScreen
 from sockwatch.tui.screens.main import MainScreen
@@ -98,6 +101,25 @@ async def test_a_filter_for_a_number_that_nobody_has() -> None:
         await pilot.press("enter")
         await wait_for(pilot, lambda: host.asked[-1] == 1234)
         await shows(pilot, "1234/udp: nobody has it")
+
+
+async def test_rows_that_take_long_are_filtered_once_typing_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Host().app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "gunicorn")
+        screen = pilot.app.screen
+        assert isinstance(screen, MainScreen)
+        applied: list[str] = []
+        monkeypatch.setattr(screen, "filter_changed", lambda: applied.append(screen.filter.text))
+        monkeypatch.setattr(filtered, "FELT_S", 0)
+        monkeypatch.setattr(screen, "_took_s", 0.3)
+        await pilot.press("slash", *"8080")
+        assert screen.filter.text == "8080"
+        await wait_for(pilot, lambda: applied == ["8080"])
+        monkeypatch.setattr(screen, "_took_s", 60)
+        await pilot.press("/", "u", "enter")
+        assert applied == ["8080", "8080/u"]
 
 
 async def test_a_number_is_shown_whatever_the_filter_says() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic
+import time
+from typing import Any, ClassVar, Final, Generic
+
+from textual.timer import Timer
 
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.symbols import Symbols
@@ -14,6 +17,9 @@ from sockwatch.view.column import Row
 from sockwatch.view.filter_language import Filter, FilterLanguage
 from sockwatch.view.fit import cell_width
 
+# A key that takes longer than this is felt: then rows are filtered once typing pauses.
+FELT_S: Final = 0.05
+
 
 class FilteredScreen(BaseScreen, Generic[Row]):
     """A subclass composes FilterBar(LANGUAGE), and shows the rows that match `filter`."""
@@ -23,6 +29,8 @@ class FilteredScreen(BaseScreen, Generic[Row]):
     def __init__(self, symbols: Symbols, watched: Watched | None = None) -> None:
         super().__init__(symbols, watched)
         self.filter: Filter[Row] = Filter()
+        self._took_s = 0.0  # to show the rows of the last filter
+        self._pause: Timer | None = None
 
     def filter_changed(self) -> None:
         """Show the rows that match now."""
@@ -52,15 +60,32 @@ class FilteredScreen(BaseScreen, Generic[Row]):
         self.query_one(FilterBar).box.value = ""
         self._close_filter()
         self.filter = Filter()
-        self.filter_changed()
+        self._apply_filter()
 
     def on_filter_bar_typed(self, event: FilterBar.Typed) -> None:
         self.filter = event.parsed
-        self.filter_changed()
+        if self._took_s < FELT_S:
+            self._apply_filter()
+        else:
+            self._stop_pause()
+            self._pause = self.set_timer(self._took_s, self._apply_filter)
         self._show_hint()
 
     def on_input_bar_done(self) -> None:
+        if self._pause is not None:
+            self._apply_filter()
         self._close_filter()
+
+    def _apply_filter(self) -> None:
+        self._stop_pause()
+        started = time.monotonic()
+        self.filter_changed()
+        self._took_s = time.monotonic() - started
+
+    def _stop_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.stop()
+            self._pause = None
 
     def _close_filter(self) -> None:
         self.query_one(FilterBar).close()
