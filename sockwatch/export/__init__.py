@@ -1,0 +1,1 @@
+"""What monitoring is told: a snapshot as families of metrics, and what reads them."""
