@@ -21,7 +21,10 @@ CAN_MAKE_NETNS = os.geteuid() == 0 or become_root_of_a_user_namespace()
 # Hundreds of programs are started here; without bytecode each compiles all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) what the tests start ignores it
+# Under nohup(1), or in the background of a shell, what the tests start would ignore them.
+for _signal in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(_signal, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 TESTS = Path(__file__).parent
 FAST_ROOMS = ("bind", "test_units.py", "view")
 FAST_ROOMS_ASK_BY = {"kernel_oracle", "netns"}  # the fixtures by which their other tests do
@@ -86,6 +89,14 @@ def netns() -> Iterator[None]:
         pytest.skip("this user may not make network namespaces")
     with fresh_netns():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _process_stays_as_it_is() -> Iterator[None]:
+    """A command that a test runs in this process lets SIGPIPE end it, as its own would."""
+    handler = signal.getsignal(signal.SIGPIPE)
+    yield
+    signal.signal(signal.SIGPIPE, handler)
 
 
 @pytest.fixture(autouse=True)
