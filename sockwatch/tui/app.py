@@ -13,7 +13,6 @@ from rich.text import Text
 from rich.traceback import Traceback
 from textual import on
 from textual.app import App, SystemCommand
-from textual.command import CommandPalette
 from textual.screen import Screen
 
 from sockwatch.model import Snapshot, shortage
@@ -37,6 +36,7 @@ from sockwatch.tui.messages import (
 from sockwatch.tui.open_screens import OpenScreens
 from sockwatch.tui.options import Options
 from sockwatch.tui.pace import Pace
+from sockwatch.tui.palette import Palette
 from sockwatch.tui.poller import Poller
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.screens.blind_spots import BlindSpotsScreen
@@ -253,7 +253,7 @@ class SockwatchApp(App[int]):
 
     def action_command_palette(self) -> None:
         if self.screen is self.shown.front:
-            self.push_screen(CommandPalette(placeholder="search for a command"))
+            self.push_screen(Palette(placeholder="search for a command"))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         commands = screen.COMMAND_TABLE if isinstance(screen, BaseScreen) else ()

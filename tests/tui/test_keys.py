@@ -7,7 +7,8 @@ import string
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
+from textual.widgets.option_list import Option
 
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.commands import (
@@ -319,6 +320,21 @@ async def test_a_wrong_term_is_marked_where_it_stands() -> None:
         line = next(s for s in strips if "port:x 7" in "".join(p.text for p in s))
         wrong = "".join(p.text for p in line if p.style is not None and p.style.underline)
     assert wrong == "port:x"
+
+
+@pytest.mark.parametrize("key", ["pagedown", "pageup", "home", "end", "up", "down"])
+async def test_the_palette_bears_keys_before_its_list_is_laid_out(key: str) -> None:
+    async with Host(PORTS).app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 of 100")
+        await pilot.press("ctrl+p")
+        commands = pilot.app.screen.query_one(CommandList)
+        await wait_for(pilot, lambda: commands.option_count > 1)
+        commands.display = False
+        await pilot.pause()
+        commands.set_options([Option("one"), Option("two")])
+        commands.highlighted = 0
+        await pilot.press(key)
+        assert isinstance(pilot.app.screen, CommandPalette)
 
 
 async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
