@@ -2,7 +2,8 @@
 
 The kernel lists listeners, then bound sockets, then connections (inet_diag_dump_icsk of
 net/ipv4/inet_diag.c), so a socket that meanwhile goes from one list to another is in none. A server
-does so once, when it listens; then one more look finds it. One that moves all the time takes a few.
+does so once, when it listens; then one more look finds it. One that moves all the time takes a few:
+between the first two lists only, since the third is long, and a socket comes back from it to those.
 """
 
 from __future__ import annotations
@@ -11,14 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 from sockwatch.kernel import host
 from sockwatch.kernel.sock_diag import dumps
-from sockwatch.kernel.sock_diag.inet_diag import ALL_STATES, address_text
+from sockwatch.kernel.sock_diag.inet_diag import (
+    ALL_STATES,
+    STATE_BOUND_INACTIVE,
+    STATE_LISTEN,
+    address_text,
+)
 from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
 from sockwatch.model import KernelError, Port, Snapshot
 
 if TYPE_CHECKING:
     from sockwatch.kernel.snapshot import SnapshotReader
 
-LOOKS: Final = 8  # where no server was seen; a socket that moves all the time escapes each third
+SERVER_STATES: Final = 1 << STATE_LISTEN | 1 << STATE_BOUND_INACTIVE
+# Where no server was seen: a socket that moves all the time escapes each third look.
+LOOKS: Final = (ALL_STATES, *[SERVER_STATES] * 7)
 MOST_SNAPSHOTS: Final = 16
 
 
@@ -39,13 +47,13 @@ def _shows_more(snapshot: Snapshot, number: int) -> bool:
     """Whether a further look shows a TCP socket that the snapshot lacks."""
     port = snapshot.port("tcp", number) or Port("tcp", number, {})
     has_server = port.listeners or port.bound
-    return any(_lacks(port, _look(number)) for _ in range(1 if has_server else LOOKS))
+    return any(_lacks(port, _look(number, states)) for states in LOOKS[: 1 if has_server else None])
 
 
-def _look(number: int) -> RowDecoder:
+def _look(number: int, states: int) -> RowDecoder:
     decoder = RowDecoder("tcp", host.device_namer(), count_minis=False)
     try:
-        dumps.walk(decoder, ALL_STATES, number)
+        dumps.walk(decoder, states, number)
     except KernelError:  # the snapshot says so already
         return RowDecoder("tcp", host.device_namer())
     return decoder
