@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import os
-import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from sockwatch.bind.failure import (
-    ADDRESS_UNSEEN,
-    NOT_JUDGED,
-    ExplainedFailure,
-    explain_call,
-    explain_failure,
-    explain_unix_failure,
-    unexplained,
-)
-from sockwatch.failure import Failure, UnixName, UnixNameStatus
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.descriptors import check_descriptors
-from sockwatch.kernel.failures.path_probe import PathProbe, PathStatus, SeenPath
 from sockwatch.kernel.failures.reader import FailureReader
-from sockwatch.kernel.failures.unix_sockets import name_status, seen_path, unix_sockets
 from sockwatch.kernel.host import current_netns
-from sockwatch.kernel.netns.found import visible_namespaces
-from sockwatch.kernel.netns.reader import NetnsReader
-from sockwatch.kernel.origin.socket_units import SocketUnitReader
-from sockwatch.model import Gap, GapCode, KernelError
+from sockwatch.model import KernelError
+from sockwatch.watch.explainer import FailureExplainer
 
 if TYPE_CHECKING:
+    from sockwatch.bind.failure import ExplainedFailure
     from sockwatch.kernel.bpf.layout import Layout
 
-PORTS_EACH: Final = 3  # failures on more ports than this at once share one sample of all ports
-NAMESPACES_SEARCHED: Final = 100  # for a unix socket that answers; each takes a millisecond
 FDS_OF_A_WATCH: Final = 28  # its own, and those of a sample in another network namespace
-NO_NETNS: Final = Gap(
-    GapCode.NETNS_UNKNOWN,
-    "in which network namespace the call failed",
-    "run on the host",
-)
 
 
 class FailureWatch:
@@ -57,12 +33,8 @@ class FailureWatch:
         except KernelError as error:
             raise BpfUnavailable("refused", str(error), errno=error.errno) from error
         self._reader = FailureReader(layout)
-        self._paths = PathProbe()
-        self._socket_units = SocketUnitReader()
         try:
-            self._netns = NetnsReader()
-            with suppress(KernelError):  # opens what a sample needs, before the first failure
-                self._netns.take(self._netns.home_inode, (), 1)
+            self._explainer = FailureExplainer()
         except BaseException:
             self._reader.close()
             raise
@@ -77,15 +49,7 @@ class FailureWatch:
 
         None means no timeout.
         """
-        failures = self._reader.wait(timeout_s)
-        by_netns: dict[int | None, list[int]] = defaultdict(list)
-        for index, failure in enumerate(failures):
-            by_netns[failure.netns_inode].append(index)
-        explained: dict[int, ExplainedFailure] = {}
-        for netns_inode, indices in by_netns.items():
-            in_netns = [failures[index] for index in indices]
-            explained.update(zip(indices, self._explain(netns_inode, in_netns), strict=True))
-        return tuple(explained[index] for index in range(len(failures)))
+        return self._explainer.explain(self._reader.wait(timeout_s))
 
     def wake(self) -> None:
         """Make wait() return; may be called from any thread."""
@@ -94,123 +58,13 @@ class FailureWatch:
     def close(self) -> None:
         """Detach from the kernel and stop the thread."""
         self._reader.close()
-        self._netns.close()
+        self._explainer.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _explain(
-        self, netns_inode: int | None, failures: Sequence[Failure]
-    ) -> list[ExplainedFailure]:
-        """Explain failures of one network namespace; None means it is unknown."""
-        explained: dict[int, ExplainedFailure] = {}
-        for index, failure in enumerate(failures):
-            if by_call := explain_call(failure):
-                explained[index] = by_call
-            elif netns_inode is None:
-                explained[index] = unexplained(failure, NO_NETNS)
-        if netns_inode is None:
-            return [explained[index] for index in range(len(failures))]
-        ports = [f.port or None for f in failures if f.protocol in ("tcp", "udp")]
-        together = None in ports or len(set(ports)) > PORTS_EACH
-        groups: dict[object, list[int]] = defaultdict(list)
-        for index, failure in enumerate(failures):
-            if index in explained:
-                continue
-            if failure.protocol in ("tcp", "udp"):
-                groups[None if together else failure.port].append(index)
-            elif failure.unix is not None:
-                groups["unix"].append(index)
-            else:
-                gap = ADDRESS_UNSEEN if failure.protocol in (None, "unix") else NOT_JUDGED
-                explained[index] = unexplained(failure, gap)
-        for kind, indices in groups.items():
-            group = [failures[index] for index in indices]
-            try:
-                if kind == "unix":
-                    explanations = self._explain_unix(netns_inode, group)
-                else:
-                    explanations = self._explain_port(netns_inode, group)
-            except KernelError as error:
-                remedy = "run as root on the host" if os.geteuid() else "run on the host"
-                gap = Gap(GapCode.NETNS_UNSEEN, str(error), remedy)
-                explanations = [unexplained(failure, gap) for failure in group]
-            except OSError as error:  # no more file descriptors, in the middle of it
-                gap = Gap(GapCode.NETNS_UNSEEN, f"no answer from this host: {error.strerror}", None)
-                explanations = [unexplained(failure, gap) for failure in group]
-            explained.update(zip(indices, explanations, strict=True))
-        return [explained[index] for index in range(len(failures))]
-
-    def _explain_port(
-        self, netns_inode: int, failures: Sequence[Failure]
-    ) -> list[ExplainedFailure]:
-        ports = {failure.port for failure in failures}
-        port = (ports.pop() or None) if len(ports) == 1 else None
-        # Facts may be seconds old, and an address is a matter of the moment.
-        fresh = any(failure.errno == "EADDRNOTAVAIL" for failure in failures)
-        explained = self._explain_by_sample(netns_inode, failures, port, fresh_facts=fresh)
-        # A dump takes time and sysctls are cached for seconds: what was missed may be seen now.
-        missed = [index for index, failure in enumerate(explained) if not failure.explained]
-        if missed:
-            again = self._explain_by_sample(
-                netns_inode, [failures[index] for index in missed], port, fresh_facts=True
-            )
-            for index, failure in zip(missed, again, strict=True):
-                if failure.explained:
-                    explained[index] = failure
-        return explained
-
-    def _explain_by_sample(
-        self,
-        netns_inode: int,
-        failures: Sequence[Failure],
-        port: int | None,
-        *,
-        fresh_facts: bool = False,
-    ) -> list[ExplainedFailure]:
-        snapshot, device_names = self._netns.take(
-            netns_inode, _pids(failures), port, fresh_facts=fresh_facts
-        )
-        snapshot = self._socket_units.complete(snapshot)
-        home = self._netns.home_inode
-        return [explain_failure(failure, snapshot, device_names, home) for failure in failures]
-
-    def _explain_unix(
-        self, netns_inode: int, failures: Sequence[Failure]
-    ) -> list[ExplainedFailure]:
-        rows = self._netns.run(netns_inode, _pids(failures), unix_sockets)
-        paths = [seen_path(failure) for failure in failures]
-        statuses = self._paths.statuses(path for path in paths if isinstance(path, SeenPath))
-        explained = []
-        for failure, path in zip(failures, paths, strict=True):
-            assert failure.unix is not None
-            file = statuses[path] if isinstance(path, SeenPath) else None
-            status = name_status(failure.unix, path, file, rows)
-            if status.is_alive and not status.owners:
-                status = self._owned_elsewhere(netns_inode, failure.unix, path, file) or status
-            explained.append(explain_unix_failure(failure, status, time.time()))
-        return explained
-
-    def _owned_elsewhere(
-        self,
-        netns_inode: int,
-        name: UnixName,
-        path: SeenPath | Gap | None,
-        file: PathStatus | None,
-    ) -> UnixNameStatus | None:
-        """A path belongs to no network namespace: its socket may be of any other one."""
-        for inode, pid in visible_namespaces(NAMESPACES_SEARCHED).items():
-            if inode == netns_inode:
-                continue
-            with suppress(KernelError):
-                rows = self._netns.run(inode, (pid,), unix_sockets)
-                status = name_status(name, path, file, rows)
-                if status.owners:
-                    return status
-        return None
 
 
 def refusal(error: BpfUnavailable) -> str:
@@ -219,9 +73,3 @@ def refusal(error: BpfUnavailable) -> str:
         who = "as root, or " if os.geteuid() else ""
         return f"cannot watch: {error}; run {who}with CAP_BPF and CAP_PERFMON or CAP_SYS_ADMIN"
     return f"cannot watch: {error}" + (f"; {error.remedy}" if error.remedy else "")
-
-
-def _pids(failures: Iterable[Failure]) -> list[int]:
-    """The threads and processes that failed, each once."""
-    pids = (pid for failure in failures for pid in (failure.tid, failure.pid) if pid)
-    return list(dict.fromkeys(pids))
