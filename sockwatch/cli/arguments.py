@@ -17,6 +17,7 @@ SHORTEST_INTERVAL_S: Final = 0.1
 LONGEST_INTERVAL_S: Final = 3600.0
 PROGRAM: Final = "sockwatch"
 THEMES: Final = ("auto", "dark", "light")
+TAKE_PROGRAM: Final = ("run", "hold")
 SCREEN_SWITCHES: Final = {
     "ascii": "draw with ASCII characters only",
     "no-mouse": "do not capture the mouse, so that the terminal can select text",
@@ -156,6 +157,8 @@ def _parsed(
     index = _first_word(arguments, with_port)
     if index is None and "--netns" in arguments:
         raise UsageError(f"--netns needs a port or a command; type {PROGRAM} ports --netns WHICH")
+    if index is not None and arguments[index] in TAKE_PROGRAM:
+        return _with_program(arguments, commands)
     if index is None or arguments[index] in names:
         return top_parser(commands).parse_args(arguments)
     if _is_port(arguments[index]):
@@ -163,6 +166,15 @@ def _parsed(
             raise UsageError(f"--all-netns is of ports; type {PROGRAM} ports PORT --all-netns")
         return with_port.parse_intermixed_args(arguments)
     raise UsageError(hint(arguments[index:], names, known_services()))
+
+
+def _with_program(arguments: Sequence[str], commands: Sequence[Command]) -> argparse.Namespace:
+    """`program` is what follows ``--``: the words of a program to run are no options of ours."""
+    words = list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    options = top_parser(commands).parse_args(words[:end])
+    options.program = words[end + 1 :]
+    return options
 
 
 def _first_word(arguments: Sequence[str], parser: Parser) -> int | None:

@@ -12,8 +12,6 @@ from sockwatch.text import clean
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-    from sockwatch.cli.exit_codes import ExitCode
-
     Subparsers: TypeAlias = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - it has no other name
 
 
@@ -52,8 +50,11 @@ class Command(Protocol):
     def add_arguments(self, parser: Parser) -> None:
         """Add the options and arguments of the command."""
 
-    def run(self, options: argparse.Namespace) -> ExitCode:
-        """Do it. Raises UsageError, or another SockwatchError for what is not known."""
+    def run(self, options: argparse.Namespace) -> int:
+        """Do it; returns an exit code.
+
+        Raises UsageError, or another SockwatchError for what is not known.
+        """
 
 
 def add_parser(

@@ -12,6 +12,8 @@ PROGRAM_FOLDERS = (
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 )
 
+_callers: dict[str, str | None] = {}
+
 
 def isolate() -> None:
     """As root, let this process import as `python -I` does, and look for programs in fixed folders.
@@ -20,11 +22,18 @@ def isolate() -> None:
     """
     if os.geteuid() != 0:
         return
+    _callers["PATH"] = os.environ.get("PATH")
     os.environ["PATH"] = PROGRAM_FOLDERS
     if not sys.flags.isolated:
         dropped = _foreign() - _own()
         sys.path[:] = [folder for folder in sys.path if _absolute(folder) not in dropped]
         sys.pycache_prefix = None
+
+
+def callers_environment() -> dict[str, str]:
+    """The environment for a program that the caller names, as it was before isolate()."""
+    changed = {name: value for name, value in _callers.items() if value is not None}
+    return {**os.environ, **changed}
 
 
 def _foreign() -> set[str]:

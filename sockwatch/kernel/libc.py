@@ -9,6 +9,8 @@ import ctypes
 import errno
 import os
 import struct
+import sys
+from collections.abc import Iterable
 from typing import Any, Final
 
 CLONE_NEWUSER: Final = 0x10000000
@@ -18,6 +20,7 @@ KCMP_FILES: Final = 2
 _AT_EMPTY_PATH = 0x1000
 _AT_STATX_DONT_SYNC = 0x4000
 _STATX_INO = 0x100
+_SIGSET_BYTES = 128  # sigset_t of the C library
 # struct statx: stx_ino, stx_dev_major, stx_dev_minor
 _STATX = struct.Struct("=32xQ96xII112x")
 _SYS_KCMP: Final = {"x86_64": 312, "aarch64": 272}.get(os.uname().machine)
@@ -67,6 +70,28 @@ def close(fd: int) -> None:
 def open_by_handle_at(directory_fd: int, handle: ctypes.Array[ctypes.c_char], flags: int) -> int:
     """An fd of the file that a ``struct file_handle`` names."""
     return checked(_libc.open_by_handle_at(directory_fd, handle, flags))
+
+
+def ioctl(fd: int, request: int, argument: Any) -> int:
+    """Any request; `argument` is an int, or memory that ctypes made."""
+    return checked(_libc.ioctl(fd, ctypes.c_ulong(request), argument))
+
+
+def bind(fd: int, address: bytes) -> None:
+    """Bind the socket to a raw sockaddr, as it stands in another process's memory."""
+    checked(_libc.bind(fd, address, len(address)))
+
+
+def listen(fd: int, backlog: int) -> None:
+    """Let the socket listen; `backlog` is any int."""
+    checked(_libc.listen(fd, backlog))
+
+
+def signalfd(signals: Iterable[int]) -> int:
+    """An fd, close-on-exec and non-blocking, from which signals are read."""
+    mask = sum(1 << number - 1 for number in signals)
+    raw = ctypes.create_string_buffer(mask.to_bytes(8, sys.byteorder), _SIGSET_BYTES)
+    return checked(_libc.signalfd(-1, raw, os.O_CLOEXEC | os.O_NONBLOCK))
 
 
 def syscall(number: int, *arguments: Any) -> int:

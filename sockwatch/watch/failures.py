@@ -23,16 +23,17 @@ class FailureWatch:
     """Watches from its creation until close(). Use it from one thread, except for wake().
 
     Failures that are pending at the same time share one sample of their port, taken after all of
-    them. Raises BpfUnavailable where this host, or this user, cannot watch.
+    them. `descendants_of` is a process: only failures of it and below it are seen; None stands for
+    all of the host. Raises BpfUnavailable where this host, or this user, cannot watch.
     """
 
-    def __init__(self, layout: Layout | None = None) -> None:
+    def __init__(self, layout: Layout | None = None, *, descendants_of: int | None = None) -> None:
         try:
             check_descriptors(FDS_OF_A_WATCH)
             current_netns()  # where /proc is not mounted, nothing can be explained
         except KernelError as error:
             raise BpfUnavailable("refused", str(error), errno=error.errno) from error
-        self._reader = FailureReader(layout)
+        self._reader = FailureReader(layout, descendants_of=descendants_of)
         try:
             self._explainer = FailureExplainer()
         except BaseException:

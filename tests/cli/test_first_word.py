@@ -25,7 +25,7 @@ from tests.support.schemas import read_document
 NAMES = [command.NAME for command in COMMANDS]
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[ExitCode, str]:
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     """The exit code and stdout of the command line, in this process."""
     options = parse(arguments, COMMANDS, why)
     command = next(command for command in COMMANDS if options.command == command.NAME)

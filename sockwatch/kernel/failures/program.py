@@ -28,6 +28,8 @@ TRANSIENT = (errno.EINTR, errno.EALREADY, errno.EINPROGRESS, 512, 513, 514, 516)
 
 _REGISTERS, _ANSWER = 0, 8  # the context's words
 _USER_LEVELS = 33  # user namespaces are nested no deeper: kernel/user_namespace.c
+_GENERATIONS = 48  # of processes that are searched upwards
+_ANCESTRY = ("task_struct.tgid", "task_struct.real_parent")
 _SOCKADDR_MOST = 110  # sizeof(struct sockaddr_un)
 
 ROW = StackRecord(rows.FAILURE_COLUMNS, rows.FAILURE_STRUCT.size, rows.FAILURE_STRUCT.size)
@@ -47,12 +49,15 @@ def failure_program(
     lost_fd: int,
     bursts_fd: int,
     pid_namespace: int,
+    descendants_of: int | None = None,
 ) -> Assembler:
     """The program. Without `layout` a record holds only the call's arguments and helpers' results.
 
     `pid_namespace` is the inode of the one whose numbers are wanted. A record that finds the ring
     full is counted in the only value of the map `lost_fd`; `bursts_fd` counts those that are alike,
-    so that one loop does not fill the ring for all.
+    so that one loop does not fill the ring for all. `descendants_of` is a process, by its number in
+    the initial pid namespace: failures of others are left out. None stands for all; to tell, it
+    takes a `layout` that has_ancestry().
     """
     code = Assembler()
     reads = KernelReads(code, ROW)
@@ -62,6 +67,8 @@ def failure_program(
     if layout is not None:
         code.call(helpers.CURRENT_TASK_ADDRESS)
         code.compute(R.R6, "=", R.R0)  # the registers are not needed any more
+        if descendants_of is not None:
+            _keep_descendants(code, reads, layout, descendants_of)
         _copy_process(code, reads, layout, pid_namespace)
         _copy_directories(code, reads, layout)
         _copy_socket(code, reads, layout)
@@ -157,6 +164,22 @@ def _copy_process(code: Assembler, reads: KernelReads, layout: Layout, pid_names
     code.put(ROW, "command_bytes", R.R8)
     _mark(code, rows.SEEN_COMMAND)
     code.label("no command")
+
+
+def has_ancestry(layout: Layout | None) -> bool:
+    """Whether the kernel lets the program tell whose descendant a process is."""
+    return layout is not None and all(path in layout.fields for path in _ANCESTRY)
+
+
+def _keep_descendants(code: Assembler, reads: KernelReads, layout: Layout, ancestor: int) -> None:
+    """Leave unless the process, or one above it, has the number. r6 is the task."""
+    code.compute(R.R7, "=", R.R6)
+    for _ in range(_GENERATIONS):
+        reads.read_field(R.R8, R.R7, layout.field("task_struct.tgid"))
+        code.jump_if(R.R8, "==", ancestor, "descendant")
+        reads.read_field(R.R7, R.R7, layout.field("task_struct.real_parent"))
+    code.jump("done")
+    code.label("descendant")
 
 
 def _copy_directories(code: Assembler, reads: KernelReads, layout: Layout) -> None:

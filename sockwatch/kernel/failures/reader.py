@@ -22,12 +22,19 @@ REPEATS_EVERY_S: Final = 1.0
 class FailureReader:
     """Watches from its creation until close(), or until this process exits.
 
-    Use it from one thread, except for wake(). Raises BpfUnavailable where watching is refused.
+    `descendants_of` is as in FailureTracepoint. Use it from one thread, except for wake(). Raises
+    BpfUnavailable where watching is refused.
     """
 
-    def __init__(self, layout: Layout | None = None, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(
+        self,
+        layout: Layout | None = None,
+        ring_bytes: int = RING_BYTES,
+        *,
+        descendants_of: int | None = None,
+    ) -> None:
         self._decoder = FailureDecoder()
-        self._tracepoint = FailureTracepoint(layout, ring_bytes)
+        self._tracepoint = FailureTracepoint(layout, ring_bytes, descendants_of=descendants_of)
         self._took_repeats_at = 0.0
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()

@@ -12,9 +12,10 @@ from sockwatch.kernel.bpf.btf_cache import load_layout
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.failures.bursts import Bursts
 from sockwatch.kernel.failures.machines import this_machine
-from sockwatch.kernel.failures.program import failure_program
+from sockwatch.kernel.failures.program import failure_program, has_ancestry
 from sockwatch.kernel.failures.ring import RingBuffer
 from sockwatch.kernel.failures.rows import FailureRow, RecordError, decode
+from sockwatch.kernel.host import sees_every_process
 
 if TYPE_CHECKING:
     from sockwatch.kernel.bpf.layout import Layout
@@ -27,15 +28,24 @@ _ONLY_KEY = bytes(4)
 class FailureTracepoint:
     """Attached from its creation until close(), or until this process exits.
 
-    Raises BpfUnavailable. Use it from one thread.
+    `descendants_of` is a process of the initial pid namespace: only failures of it and below it are
+    seen; None stands for all. Raises BpfUnavailable. Use it from one thread.
     """
 
-    def __init__(self, layout: Layout | None = None, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(
+        self,
+        layout: Layout | None = None,
+        ring_bytes: int = RING_BYTES,
+        *,
+        descendants_of: int | None = None,
+    ) -> None:
         loader.check_permitted()
         machine = this_machine()
         if layout is None:
             with suppress(BpfUnavailable):  # without it, records hold less
                 layout = load_layout()
+        if descendants_of is not None and not (has_ancestry(layout) and sees_every_process()):
+            raise BpfUnavailable("no-btf", "the kernel does not tell who is whose child")
         self.odd_records = 0
         self._ring = RingBuffer(ring_bytes)
         self._fds: list[int] = []
@@ -53,6 +63,7 @@ class FailureTracepoint:
                 lost_fd=self._lost_fd,
                 bursts_fd=self._bursts.fd,
                 pid_namespace=Path("/proc/self/ns/pid").stat().st_ino,
+                descendants_of=descendants_of,
             ).assemble()
             self._fds += loader.load_raw_tracepoint(code, PROGRAM_NAME, "sys_exit")
         except BaseException:
