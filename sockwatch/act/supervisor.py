@@ -24,7 +24,7 @@ from sockwatch.kernel.seccomp.tasks import Doubt
 LOOK_S: Final = 3.0  # how long a call that failed is held at most, so that it can be explained
 RETRY_S: Final = 0.05
 MOST_HELD: Final = 48  # of the journal's slots: the others serve those that come meanwhile
-MOST_TOLD: Final = 50  # addresses that are explained; a program may try all ports
+MOST_TOLD: Final = 20  # addresses that are explained; a program may try all ports
 MOST_REMEMBERED: Final = 64
 CONFINED: Final = "the program has restricted itself by Landlock"
 NOT_FAILURES: Final = {errno.EAGAIN, errno.EINTR, errno.EALREADY, errno.EINPROGRESS}

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 NAME = "run"
 SUMMARY = "run a program; explain its bind() and listen() that fail"
 DESCRIPTION = """\
-Run CMD as it is. When a bind() or listen() of CMD or of a process below it fails,
-say why at that moment, once for each address."""
+Run CMD as it is. When a bind() or listen() of CMD or of a process below it
+fails, say why at that moment, once for each address."""
 EPILOG = """\
 Exits with the status of CMD, 128 + N if signal N ended it; 126 or 127 if it
 cannot be started."""
@@ -37,7 +37,9 @@ WAYS: Final = ("seccomp", "bpf")
 
 def add_arguments(parser: Parser) -> None:
     """``--wait``, ``--json``, ``--to`` and ``--by``; the words after ``--`` are no options."""
-    parser.usage = f"sockwatch {NAME} [--wait[=S]] [--json] [--to FILE] [--by WAY] -- CMD ..."
+    parser.usage = (
+        f"sockwatch {NAME} [--wait[=S]] [--json] [--to FILE] [--by WAY] -- CMD ..."
+    )
     parser.add_argument(
         "--wait",
         nargs="?",

@@ -52,6 +52,7 @@ def listener(netns: None) -> socket.socket:
         ("lab-help", ["lab"]),
         ("lab-run-help", ["lab", "run"]),
         ("failures-help", ["failures"]),
+        ("run-help", ["run"]),
     ],
 )
 def test_help(name: str, arguments: list[str]) -> None:

@@ -16,8 +16,22 @@ SECCOMP_MODE_FILTER = 2
 RET_ALLOW, RET_ERRNO = 0x7FFF0000, 0x00050000
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
 NUMBERS = {
-    "x86_64": {"socket": 41, "bpf": 321, "pidfd_getfd": 438, "unshare": 272, "bind": 49},
-    "aarch64": {"socket": 198, "bpf": 280, "pidfd_getfd": 438, "unshare": 97, "bind": 200},
+    "x86_64": {
+        "socket": 41,
+        "bpf": 321,
+        "pidfd_getfd": 438,
+        "unshare": 272,
+        "bind": 49,
+        "seccomp": 317,
+    },
+    "aarch64": {
+        "socket": 198,
+        "bpf": 280,
+        "pidfd_getfd": 438,
+        "unshare": 97,
+        "bind": 200,
+        "seccomp": 277,
+    },
 }
 
 
