@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from sockwatch.act.program import Program
-from sockwatch.kernel.signalfd import FROM_KERNEL, SignalFd
+from sockwatch.kernel.signalfd import FROM_KERNEL, Received, SignalFd
 
 # What we pass on to the program, unless the terminal has sent it to the program too.
 FORWARDED: Final = frozenset(
@@ -80,14 +80,23 @@ class Foreground:
             if fd in handlers:
                 handlers[fd]()
         companion.do_due()
-        for received in self._signals.take():
-            if received.number == signal.SIGCHLD:
-                continue  # see _reap()
-            if received.number in STOPS:
-                _stop(pidfd, companion)
-            # From the terminal, or from itself to its process group, the program has it already.
-            elif received.code != FROM_KERNEL and received.pid != program.pid:
-                _signal(pidfd, received.number)
+        received = list(self._signals.take())
+        for each in received:
+            if each.number in FORWARDED and not _has_it(program, each):
+                _signal(pidfd, each.number)
+        if any(each.number in STOPS for each in received):
+            self._stop(pidfd, companion)
+
+    def _stop(self, pidfd: int, companion: Companion) -> None:
+        """Stop as a job does, until the shell continues us; the program then goes on too."""
+        companion.stopping()
+        # Not SIGSTOP: without a shell that could continue us, the kernel ignores this one. If one
+        # is pending already, it remains one.
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+        companion.resumed()
+        _signal(pidfd, signal.SIGCONT)
 
     def _reap(self, program: Program, pidfd: int, companion: Companion) -> int | None:
         """The exit status of the program; None while it runs."""
@@ -100,7 +109,7 @@ class Foreground:
                 return None
             if os.WIFSTOPPED(status):
                 if pid == program.pid:
-                    _stop(pidfd, companion)
+                    self._stop(pidfd, companion)
             elif pid == program.pid:
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else BY_SIGNAL - code
@@ -108,15 +117,12 @@ class Foreground:
                 companion.child_ended(pid)
 
 
-def _stop(pidfd: int, companion: Companion) -> None:
-    """Stop as a job does, until the shell continues us; the program then goes on too."""
-    companion.stopping()
-    # Not SIGSTOP: without a shell that could continue us, the kernel ignores this one.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
-    os.kill(os.getpid(), signal.SIGTSTP)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
-    companion.resumed()
-    _signal(pidfd, signal.SIGCONT)
+def _has_it(program: Program, received: Received) -> bool:
+    """Whether the program has the signal too: by the terminal, or by its process group."""
+    if received.code == FROM_KERNEL:
+        # The end of the terminal is told to who leads the session, and to nobody else.
+        return received.number != signal.SIGHUP or os.getsid(0) != os.getpid()
+    return received.pid == program.pid
 
 
 def _signal(pidfd: int, number: int) -> None:

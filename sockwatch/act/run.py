@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol, Self
 
 from sockwatch.act.foreground import Companion, Foreground
+from sockwatch.act.handover import Handover
 from sockwatch.act.processes import STANDARD_FDS
 from sockwatch.act.program import Program
 from sockwatch.act.standby import REST, SERVE, start_standby
@@ -112,13 +114,14 @@ def run_supervised(
     *,
     wait_s: float = 0.0,
     keep: tuple[int, ...] = (),
+    handover: Handover | None = None,
     say_blind: Callable[[str], object],
 ) -> Ending:
     """Run it under a seccomp filter, and make its calls; without one where that is refused.
 
     `make_teller` is called in the process that explains, which keeps stderr and the fds `keep`.
-    `wait_s` is how long a call that fails waits to succeed. `say_blind` is told why nothing will be
-    seen, before the program starts.
+    `wait_s` is how long a call that fails waits to succeed, `handover` has a socket for the
+    program. `say_blind` is told why nothing will be seen, before the program starts.
     """
     with _Stage(keep) as stage:
         program = stage.fork(command, environment, install)
@@ -129,15 +132,25 @@ def run_supervised(
             assert listener_fd is not None
             journal = Journal()
             telling = Telling(make_teller, keep)
-            supervisor = Supervisor(Listener(listener_fd), journal, telling, wait_s)
+            supervisor = Supervisor(Listener(listener_fd), journal, telling, wait_s, handover)
             companion = _Supervised(supervisor, journal)
         except OSError as error:
             say_blind(_why_blind(error))
+            if handover is not None:
+                handover.release()
         ending = stage.play(program, companion)
         if supervisor is None:
             return ending
         supervisor.telling.finish(PATIENCE_S)
         return ending._replace(tally=supervisor.tally)
+
+
+def run_alone(command: Sequence[str], environment: Mapping[str, str]) -> Ending:
+    """Run it as it is."""
+    with _Stage(()) as stage:
+        program = stage.fork(command, environment)
+        program.prepared()
+        return stage.play(program, _Watched())
 
 
 def run_watched(
@@ -177,6 +190,7 @@ class _Stage:
             fd for fd in map(int, os.listdir("/proc/self/fd")) if fd > 2 and _is_inheritable(fd)
         }
         self._not_ours -= set(keep)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a reader that has gone does not end us
         self._foreground = Foreground()
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from sockwatch.act.handover import Handover
 from sockwatch.act.standby import settle
 from sockwatch.act.telling import FAILED, GAVE_UP, WAITS, WENT_ON, Telling
 from sockwatch.kernel.seccomp.calls import NOT_OURS, Call, opened
@@ -55,15 +56,24 @@ class _Held:
 
 
 class Supervisor:
-    """Use it from one thread. `wait_s` is how long a call may wait to succeed, 0 for not at all."""
+    """Use it from one thread. `wait_s` is how long a call may wait to succeed, 0 for not at all.
+
+    `handover` has a socket for the first bind() that asks for its port; None if nothing is held.
+    """
 
     def __init__(
-        self, listener: Listener, journal: Journal, telling: Telling, wait_s: float = 0.0
+        self,
+        listener: Listener,
+        journal: Journal,
+        telling: Telling,
+        wait_s: float = 0.0,
+        handover: Handover | None = None,
     ) -> None:
         self.listener = listener
         self.telling = telling
         self._journal = journal
         self._wait_s = wait_s
+        self._handover = handover
         self._held: dict[int, _Held] = {}  # by the index of the slot
         self._told: set[object] = set()
         self._addresses: set[object] = set()
@@ -140,6 +150,9 @@ class Supervisor:
         if self._confined:
             raise Doubt(CONFINED)
         with opened(self.listener, notification) as call:
+            if self._handover and self._handover.offer(self.listener, notification, call):
+                slot.set_state(ANSWERED)
+                return False
             number = self._make(slot, call)
             if number == 0 or number in NOT_FAILURES:
                 self._deliver(slot, notification, call)

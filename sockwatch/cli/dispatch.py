@@ -7,14 +7,15 @@ import signal
 import sys
 from typing import Final
 
-from sockwatch.cli import failures, lab, ports, run, screen, why
+from sockwatch.cli import failures, hold, lab, ports, run, screen, why
 from sockwatch.cli.arguments import parse
 from sockwatch.cli.command import Command, UsageError
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.output import narrate, write_data
 from sockwatch.model import SockwatchError, shortage
 
-COMMANDS: Final[tuple[Command, ...]] = (ports, why, run, lab, failures)  # as --help lists them
+# As --help lists them.
+COMMANDS: Final[tuple[Command, ...]] = (ports, why, run, hold, lab, failures)
 
 
 def dispatch(arguments: list[str]) -> int:

@@ -37,9 +37,7 @@ WAYS: Final = ("seccomp", "bpf")
 
 def add_arguments(parser: Parser) -> None:
     """``--wait``, ``--json``, ``--to`` and ``--by``; the words after ``--`` are no options."""
-    parser.usage = (
-        f"sockwatch {NAME} [--wait[=S]] [--json] [--to FILE] [--by WAY] -- CMD ..."
-    )
+    parser.usage = f"sockwatch {NAME} [--wait[=S]] [--json] [--to FILE] [--by WAY] -- CMD ..."
     parser.add_argument(
         "--wait",
         nargs="?",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import threading
 from contextlib import suppress
@@ -55,6 +56,7 @@ class FailureWatcher:
 
 def _watch(channel: socket.socket, fd: int, ancestor: int, *, as_json: bool) -> None:
     leave_terminal((channel.fileno(), fd))
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a reader that has gone does not end us
     from sockwatch.kernel.bpf.errors import BpfUnavailable
     from sockwatch.watch import FailureWatch, refusal
 

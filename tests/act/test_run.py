@@ -170,6 +170,20 @@ def test_a_closed_standard_error_stays_closed(way: str, taken: socket.socket) ->
     assert done.stdout == "[0, 1]\n"
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reader_of_standard_error_that_has_gone(way: str, taken: socket.socket) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    script = "import time, sys; time.sleep(0.1); sys.exit(5)"
+    program = ["sh", "-c", f"{shlex.join(server(8080))}; exec {shlex.join([*PYTHON, script])}"]
+    done = subprocess.run(
+        command(["--by", way], program),
+        stdout=subprocess.PIPE, stderr=writer, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stdout) == (5, f"8080 {errno.EADDRINUSE}\n")
+
+
 def test_static_busybox(taken: socket.socket) -> None:
     need("busybox")
     done = run(SECCOMP, ["busybox", "httpd", "-f", "-p", "127.0.0.1:8080"])

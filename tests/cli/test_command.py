@@ -53,6 +53,7 @@ def listener(netns: None) -> socket.socket:
         ("lab-run-help", ["lab", "run"]),
         ("failures-help", ["failures"]),
         ("run-help", ["run"]),
+        ("hold-help", ["hold"]),
     ],
 )
 def test_help(name: str, arguments: list[str]) -> None:

@@ -59,6 +59,8 @@ def standbys() -> list[int]:
 
 def _has_listener(process: Path) -> bool:
     try:
+        if b"sockwatch" not in (process / "cmdline").read_bytes():
+            return False
         links = [os.readlink(fd) for fd in (process / "fd").iterdir()]
     except OSError:
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, NamedTuple
@@ -82,11 +83,16 @@ def opened(listener: Listener, notification: Notification) -> Iterator[Call]:
     if not notification.tid:
         raise Doubt(UNREADABLE)
     task = read_task(notification.tid)
-    check_place(task)
     fd, second, third = notification.arguments[:3]
     inode = _socket_inode(task.tid, c_int(fd))
     is_bind = notification.number == call_numbers().bind
     address = _address(task.tid, second, c_int(third)) if is_bind else b""
+    try:
+        check_place(task)
+    except Doubt:
+        if is_bind and int.from_bytes(address[:2], sys.byteorder) not in FAMILIES:
+            raise Doubt(NOT_OURS) from None
+        raise
     with _duplicate(task.pid, c_int(fd), inode) as sock:
         # Only now are all of these known to be the caller's, and not those of a later thread.
         if not listener.is_valid(notification.id):
