@@ -83,3 +83,24 @@ def test_a_cell_is_what_the_screens_take_it_for() -> None:
 def test_wrap_indents_what_follows() -> None:
     assert wrap("one two three", 9, " ", "   ") == [" one two", "   three"]
     assert wrap("one two", 9, " ", "   ") == [" one two"]
+
+
+MIXED = st.text("ab 中文，。（）3_-", max_size=60)
+
+
+@given(MIXED, st.integers(4, 40), st.sampled_from(["", "  "]))
+def test_wide_text_is_wrapped_by_cells_and_keeps_its_characters(
+    text: str, width: int, rest: str
+) -> None:
+    lines = wrap(text, width, "", rest)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert max(map(cell_width, lines), default=0) <= width
+
+
+def test_no_line_begins_with_a_closing_sign() -> None:
+    text = "内核要求两个套接字都设置该选项，而其中至少一个没有（SO_REUSEADDR）。"
+    for width in range(18, 60):
+        for line in wrap(text, width, "", ""):
+            assert line[0] not in "，。）", (width, line)
+            assert line[-1] != "（", (width, line)
+    assert wrap("端口上的套接字 LISTEN", 16, "", "  ") == ["端口上的套接字", "  LISTEN"]
