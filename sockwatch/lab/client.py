@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from sockwatch.lab.calls import SystemCalls, name_of
 from sockwatch.lab.model import ClientSpec
+
+LATE: Final = b"late\r\n"
+RESET_S: Final = 2.0  # how long a reset may take to come
 
 
 class Client:
@@ -69,6 +73,16 @@ class Client:
         count = len(self.held)
         self.held.clear()
         return {"outcome": "ok", "count": count}
+
+    def do_write(self) -> dict[str, Any]:
+        """Write on each connection, and again after a reset or RESET_S; stops at a failure."""
+        for connection in self.held:
+            self.calls.write(connection, LATE)
+            answer = select.poll()
+            answer.register(connection, 0)  # a hangup or an error is told even so
+            answer.poll(RESET_S * 1000)
+            self.calls.write(connection, LATE)
+        return {"outcome": "ok"}
 
     def do_send(self, to: str, port: int, text: str) -> dict[str, Any]:
         """Send one datagram, a multicast one by the loopback device."""

@@ -133,6 +133,24 @@ class ClientCloses(BaseStep):
 
 
 @dataclass(frozen=True, slots=True)
+class Write(BaseStep):
+    """Write on the open connections of the client `who`, and once more when the peer has answered.
+
+    The answer is that of the second write().
+    """
+
+    WHY = (
+        "write() only hands the data to the kernel. That the peer refuses it is known with its"
+        " reset, and the next write() tells."
+    )
+
+    who: str
+
+    def run(self, session: Session) -> StepResult:
+        return StepResult(session.process(self.who).request("write")["outcome"])
+
+
+@dataclass(frozen=True, slots=True)
 class Signal(BaseStep):
     """Send a signal to the process: KILL, STOP, CONT or TERM."""
 
