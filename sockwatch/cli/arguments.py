@@ -11,6 +11,7 @@ from typing import Final
 from sockwatch.cli.command import Command, Parser, UsageError, add_parser, finish, formatter
 from sockwatch.cli.hints import HINTS, hint
 from sockwatch.kernel.services import known_services
+from sockwatch.lab.languages import LANGUAGES
 from sockwatch.view.asked import LOCALHOST, NoPortError, WrongPortError, parse_asked
 
 SHORTEST_INTERVAL_S: Final = 0.1
@@ -45,8 +46,8 @@ USAGE: Final = """\
 sockwatch PORT [PORT ...] [--udp] [--json] [options of why]
        sockwatch COMMAND ...
        sockwatch [-h] [--version] [--debug] [--interval SECONDS]
-                 [--theme auto|dark|light] [--ascii] [--no-mouse] [--readonly]
-                 [--watch-failures]"""
+                 [--theme auto|dark|light] [--lang en|zh] [--ascii] [--no-mouse]
+                 [--readonly] [--watch-failures]"""
 PORT_HELP: Final = "A PORT in place of COMMAND: who has it, would bind() succeed, what to do."
 
 
@@ -122,6 +123,13 @@ def _add_screen(parser: Parser, *, shown: bool = True) -> None:
         choices=THEMES,
         default=None,
         help=text("dark, light, or auto: as the terminal's background (default)"),
+    )
+    screen.add_argument(
+        "--lang",
+        metavar="LANG",
+        choices=LANGUAGES,
+        default=None,
+        help=text("language of the lab, en or zh (default: as the locale)"),
     )
     for name, meaning in SCREEN_SWITCHES.items():
         screen.add_argument(f"--{name}", action="store_true", help=text(meaning))

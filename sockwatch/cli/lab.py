@@ -6,6 +6,7 @@ import argparse
 
 from sockwatch.cli.command import Parser, add_json, add_parser
 from sockwatch.cli.exit_codes import ExitCode
+from sockwatch.lab.languages import LANGUAGES
 
 NAME = "lab"
 SUMMARY = "rehearse a conflict on real servers"
@@ -21,9 +22,11 @@ def add_arguments(parser: Parser) -> None:
     """The commands ``list`` and ``run``."""
     parsers = parser.add_subparsers(title="commands", dest="lab_command", metavar="COMMAND")
     parsers.required = True
-    add_json(
-        add_parser(parsers, "list", "list the scenarios", "List the scenarios.", "Exits with 0.")
+    list_parser = add_parser(
+        parsers, "list", "list the scenarios", "List the scenarios.", "Exits with 0."
     )
+    _add_language(list_parser)
+    add_json(list_parser)
     run_parser = add_parser(
         parsers,
         "run",
@@ -43,7 +46,18 @@ def add_arguments(parser: Parser) -> None:
         action="store_true",
         help="use the host's loopback instead of a network namespace",
     )
+    _add_language(run_parser)
     add_json(run_parser)
+
+
+def _add_language(parser: Parser) -> None:
+    parser.add_argument(
+        "--lang",
+        metavar="LANG",
+        choices=LANGUAGES,
+        default=argparse.SUPPRESS,  # it may stand before the command too
+        help="print it in English (en) or Chinese (zh; default: as the locale)",
+    )
 
 
 def run(options: argparse.Namespace) -> ExitCode:

@@ -22,7 +22,10 @@ def run(options: argparse.Namespace) -> int:
     if term in ("", "dumb", "unknown"):
         state = f"TERM is {term}" if term else "TERM is not set"
         raise UsageError(f"{state}, so there is no live screen; {_TABLE}")
+    if options.lang == "zh" and options.ascii:
+        raise UsageError("--lang zh needs more characters than --ascii allows; leave one out")
     from sockwatch import tui
+    from sockwatch.lab.languages import language_of
 
     return tui.run(
         tui.Options(
@@ -32,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
             mouse=not options.no_mouse,
             readonly=options.readonly,
             debug=options.debug,
+            language=options.lang or language_of(os.environ, sys.stdout.encoding),
             watch_failures=options.watch_failures,
             no_color=bool(os.environ.get("NO_COLOR")),
         )

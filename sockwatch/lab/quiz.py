@@ -27,9 +27,6 @@ class Score(NamedTuple):
         """Both together."""
         return Score(self.right + other.right, self.bets + other.bets)
 
-    def __str__(self) -> str:
-        return f"{self.right} of {self.bets} right"
-
 
 def choices(step: Step) -> tuple[str, ...]:
     """The answers to bet on, the same for all steps of a kind; empty if the step is no question.

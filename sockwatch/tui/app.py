@@ -15,6 +15,7 @@ from textual import on
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from sockwatch.lab.languages.translation import ENGLISH
 from sockwatch.model import Snapshot, shortage
 from sockwatch.tui.background import Question
 from sockwatch.tui.commands import APP_COMMANDS, bindings
@@ -95,7 +96,7 @@ class SockwatchApp(App[int]):
         self.pace = Pace(self.poller, clock)
         self.shown = OpenScreens(lambda: self.screen_stack, self.pace, clock)
         self._latest: Polled | None = None
-        self.labs = Labs(lab)
+        self.labs = Labs(lab, options.language)
         self.failures = FailuresFeed(self.post_message, open_watch, always=options.watch_failures)
         self.set_class(options.ascii, "-ascii")
         self.question = question
@@ -257,10 +258,11 @@ class SockwatchApp(App[int]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         commands = screen.COMMAND_TABLE if isinstance(screen, BaseScreen) else ()
+        say = screen.say if isinstance(screen, BaseScreen) else ENGLISH
         for command in (*commands, *APP_COMMANDS):
             if command.action != "app.command_palette":
                 run = partial(self.run_action, command.action, screen)
-                yield SystemCommand(command.title, command.help, run)
+                yield SystemCommand(say(command.title), say(command.help), run)
 
     @on(Crashed)
     def _crashed(self, message: Crashed) -> None:

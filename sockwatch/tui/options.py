@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from sockwatch.lab.languages import Language
+
 ThemeChoice: TypeAlias = Literal["auto", "dark", "light"]
 
 
@@ -12,7 +14,8 @@ ThemeChoice: TypeAlias = Literal["auto", "dark", "light"]
 class Options:
     """`theme` auto is what TEXTUAL_THEME names, or what suits the terminal's background.
 
-    `readonly` forbids whatever changes the host or starts a process: the lab.
+    `readonly` forbids whatever changes the host or starts a process: the lab. `language` is that of
+    the lab.
     """
 
     interval_s: float = 1.0
@@ -23,3 +26,4 @@ class Options:
     no_color: bool = False
     debug: bool = False
     watch_failures: bool = False
+    language: Language = "en"

@@ -38,6 +38,8 @@ def run(options: Options, take: Take | None = None) -> int:
 
         if not draws_unicode(sys.stdout.encoding):
             options = replace(options, ascii=True)
+        if options.ascii:
+            options = replace(options, language="en")
         if question is not None and question.answer(ANSWER_S):
             options = replace(options, theme="light")
         app = SockwatchApp(

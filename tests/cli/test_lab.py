@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.lab.scenario import all_scenarios
+from sockwatch.view.fit import cell_width
 from tests.support.schemas import read_document
 from tests.support.seccomp import refuse
 
@@ -137,3 +139,75 @@ def test_step_asks_before_each_step(keys: str, steps: int, tmp_path: Path) -> No
     lines = out.read_text().splitlines()
     assert lines[-2].startswith(f"passed: {steps} steps")
     assert process.returncode == ExitCode.YES
+
+
+CHINESE = {"LC_ALL": "", "LC_MESSAGES": "", "LANG": "zh_CN.UTF-8", "PYTHONUTF8": "1"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--lang", "zh", "lab", "list"], ["lab", "list", "--lang=zh"]]
+)
+def test_the_list_in_chinese_by_an_option(arguments: list[str]) -> None:
+    done = run(*arguments, LC_ALL="C.UTF-8")
+    assert done.returncode == ExitCode.YES
+    assert [line.split()[0] for line in done.stdout.splitlines()] == NAMES
+    assert "监听" in done.stdout
+
+
+def test_the_locale_chooses_and_an_option_overrides_it() -> None:
+    assert "监听" in run("lab", "list", **CHINESE).stdout
+    assert run("lab", "list", "--lang", "en", **CHINESE).stdout == run("lab", "list").stdout
+    assert "监听" not in run("lab", "list", **CHINESE | {"LC_ALL": "C.UTF-8"}).stdout
+
+
+def test_a_run_in_chinese_fits_and_ends_as_in_english() -> None:
+    done = run("lab", "run", "two-listeners", **CHINESE)
+    assert (done.returncode, done.stderr) == (ExitCode.YES, "")
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert "second: bind(3, 0.0.0.0:10013) = -1 EADDRINUSE" in lines
+    assert "预测 EADDRINUSE，内核 EADDRINUSE：一致" in lines
+    assert lines[-2] == "通过：4 步，3 个预测中 3 个正确"
+    assert max(map(cell_width, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["run", "two-listeners"]])
+def test_json_is_the_same_in_every_language(arguments: list[str]) -> None:
+    english = json.loads(run("lab", *arguments, "--json", LC_ALL="C.UTF-8").stdout)
+    chinese = json.loads(run("lab", *arguments, "--json", "--lang", "zh").stdout)
+    for document in (english, chinese):
+        for step in document.get("steps", ()):
+            del step["calls"]  # they have the pids of this run
+    assert english == chinese
+
+
+def test_refusals_stay_english() -> None:
+    done = run("lab", "run", "nope", **CHINESE)
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert done.stderr == "sockwatch: there is no scenario 'nope'; sockwatch lab list names them\n"
+
+
+def test_an_output_without_chinese() -> None:
+    poor = CHINESE | {"PYTHONIOENCODING": "ascii"}
+    assert run("lab", "list", **poor).stdout.isascii()
+    done = run("lab", "list", "--lang", "zh", **poor)
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert done.stderr == "sockwatch: ascii has no Chinese; put LC_ALL=C.UTF-8 before the command\n"
+
+
+def test_an_unknown_language() -> None:
+    done = run("lab", "list", "--lang", "de")
+    assert done.returncode == ExitCode.USAGE
+    assert "--lang: invalid choice: 'de'" in done.stderr
+
+
+def test_ascii_and_chinese_exclude_each_other() -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "--ascii", "--lang", "zh"], stdin=theirs, stdout=theirs,
+        stderr=subprocess.PIPE, env=os.environ | {"TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    _, told = process.communicate(timeout=60)
+    os.close(ours)
+    assert process.returncode == ExitCode.USAGE
+    assert b"--lang zh needs more characters than --ascii allows; leave one out" in told

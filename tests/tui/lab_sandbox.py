@@ -230,6 +230,11 @@ class Sandboxes:
         if self.clock_stands and pause_s:
             submitted.wait()
 
-    def app(self, host: Host | None = None, options: Options | None = None) -> SockwatchApp:
-        lab = LabBackend(self, lambda: (RESTART, TWO, HOSTED), pause_s=0.0, wait=self.wait)
+    def app(
+        self,
+        host: Host | None = None,
+        options: Options | None = None,
+        scenarios: Callable[[], tuple[Scenario, ...]] = lambda: (RESTART, TWO, HOSTED),
+    ) -> SockwatchApp:
+        lab = LabBackend(self, scenarios, pause_s=0.0, wait=self.wait)
         return (host or Host()).app(options, lab)

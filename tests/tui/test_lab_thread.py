@@ -9,6 +9,7 @@ import psutil
 import pytest
 from textual.message import Message
 
+from sockwatch.lab.languages.translation import ENGLISH
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.lab.steps import Connect, Start
 from sockwatch.tui.lab import events
@@ -49,7 +50,7 @@ class Heard:
 
 @pytest.fixture
 def lab() -> Iterator[tuple[LabThread, Heard]]:
-    thread, heard = LabThread(LabBackend(pause_s=0.0)), Heard()
+    thread, heard = LabThread(LabBackend(pause_s=0.0), ENGLISH), Heard()
     thread.start(heard.tell, heard.crashed.append)
     yield thread, heard
     thread.close()

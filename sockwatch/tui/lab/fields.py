@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from sockwatch.lab.languages.translation import ENGLISH, Translation
 from sockwatch.lab.model import ClientSpec, ServerSpec
 from sockwatch.tui.lab.checks import FormInput, Input, InputError, Limits
 
@@ -112,7 +113,13 @@ class Table(Generic[Spec]):
         values = {"name": name, **asdict(spec)}
         return {field.name: field.input(values) for field in self.fields}
 
-    def read(self, spec: Spec, inputs: Mapping[str, Input], limits: Limits) -> Reading[Spec]:
+    def read(
+        self,
+        spec: Spec,
+        inputs: Mapping[str, Input],
+        limits: Limits,
+        say: Translation = ENGLISH,
+    ) -> Reading[Spec]:
         """Check every input. What has no field, or a mistake, stays as `spec` has it."""
         form = FormInput(inputs, limits)
         values: dict[str, Any] = {"name": ""}
@@ -121,6 +128,8 @@ class Table(Generic[Spec]):
             try:
                 values |= field.values(inputs[field.name], form)
             except InputError as error:
-                mistakes.append(Mistake(field.name, f"{field.error_name or field.label}: {error}"))
+                label = say(field.error_name or field.label)
+                text = say("{field}: {error}", field=label, error=say.answer(str(error)))
+                mistakes.append(Mistake(field.name, text))
         name = values.pop("name")
         return Reading(name, replace(spec, **values), tuple(mistakes))

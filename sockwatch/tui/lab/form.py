@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Checkbox, Input, RadioSet, Static
 
+from sockwatch.lab.languages.translation import Translation
 from sockwatch.tui.commands import FORM_COMMANDS, FORM_FOOTER, bindings
 from sockwatch.tui.lab.checks import Limits
 from sockwatch.tui.lab.fields import Spec, Table
@@ -34,6 +35,7 @@ class Form(ModalScreen[tuple[str, Spec] | None], Generic[Spec]):
     def __init__(
         self,
         symbols: Symbols,
+        say: Translation,
         title: str,
         table: Table[Spec],
         name: str,
@@ -43,25 +45,28 @@ class Form(ModalScreen[tuple[str, Spec] | None], Generic[Spec]):
         super().__init__()
         self.VERTICAL_BREAKPOINTS = list(_HEIGHTS)
         self.symbols = symbols
+        self._say = say
         self._title = title
         self._table: Table[Spec] = table
         self._spec: Spec = spec
         self._limits = limits
         inputs = table.inputs(name, spec)
         self._widgets = {
-            field.name: widget_for(field, inputs[field.name]) for field in table.fields
+            field.name: widget_for(field, inputs[field.name], say) for field in table.fields
         }
 
     def compose(self) -> ComposeResult:
         yield Static(f" {self._title}", markup=False, classes="form-title")
         with Vertical(id="form-rows"):
             for row in self._table.rows:
-                heading = Static(f" {row.heading}", markup=False, classes="form-heading")
+                heading = Static(f" {self._say(row.heading)}", markup=False, classes="form-heading")
                 widgets = [self._widgets[field.name] for field in row.fields]
                 first = " -first" if row.heading else ""
                 yield Horizontal(heading, *widgets, classes=f"form-row{first}")
         yield Panel()
-        yield FooterBar(FORM_FOOTER)
+        footer = FooterBar(FORM_FOOTER)
+        footer.say = self._say
+        yield footer
 
     def on_mount(self) -> None:
         for widget in self.query(LineWidget):
@@ -71,15 +76,19 @@ class Form(ModalScreen[tuple[str, Spec] | None], Generic[Spec]):
     def _check(self) -> tuple[str, Spec] | None:
         """Mark what is wrong; return what the form asks for if nothing is."""
         inputs = {name: widget.value for name, widget in self._widgets.items()}
-        name, spec, mistakes = self._table.read(self._spec, inputs, self._limits)
+        name, spec, mistakes = self._table.read(self._spec, inputs, self._limits, self._say)
         wrong = {mistake.field for mistake in mistakes}
         for field_name, widget in self._widgets.items():
             widget.mark(wrong=field_name in wrong)
         if mistakes:
-            more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-            self.query_one(Panel).show_text(f"! {mistakes[0].text}{more}")
+            text = mistakes[0].text
+            if len(mistakes) > 1:
+                text = self._say(
+                    "{mistake} (and {more} more)", mistake=text, more=len(mistakes) - 1
+                )
+            self.query_one(Panel).show_text(f"! {text}")
             return None
-        self.query_one(Panel).show_text(self.HINT)
+        self.query_one(Panel).show_text(self._say(self.HINT))
         return name, spec
 
     @on(Input.Changed)

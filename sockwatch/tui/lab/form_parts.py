@@ -9,6 +9,7 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Checkbox, Input, RadioButton, RadioSet, Static
 
+from sockwatch.lab.languages.translation import Translation
 from sockwatch.tui.lab import checks
 from sockwatch.tui.lab.fields import ChoiceField, Field, TextField, TickField
 
@@ -55,11 +56,11 @@ class FieldWidget(Horizontal):
 class TextBox(FieldWidget):
     """A line of text between brackets."""
 
-    def __init__(self, field: TextField, value: str) -> None:
+    def __init__(self, field: TextField, value: str, say: Translation) -> None:
         self._box = Input(value, compact=True)
         self._box.cursor_blink = False
         self._box.styles.width = field.width
-        super().__init__(field, field.label, self._box, " [", "]")
+        super().__init__(field, say(field.label), self._box, " [", "]")
 
     @property
     def value(self) -> str:
@@ -82,8 +83,8 @@ class _Tick(Checkbox):
 class TickBox(FieldWidget):
     """Yes or no; the label stands after the tick."""
 
-    def __init__(self, field: TickField, *, value: bool) -> None:
-        self._tick = _Tick(field.label, value=value)
+    def __init__(self, field: TickField, say: Translation, *, value: bool) -> None:
+        self._tick = _Tick(say(field.label), value=value)
         super().__init__(field, "", self._tick)
 
     @property
@@ -123,12 +124,12 @@ class _Radios(RadioSet):
 class ChoiceButtons(FieldWidget):
     """One of a few words, all of which are shown."""
 
-    def __init__(self, field: ChoiceField, value: str) -> None:
+    def __init__(self, field: ChoiceField, value: str, say: Translation) -> None:
         self._choices = field.choices
         self._first = value
-        self._buttons = [_Radio(choice) for choice in field.choices]
+        self._buttons = [_Radio(say(choice)) for choice in field.choices]
         self._radios = _Radios(*self._buttons, compact=True)
-        super().__init__(field, field.label, self._radios, " ")
+        super().__init__(field, say(field.label), self._radios, " ")
 
     def on_mount(self) -> None:
         # Pressed only now, since the arrow keys start from a button pressed after mounting.
@@ -140,13 +141,13 @@ class ChoiceButtons(FieldWidget):
         return self._choices[index] if index >= 0 else self._first
 
 
-def widget_for(field: Field, value: checks.Input) -> FieldWidget:
+def widget_for(field: Field, value: checks.Input, say: Translation) -> FieldWidget:
     """The widget of a field, showing this input."""
     match field, value:
         case TextField(), str():
-            return TextBox(field, value)
+            return TextBox(field, value, say)
         case ChoiceField(), str():
-            return ChoiceButtons(field, value)
+            return ChoiceButtons(field, value, say)
         case TickField(), bool():
-            return TickBox(field, value=value)
+            return TickBox(field, say, value=value)
     raise TypeError(f"{field} cannot show {value!r}")

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sockwatch.lab.model import ClientSpec, ServerSpec
+from sockwatch.lab.languages.translation import ENGLISH, Translation
+from sockwatch.lab.model import ClientSpec, Closes, ServerSpec
 from sockwatch.lab.session import Session
 from sockwatch.lab.step import Step, StepResult
 from sockwatch.lab.steps import ClientCloses, Connect, EndTimeWaits, ServerCloses, Signal, Start
 from sockwatch.tui.lab.events import ProcessView
-from sockwatch.units import endpoint, plural
+from sockwatch.units import endpoint
 
 WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - addresses of the sandbox
 
@@ -24,6 +25,11 @@ _STOP = (
     " backlog, but nobody accepts them."
 )
 _CONTINUE = "It resumes where it was stopped, and accepts the connections that have queued up."
+_CLOSES: Final[dict[Closes, str]] = {
+    "server": "{connections}, the server closes first",
+    "client": "{connections}, the client closes first",
+    "nobody": "{connections}, nobody closes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +55,50 @@ class ServersClose:
         return StepResult()
 
 
-def start(name: str, spec: ServerSpec) -> Start:
+def start(name: str, spec: ServerSpec, say: Translation = ENGLISH) -> Start:
     """Start a server; where a process of this name runs, it opens another socket."""
-    return Start(f"start {name}: {spec_words(spec)}", name, spec)
+    return Start(say("start {name}: {spec}", name=name, spec=spec_words(spec, say)), name, spec)
 
 
-def kill(name: str) -> Signal:
+def kill(name: str, say: Translation = ENGLISH) -> Signal:
     """Kill a process of the sandbox."""
-    return Signal(f"kill -9 {name}", name, "KILL", why=_KILL)
+    return Signal(f"kill -9 {name}", name, "KILL", why=say(_KILL))
 
 
-def stop_or_continue(process: ProcessView) -> Signal:
+def stop_or_continue(process: ProcessView, say: Translation = ENGLISH) -> Signal:
     """SIGSTOP for a running process, SIGCONT for a stopped one."""
     if process.stopped:
-        return Signal(f"continue {process.name} (SIGCONT)", process.name, "CONT", why=_CONTINUE)
-    return Signal(f"stop {process.name} (SIGSTOP)", process.name, "STOP", why=_STOP)
+        text = say("continue {name} (SIGCONT)", name=process.name)
+        return Signal(text, process.name, "CONT", why=say(_CONTINUE))
+    text = say("stop {name} (SIGSTOP)", name=process.name)
+    return Signal(text, process.name, "STOP", why=say(_STOP))
 
 
-def connect(name: str, spec: ClientSpec, processes: Sequence[ProcessView]) -> Connect:
+def connect(
+    name: str,
+    spec: ClientSpec,
+    processes: Sequence[ProcessView],
+    say: Translation = ENGLISH,
+) -> Connect:
     """Connect clients, and wait until every server that accepts has served its connections."""
     servers = tuple(process.name for process in processes if _serves(process, spec))
-    closes = "nobody closes" if spec.closes == "nobody" else f"the {spec.closes} closes first"
-    text = f"{name}: {plural(spec.count, 'connection')} to {endpoint(spec.to, spec.to_port)}"
+    text = say(
+        "{name}: {connections} to {endpoint}",
+        name=name,
+        connections=say.count(spec.count, "connection"),
+        endpoint=endpoint(spec.to, spec.to_port),
+    )
     if spec.binds:
-        text += f" from {endpoint(spec.address or '*', spec.port)}{_flag_words(spec)}"
-    return Connect(f"{text}, {closes}", name, spec, servers=servers)
+        source = endpoint(spec.address or "*", spec.port) + _flag_words(spec, say)
+        text = say("{connections} from {endpoint}", connections=text, endpoint=source)
+    return Connect(say(_CLOSES[spec.closes], connections=text), name, spec, servers=servers)
 
 
 def close_connections(
-    process: ProcessView, processes: Sequence[ProcessView], done: Sequence[Step]
+    process: ProcessView,
+    processes: Sequence[ProcessView],
+    done: Sequence[Step],
+    say: Translation = ENGLISH,
 ) -> Step | str:
     """Have the process close its open connections first.
 
@@ -92,7 +113,10 @@ def close_connections(
             if any(_takes(client, server) for server in process.opened)
         )
         if not clients:
-            return f"no client has an open connection to {process.name}: press C to connect some"
+            return say(
+                "no client has an open connection to {name}: press C to connect some",
+                name=process.name,
+            )
         specs = [spec for name, spec in open_clients if name in clients]
         # A client sees its connections closed only when all servers of the port close.
         servers = tuple(
@@ -100,20 +124,22 @@ def close_connections(
             for server in processes
             if server.name == process.name or any(_serves(server, spec) for spec in specs)
         )
-        return ServersClose(f"{' and '.join(servers)}: close first", servers, clients)
+        return ServersClose(
+            say("{names}: close first", names=say(" and ").join(servers)), servers, clients
+        )
     specs = [spec for name, spec in open_clients if name == process.name]
     if not specs:
-        return f"{process.name} has no open connection"
+        return say("{name} has no open connection", name=process.name)
     servers = tuple(
         server.name for server in processes if any(_serves(server, spec) for spec in specs)
     )
     waited = servers[0] if len(servers) == 1 else None
-    return ClientCloses(f"{process.name}: close first", process.name, waited)
+    return ClientCloses(say("{names}: close first", names=process.name), process.name, waited)
 
 
-def end_time_waits(port: int) -> EndTimeWaits:
+def end_time_waits(port: int, say: Translation = ENGLISH) -> EndTimeWaits:
     """Destroy the TIME_WAITs of a port."""
-    return EndTimeWaits(f"end the TIME_WAITs of port {port}", port)
+    return EndTimeWaits(say("end the TIME_WAITs of port {port}", port=port), port)
 
 
 def reached_at(address: str) -> str:
@@ -129,27 +155,27 @@ def proposed_name(kind: str, taken: Sequence[str]) -> str:
     return f"{kind}-{number}"
 
 
-def spec_words(spec: ServerSpec) -> str:
+def spec_words(spec: ServerSpec, say: Translation = ENGLISH) -> str:
     """``tcp 0.0.0.0:10013 with SO_REUSEADDR, backlog 5``."""
-    words = f"{spec.protocol} {endpoint(spec.address, spec.port)}{_flag_words(spec)}"
+    words = [f"{spec.protocol} {endpoint(spec.address, spec.port)}{_flag_words(spec, say)}"]
     if spec.late and (spec.reuseaddr or spec.reuseport):
-        words += " set after bind"
+        words = [say("{flags} set after bind", flags=words[0])]
     if spec.v6only:
-        words += ", IPv6 only"
+        words.append(say("IPv6 only"))
     if spec.group is not None:
-        words += f", group {spec.group}"
+        words.append(say("group {group}", group=spec.group))
     if spec.uid is not None:
-        words += f", uid {spec.uid}"
-    if spec.protocol == "udp":
-        return words
-    if spec.backlog is None:
-        return f"{words}, bound only"
-    return words if spec.accepts else f"{words}, never accepts"
+        words.append(f"uid {spec.uid}")
+    if spec.protocol != "udp" and spec.backlog is None:
+        words.append(say("bound only"))
+    elif spec.protocol != "udp" and not spec.accepts:
+        words.append(say("never accepts"))
+    return say(", ").join(words)
 
 
-def _flag_words(spec: ServerSpec | ClientSpec) -> str:
+def _flag_words(spec: ServerSpec | ClientSpec, say: Translation) -> str:
     set_flags = [f"SO_{name.upper()}" for name in ("reuseaddr", "reuseport") if getattr(spec, name)]
-    return f" with {' and '.join(set_flags)}" if set_flags else ""
+    return say(" with {flags}", flags=say(" and ").join(set_flags)) if set_flags else ""
 
 
 def _takes(client: ClientSpec, spec: ServerSpec) -> bool:

@@ -58,12 +58,14 @@ class FreePlayScreen(SandboxScreen):
         if self.has_sandbox():
             spec = ServerSpec(address=LOOPBACK) if self.state.network == "host" else ServerSpec()
             name, limits = self._proposed("server"), self._limits()
-            form = Form(self.symbols, "Start a server", SERVER_FORM, name, spec, limits)
+            form = Form(
+                self.symbols, self.say, self.say("Start a server"), SERVER_FORM, name, spec, limits
+            )
             self.app.push_screen(form, self._start)
 
     def _start(self, server: tuple[str, ServerSpec] | None) -> None:
         if server is not None:
-            self._do_new(free_play.start(*server))
+            self._do_new(free_play.start(*server, self.say))
 
     def action_connect(self) -> None:
         if not self.has_sandbox():
@@ -75,42 +77,46 @@ class FreePlayScreen(SandboxScreen):
             to = free_play.reached_at(opened[0].address)
             spec = replace(spec, to=to, to_port=opened[0].port)
         name, limits = self._proposed("client"), self._limits()
-        form = Form(self.symbols, "Connect clients", CLIENT_FORM, name, spec, limits)
+        form = Form(
+            self.symbols, self.say, self.say("Connect clients"), CLIENT_FORM, name, spec, limits
+        )
         self.app.push_screen(form, self._connect)
 
     def _connect(self, client: tuple[str, ClientSpec] | None) -> None:
         if client is not None:
-            self._do_new(free_play.connect(*client, self._processes()))
+            self._do_new(free_play.connect(*client, self._processes(), self.say))
 
     def _chosen(self) -> ProcessView | None:
         """The process under the cursor; if there is none, say so."""
         if self.has_sandbox() and self.process is None:
-            self.notice("no process is in the sandbox")
+            self.notice(self.say("no process is in the sandbox"))
         return self.process
 
     def action_kill(self) -> None:
         if (process := self._chosen()) is not None:
-            self._do(free_play.kill(process.name))
+            self._do(free_play.kill(process.name, self.say))
 
     def action_freeze(self) -> None:
         if (process := self._chosen()) is not None:
-            self._do(free_play.stop_or_continue(process))
+            self._do(free_play.stop_or_continue(process, self.say))
 
     def action_restart(self) -> None:
         process = self._chosen()
         if process is None:
             return
         if not process.opened:
-            self.notice(f"{process.name} has no server socket: K kills it")
+            self.notice(self.say("{name} has no server socket: K kills it", name=process.name))
             return
         limits, itself = self._limits(), {process.name}
         others = replace(limits, running=limits.running - itself, stopped=limits.stopped - itself)
-        title = f"Kill {process.name} and start it again"
-        form = Form(self.symbols, title, SERVER_FORM, process.name, process.opened[-1], others)
+        title = self.say("Kill {name} and start it again", name=process.name)
+        form = Form(
+            self.symbols, self.say, title, SERVER_FORM, process.name, process.opened[-1], others
+        )
 
         def restart(server: tuple[str, ServerSpec] | None) -> None:
             if server is not None:
-                self._do(free_play.kill(process.name), free_play.start(*server))
+                self._do(free_play.kill(process.name, self.say), free_play.start(*server, self.say))
 
         self.app.push_screen(form, restart)
 
@@ -119,10 +125,10 @@ class FreePlayScreen(SandboxScreen):
         if process is None:
             return
         if process.stopped:
-            self.notice(f"{process.name} is stopped: S resumes it")
+            self.notice(self.say("{name} is stopped: S resumes it", name=process.name))
             return
         done = [report.step for report in self.state.run.steps if report.done]
-        step = free_play.close_connections(process, self.state.processes, done)
+        step = free_play.close_connections(process, self.state.processes, done, self.say)
         if isinstance(step, str):
             self.notice(step)
         else:
@@ -132,6 +138,6 @@ class FreePlayScreen(SandboxScreen):
         if not self.has_sandbox():
             return
         if self.port is None:
-            self.notice("no port is in use in the sandbox")
+            self.notice(self.say("no port is in use in the sandbox"))
         else:
-            self._do(free_play.end_time_waits(self.port.number))
+            self._do(free_play.end_time_waits(self.port.number, self.say))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from sockwatch.lab.languages.translation import ENGLISH, Translation
 from sockwatch.lab.model import LONGEST_NAME, ServerSpec
 from sockwatch.tui.lab.events import ProcessView
 from sockwatch.tui.widgets.lines import Line
@@ -17,6 +18,8 @@ NOBODY: Final = "no process"
 
 class ProcessList(ScrollLines):
     """A line for each process; the cursor stays on its process."""
+
+    say = ENGLISH
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,11 +45,11 @@ class ProcessList(ScrollLines):
         return self._processes[self.cursor] if self._processes else None
 
     def row_text(self) -> str:
-        return "" if self.process is None else process_text(self.process)
+        return "" if self.process is None else process_text(self.process, self.say)
 
     def line(self, y: int) -> Line:
         if y == 0 and not self._processes:
-            return ((f" {NOBODY}", "-dim"),)
+            return ((f" {self.say(NOBODY)}", "-dim"),)
         return super().line(y)
 
     def item(self, index: int, *, selected: bool) -> Line:
@@ -56,26 +59,26 @@ class ProcessList(ScrollLines):
         longest = max(len(one.name) for one in self._processes)
         name = fit(process.name, min(longest, LONGEST_NAME))
         text = fit(
-            f"{name} {process.pid} {opened_text(process)}",
+            f"{name} {process.pid} {opened_text(process, self.say)}",
             self.size.width - 1,
             ellipsis=self.symbols.ellipsis,
         )
         return ((sign, base), (text, base or ("-warn" if process.stopped else "")))
 
 
-def opened_text(process: ProcessView) -> str:
+def opened_text(process: ProcessView, say: Translation) -> str:
     """``STOPPED 10013 A-``: what it has open, and its reuse flags."""
     words = [f"{spec.port} {_letters(spec)}" for spec in process.opened]
-    return " ".join(["STOPPED"] * process.stopped + words)
+    return " ".join([say("STOPPED")] * process.stopped + words)
 
 
-def process_text(process: ProcessView) -> str:
+def process_text(process: ProcessView, say: Translation) -> str:
     """The same with every address."""
     words = [
         f"{one.protocol} {endpoint(one.address, one.port)} {_letters(one)}"
         for one in process.opened
     ]
-    state = " stopped" if process.stopped else ""
+    state = f" {say('stopped')}" if process.stopped else ""
     return f"{process.name} pid {process.pid}{state}  {', '.join(words)}".rstrip()
 
 

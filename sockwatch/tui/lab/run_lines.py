@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from sockwatch.lab.languages.translation import Translation
 from sockwatch.lab.model import HOST_PORTS
 from sockwatch.lab.quiz import choices
 from sockwatch.lab.run import StepReport
@@ -25,13 +26,14 @@ from sockwatch.tui.commands import (
 from sockwatch.tui.lab.shown_lines import ShownLine, shown
 from sockwatch.tui.lab.state import RunView
 from sockwatch.tui.lab.thread import MOST_CALLS
-from sockwatch.units import plural
 from sockwatch.view.lines import Kind, Line
 from sockwatch.view.rehearsal import (
     INDENT,
     QUESTION,
+    finding_line,
     question_lines,
     scenario_lines,
+    score_text,
     step_lines,
     step_title,
 )
@@ -42,7 +44,8 @@ _RESULT_KINDS: Final[dict[str, Kind]] = {"passed": "good", "skipped": "warning",
 class RunLines:
     """All lines of a run. Those of a step are kept until it changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Translation) -> None:
+        self._say = say
         self._kept: dict[int, tuple[StepReport, int, bool, list[ShownLine]]] = {}
 
     def of(
@@ -52,69 +55,87 @@ class RunLines:
 
         An open `question` shows what can be bet on.
         """
-        ending = tuple(_ending(run, question))
+        ending = tuple(_ending(run, question, self._say))
         if not run.steps:
-            return list(shown([*_introduction(run.scenario), *ending], width))
+            return list(shown([*_introduction(run.scenario, self._say), *ending], width))
         lines: list[ShownLine] = []
         for index, report in enumerate(run.steps):
             kept = self._kept.get(index)
             if kept is None or kept[0] is not report or kept[1:3] != (width, calls):
                 bet = run.bets.get(report.number)
-                made = step_lines(report, most_calls=MOST_CALLS if calls else 0, bet=bet)
+                most = MOST_CALLS if calls else 0
+                made = step_lines(report, self._say, most_calls=most, bet=bet)
                 kept = (report, width, calls, list(shown(made, width, step=index)))
                 self._kept[index] = kept
             lines += kept[3]
         return [*lines, *shown(ending, width)]
 
 
-def no_sandbox(refused: str) -> Iterator[Line]:
+def no_sandbox(refused: str, say: Translation) -> Iterator[Line]:
     """The sandbox is not there yet, or was refused for this reason."""
     if not refused:
-        yield _paragraph("title", "the sandbox is being set up")
+        yield _paragraph("title", say("the sandbox is being set up"))
         return
-    yield _paragraph("title", "There is no sandbox")
+    yield _paragraph("title", say("There is no sandbox"))
     yield _paragraph("bad", refused)
     yield _paragraph(
         "text",
-        f"{_key(ON_HOST)} uses the host's loopback instead: its ports are then real ports of"
-        f" this host, on loopback only and from {HOST_PORTS.start} up.",
+        say(
+            "{key} uses the host's loopback instead: its ports are then real ports of this host,"
+            " on loopback only and from {first} up.",
+            key=_key(ON_HOST),
+            first=HOST_PORTS.start,
+        ),
     )
 
 
-def _introduction(scenario: Scenario | None) -> Iterator[Line]:
+def _introduction(scenario: Scenario | None, say: Translation) -> Iterator[Line]:
     """What a scenario is about, before it is run."""
     if scenario is None:
-        yield _paragraph("title", "Free play")
+        yield _paragraph("title", say("Free play"))
         yield _paragraph(
             "text",
-            f"Start a server ({_key(START)}), then another on the same port. Connect clients"
-            f" ({_key(CONNECT)}), and close ({_key(DISCONNECT)}). Kill, stop or restart the process"
-            f" under the cursor ({_key(KILL)}, {_key(FREEZE)}, {_key(RESTART)}). Each start shows"
-            " what sockwatch predicts, and then what the kernel answers.",
+            say(
+                "Start a server ({start}), then another on the same port. Connect clients"
+                " ({connect}), and close ({disconnect}). Kill, stop or restart the process under"
+                " the cursor ({kill}, {freeze}, {restart}). Each start shows what sockwatch"
+                " predicts, and then what the kernel answers.",
+                start=_key(START),
+                connect=_key(CONNECT),
+                disconnect=_key(DISCONNECT),
+                kill=_key(KILL),
+                freeze=_key(FREEZE),
+                restart=_key(RESTART),
+            ),
         )
         return
     yield _paragraph("title", scenario.title)
-    yield from scenario_lines(scenario)
-    count = plural(len(scenario.steps), "step")
-    yield _paragraph("call", f"{count}: {_key(RUN)} runs them, {_key(STEP)} does the next one")
+    yield from scenario_lines(scenario, say)
+    hint = say(
+        "{steps}: {run} runs them, {step} does the next one",
+        steps=say.count(len(scenario.steps), "step"),
+        run=_key(RUN),
+        step=_key(STEP),
+    )
+    yield _paragraph("call", hint)
 
 
-def _ending(run: RunView, question: Step | None) -> Iterator[Line]:
+def _ending(run: RunView, question: Step | None, say: Translation) -> Iterator[Line]:
     """What comes next, or how the run ended."""
     step = run.pending
     if step is not None and (question is not None or (run.steps and run.steps[-1].done)):
         yield step_title(len(run.steps) + 1, step.text)._replace(kind="text")
         if question is not None:
-            yield from question_lines(question)
+            yield from question_lines(question, say)
         else:
-            yield Line("warning", QUESTION if choices(step) else "comes next", INDENT)
+            yield Line("warning", say(QUESTION if choices(step) else "comes next"), INDENT)
     if not run.result:
         return
     yield _paragraph(_RESULT_KINDS[run.result], run.note)
     if run.score.bets:
-        yield _paragraph("text", f"your bets: {run.score}")
+        yield _paragraph("text", say("your bets: {score}", score=score_text(run.score, say)))
     if run.result == "passed" and run.scenario is not None:
-        yield _paragraph("text", f"Linux: {run.scenario.finding}")
+        yield finding_line(run.scenario, say)._replace(hang=0)
 
 
 def _paragraph(kind: Kind, text: str) -> Line:

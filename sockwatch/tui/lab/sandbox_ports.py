@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from sockwatch.lab.languages.translation import ENGLISH, Translation
 from sockwatch.model import Port, Snapshot
 from sockwatch.tui.widgets.panel import Panel
 from sockwatch.tui.widgets.port_table import PortTable
@@ -31,6 +32,7 @@ class SandboxTable(PortTable):
     """
 
     covered = False
+    say = ENGLISH
 
     @property
     def columns(self) -> tuple[Column[Port], ...]:
@@ -38,7 +40,7 @@ class SandboxTable(PortTable):
 
     def _in_sandbox(self, column: Column[Port]) -> Column[Port]:
         if self.covered and column.key in COVERED_COLUMNS:
-            return replace(column, cell=lambda *_: COVERED_CELL, mark=None, short=None)
+            return replace(column, cell=lambda *_: self.say(COVERED_CELL), mark=None, short=None)
         if column.key == "process":
             return replace(column, cell=lambda port, now: _name(port) or column.cell(port, now))
         return column
@@ -47,10 +49,11 @@ class SandboxTable(PortTable):
 class SandboxPorts:
     """Draws the table and the panel from the last snapshot, which is None before the first."""
 
-    def __init__(self, table: SandboxTable, box: Panel) -> None:
+    def __init__(self, table: SandboxTable, box: Panel, say: Translation) -> None:
         self.snapshot: Snapshot | None = None
         self._table = table
         self._box = box
+        self._say = table.say = say
         self._marks = Marks()
 
     @property
@@ -85,11 +88,11 @@ class SandboxPorts:
         """Draw what is said about the port under the cursor."""
         port, snapshot = self._table.row, self.snapshot
         if self.covered:
-            self._box.show_text(*COVER)
+            self._box.show_text(*map(self._say, COVER))
         elif snapshot is None:
             self._box.show(())
         elif port is None:
-            self._box.show_text("no port is in use in the sandbox")
+            self._box.show_text(self._say("no port is in use in the sandbox"))
         else:
             self._box.show(panel(new_request(port), snapshot))
 

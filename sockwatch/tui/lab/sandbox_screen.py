@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from sockwatch.lab.languages.translation import Translation
 from sockwatch.lab.quiz import choices
 from sockwatch.lab.scenario import Scenario
 from sockwatch.model import Port
@@ -31,10 +32,17 @@ NO_QUESTION: Final = "no question is open: R runs the scenario, and stops at eac
 class SandboxScreen(BaseScreen):
     """A subclass shows the state, and says what is under its cursors."""
 
-    def __init__(self, symbols: Symbols, thread: LabThread, scenarios: Sequence[Scenario]) -> None:
+    def __init__(
+        self,
+        symbols: Symbols,
+        say: Translation,
+        thread: LabThread,
+        scenarios: Sequence[Scenario],
+    ) -> None:
         super().__init__(symbols)
+        self.say = say
         self.thread = thread
-        self.state = LabState(scenarios)
+        self.state = LabState(scenarios, say)
 
     @property
     def watched(self) -> Watched | None:
@@ -81,7 +89,8 @@ class SandboxScreen(BaseScreen):
         """Whether there is a sandbox; if not, say so."""
         if self.state.watched is not None:
             return True
-        self.notice("there is no sandbox" if self.state.refused else "the sandbox is being set up")
+        refused = self.state.refused
+        self.notice(self.say("there is no sandbox" if refused else "the sandbox is being set up"))
         return False
 
     def on_unmount(self) -> None:
@@ -102,9 +111,9 @@ class SandboxScreen(BaseScreen):
         """Bet on an answer to the open question, and go on at the pace of the run."""
         question = self.state.question
         if question is None or not self.state.is_current(self.scenario):
-            self.notice(NO_QUESTION)
+            self.notice(self.say(NO_QUESTION))
         elif number > len(choices(question)):
-            self.notice(f"there is no answer {number}")
+            self.notice(self.say("there is no answer {number}", number=number))
         else:
             self.state.run.bet_on(choices(question)[number - 1])
             self._run_scenario(self._pace_of(self.scenario))
@@ -127,7 +136,7 @@ class SandboxScreen(BaseScreen):
     def action_stop(self) -> None:
         self.state.pace = "step"
         busy = self.state.busy
-        self.notice("stopping after the current step" if busy else "nothing is running")
+        self.notice(self.say("stopping after the current step" if busy else "nothing is running"))
         self.submit(Stop())
 
     def action_reset(self) -> None:
@@ -139,4 +148,5 @@ class SandboxScreen(BaseScreen):
         if self.state.refused:
             self.submit(OpenSandbox("host"))
         elif self.has_sandbox():
-            self.notice(f"the sandbox is there: {NETWORK_NAMES[self.state.network]}")
+            network = self.say(NETWORK_NAMES[self.state.network])
+            self.notice(self.say("the sandbox is there: {network}", network=network))

@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
+from sockwatch.lab.languages.translation import Translation
 from sockwatch.lab.scenario import Scenario
 from sockwatch.model import Port, Snapshot
 from sockwatch.tui.commands import LAB_COMMANDS, LAB_FOOTERS, MOVE_COMMANDS, bindings
@@ -33,7 +34,7 @@ from sockwatch.tui.widgets.port_table import PortTable
 from sockwatch.tui.widgets.scroll_lines import ScrollLines
 from sockwatch.tui.widgets.status_line import StatusLine
 from sockwatch.view.look import Look
-from sockwatch.view.rehearsal import NETWORK_NAMES, explanation_lines
+from sockwatch.view.rehearsal import NETWORK_NAMES, explanation_lines, score_text
 
 
 class LabScreen(FreePlayScreen):
@@ -43,12 +44,18 @@ class LabScreen(FreePlayScreen):
     COMMAND_TABLE = (*LAB_COMMANDS, *MOVE_COMMANDS)
     HELP_TITLE = "Lab"
 
-    def __init__(self, symbols: Symbols, thread: LabThread, scenarios: Sequence[Scenario]) -> None:
-        super().__init__(symbols, thread, scenarios)
+    def __init__(
+        self,
+        symbols: Symbols,
+        say: Translation,
+        thread: LabThread,
+        scenarios: Sequence[Scenario],
+    ) -> None:
+        super().__init__(symbols, say, thread, scenarios)
         self.VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-low"), (22, "-usual"), (36, "-tall")]
         self.HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (100, "-wide")]
         self._focus_name = "scenarios"
-        self._run_lines = RunLines()
+        self._run_lines = RunLines(say)
         self._with_calls = True
         self._explaining = False
         self._poll_error = ""
@@ -57,12 +64,12 @@ class LabScreen(FreePlayScreen):
         yield LabHeader()
         with Horizontal(id="lab-top"):
             with Vertical(id="lab-left"):
-                yield PaneTitle("SCENARIOS", id="scenarios-title")
+                yield PaneTitle(self.say("SCENARIOS"), id="scenarios-title")
                 yield ScenarioList()
-                yield PaneTitle("PROCESSES", id="processes-title")
+                yield PaneTitle(self.say("PROCESSES"), id="processes-title")
                 yield ProcessList()
             with Vertical(id="lab-right"):
-                yield PaneTitle("STEPS", id="steps-title")
+                yield PaneTitle(self.say("STEPS"), id="steps-title")
                 yield ShownLines(id="steps")
         yield SandboxTable()
         yield Panel()
@@ -71,7 +78,9 @@ class LabScreen(FreePlayScreen):
         yield FooterBar(LAB_FOOTERS["scenarios"])
 
     def ready(self) -> None:
-        self._ports = SandboxPorts(self.query_one(SandboxTable), self.query_one(Panel))
+        self._ports = SandboxPorts(self.query_one(SandboxTable), self.query_one(Panel), self.say)
+        self.query_one(ProcessList).say = self.say
+        self.query_one(FooterBar).say = self.say
         self._lists: dict[str, ScrollLines] = {
             "scenarios": self.query_one(ScenarioList),
             "processes": self.query_one(ProcessList),
@@ -161,12 +170,12 @@ class LabScreen(FreePlayScreen):
             return
         state = self.state
         refused = bool(state.refused)
-        network = "no sandbox" if refused else NETWORK_NAMES[state.network]
+        network = self.say("no sandbox" if refused else NETWORK_NAMES[state.network])
         warn = refused or state.network == "host"
         header = self.query_one(LabHeader)
         header.show_network(network, "-warn" if warn else "")
-        header.show_score(f"{state.score}" if state.score.bets else "")
-        self.query_one(ScenarioList).show(state)
+        header.show_score(score_text(state.score, self.say) if state.score.bets else "")
+        self.query_one(ScenarioList).show(state, self.say)
         self.query_one(ProcessList).show(state.processes)
         self._draw_steps()
         self._draw_explanation()
@@ -176,7 +185,7 @@ class LabScreen(FreePlayScreen):
     def _draw_steps(self) -> None:
         width = self.steps.text_width
         if self.state.watched is None:
-            self.steps.show(list(shown(no_sandbox(self.state.refused), width)))
+            self.steps.show(list(shown(no_sandbox(self.state.refused, self.say), width)))
         else:
             question = self.state.question if self.state.is_current(self.scenario) else None
             lines = self._run_lines.of(self._run, width, calls=self._with_calls, question=question)
@@ -194,18 +203,18 @@ class LabScreen(FreePlayScreen):
         if self._explaining:
             line = self.steps.shown
             index = line.step if line is not None and line.step is not None else -1
-            lines = explanation_lines(run.steps[index])
+            lines = explanation_lines(run.steps[index], self.say)
             box.show(list(shown(lines, self.size.width - 1)))
 
     def _draw_titles(self) -> None:
         focus, scenario = self._focus_name, self.scenario
         for name in ("scenarios", "processes"):
             title = self.query_one(f"#{name}-title", PaneTitle)
-            title.show(name.upper(), in_focus=focus == name)
-        name = "free play" if scenario is None else f"{scenario.number} {scenario.name}"
-        right = "" if self._with_calls else "without calls"
+            title.show(self.say(name.upper()), in_focus=focus == name)
+        name = self.say("free play") if scenario is None else f"{scenario.number} {scenario.name}"
+        right = "" if self._with_calls else self.say("without calls")
         steps = self.query_one("#steps-title", PaneTitle)
-        steps.show(f"STEPS  {name}", right, in_focus=focus == "steps")
+        steps.show(f"{self.say('STEPS')}  {name}", right, in_focus=focus == "steps")
         refused = self.state.refused and self.state.watched is None
         self.query_one(FooterBar).show_commands(LAB_FOOTERS["refused" if refused else focus])
         status = self.query_one(StatusLine)
@@ -216,8 +225,13 @@ class LabScreen(FreePlayScreen):
         lines = self.lines
         process = self.process
         if self._focus_name == "processes" and process is not None:
-            return process_text(process)
-        return f"{self._focus_name}: {lines.cursor + 1 if lines.total else 0} of {lines.total}"
+            return process_text(process, self.say)
+        return self.say(
+            "{list}: {line} of {lines}",
+            list=self.say(self._focus_name),
+            line=lines.cursor + 1 if lines.total else 0,
+            lines=lines.total,
+        )
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.draw)
@@ -268,14 +282,14 @@ class LabScreen(FreePlayScreen):
 
     def _explain(self) -> None:
         if not self._run.steps:
-            self.notice("no step has been run yet")
+            self.notice(self.say("no step has been run yet"))
             return
         self._explaining = not self._explaining
         self.draw()
 
     def _open_port(self) -> None:
         if self._ports.covered:
-            self.notice(COVER[0])
+            self.notice(self.say(COVER[0]))
             return
         port, snapshot, watched = self.port, self._ports.snapshot, self.watched
         if port is not None and snapshot is not None and watched is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Literal
 
+from sockwatch.lab.languages.translation import ENGLISH, Translation
 from sockwatch.lab.model import Network
 from sockwatch.lab.quiz import Score, choices, is_set_for_question, score
 from sockwatch.lab.run import StepReport
@@ -69,7 +70,8 @@ class LabState:
     scenario that was last asked to run, and `pace` how.
     """
 
-    def __init__(self, scenarios: Sequence[Scenario]) -> None:
+    def __init__(self, scenarios: Sequence[Scenario], say: Translation = ENGLISH) -> None:
+        self._say = say
         self.scenarios: tuple[Scenario | None, ...] = (None, *scenarios)
         self.network: Network = "own"
         self.watched: Watched | None = None
@@ -120,9 +122,11 @@ class LabState:
     def sandbox_text(self) -> str:
         """What is in the sandbox, and whether it is running."""
         if self.watched is None:
-            return "no sandbox"
-        name = "free play" if self.run.scenario is None else self.run.scenario.name
-        return f"sandbox: {name}, {'running' if self.busy else 'waiting'}"
+            return self._say("no sandbox")
+        name = self._say("free play") if self.run.scenario is None else self.run.scenario.name
+        return self._say(
+            "sandbox: {name}, running" if self.busy else "sandbox: {name}, waiting", name=name
+        )
 
     def mark(self, scenario: Scenario | None) -> str:
         """``ok``, ``FAIL``, ``skip``, ``runs``, ``3/8`` steps, or ``-`` if it has not run."""
@@ -166,7 +170,10 @@ class LabState:
                 if self.run.steps and not self.run.steps[-1].done:
                     self.run.steps.pop()
                 if not self.run.result and not self.run.left and self.run.scenario is not None:
-                    self.run.result, self.run.note = "failed", f"FAILED: {text}"
+                    self.run.result, self.run.note = (
+                        "failed",
+                        self._say("FAILED: {said}", said=text),
+                    )
             case events.Idle():
                 self.busy = False
             case _:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from textual.message import Message
 
+from sockwatch.lab.languages.translation import Translation
 from sockwatch.lab.model import Network, SystemCall
 from sockwatch.lab.prediction import Prediction
 from sockwatch.lab.quiz import choices
@@ -51,8 +52,9 @@ CALLS_READ: Final = 3  # the others are like them
 class LabThread:
     """Takes commands from a queue and posts events as messages; it touches no widget."""
 
-    def __init__(self, backend: LabBackend) -> None:
+    def __init__(self, backend: LabBackend, say: Translation) -> None:
         self._backend = backend
+        self._say = say
         self._commands: SimpleQueue[LabCommand] = SimpleQueue()
         self._submitting = threading.Lock()
         self._submitted = threading.Event()  # set while a command waits
@@ -153,7 +155,7 @@ class LabThread:
                 break
         if run.done:
             skipped = run.skipped is not None
-            self._emit(events.RunFinished(run.passed, skipped, conclusion(run)))
+            self._emit(events.RunFinished(run.passed, skipped, conclusion(run, self._say)))
 
     def _stops_at_question(self, run: Run) -> bool:
         """Whether the next step is a question, and nobody has had the time to answer it."""
@@ -163,7 +165,7 @@ class LabThread:
         """What the step has added to the screen; nothing if the run stops at a question now."""
         if not run.done and choices(run.following):
             return
-        yield from islice(step_lines(run.reports[-1], most_calls=CALLS_READ), 1, None)
+        yield from islice(step_lines(run.reports[-1], self._say, most_calls=CALLS_READ), 1, None)
         if not run.done:
             yield step_title(len(run.reports) + 1, run.following.text)
 
@@ -220,7 +222,7 @@ class LabThread:
 
     def _on_prediction(self, prediction: Prediction) -> None:
         self._emit(events.Predicted(prediction))
-        self._interrupted([Line("text", prediction_text(prediction.outcome))])
+        self._interrupted([Line("text", prediction_text(prediction.outcome, self._say))])
 
     def _post_processes(self) -> None:
         running = () if self._session is None else self._session.processes

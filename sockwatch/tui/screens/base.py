@@ -9,6 +9,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
+from sockwatch.lab.languages.translation import ENGLISH
 from sockwatch.model import Snapshot
 from sockwatch.tui.commands import Command
 from sockwatch.tui.failures_feed import FailuresFeed
@@ -32,6 +33,7 @@ class BaseScreen(Screen[None]):
     AUTO_FOCUS = ""
     has_help: ClassVar = True
     wants_failures: ClassVar = False  # failures are watched while such a screen is in front
+    say = ENGLISH  # the language of commands and help
     fresh = True  # nothing was shown yet; the first snapshot is shown even while paused
 
     class Opened(Message):

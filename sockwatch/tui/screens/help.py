@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
+from sockwatch.lab.languages.translation import Translation
 from sockwatch.tui.commands import (
     APP_COMMANDS,
     HELP_COMMANDS,
@@ -43,20 +44,24 @@ class HelpScreen(BaseScreen):
 
     def compose(self) -> ComposeResult:
         yield TextLines(self._lines, _KEY_WIDTH)
-        yield FooterBar(HELP_FOOTER)
+        footer = FooterBar(HELP_FOOTER)
+        footer.say = self._of.say
+        yield footer
 
 
 def help_lines(screen: BaseScreen) -> Iterator[tuple[str, str]]:
     """Key and text; a heading has no text."""
-    yield f"sockwatch: {screen.HELP_TITLE}", ""
-    yield from _keys(screen.COMMAND_TABLE)
+    say = screen.say
+    yield f"sockwatch: {say(screen.HELP_TITLE)}", ""
+    yield from _keys(screen.COMMAND_TABLE, say)
     yield " ", ""
-    yield "On every screen", ""
-    yield from _keys(APP_COMMANDS)
+    yield say("On every screen"), ""
+    yield from _keys(APP_COMMANDS, say)
     yield " ", ""
-    yield from screen.legend()
+    for sign, meaning in screen.legend():
+        yield (sign, say(meaning)) if meaning else (say(sign), "")
 
 
-def _keys(commands: tuple[Command, ...]) -> Iterator[tuple[str, str]]:
+def _keys(commands: tuple[Command, ...], say: Translation) -> Iterator[tuple[str, str]]:
     for command in commands:
-        yield " ".join(command.key_names), command.help
+        yield " ".join(command.key_names), say(command.help)

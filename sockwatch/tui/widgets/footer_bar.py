@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual import events
 
+from sockwatch.lab.languages.translation import ENGLISH
 from sockwatch.tui.commands import Command
 from sockwatch.tui.widgets.lines import Line, LineWidget
 from sockwatch.view.fit import cell_width
@@ -11,6 +12,8 @@ from sockwatch.view.fit import cell_width
 
 class FooterBar(LineWidget):
     """Shows as many commands as fit; a click runs one."""
+
+    say = ENGLISH
 
     def __init__(self, commands: tuple[Command, ...]) -> None:
         super().__init__()
@@ -31,7 +34,7 @@ class FooterBar(LineWidget):
             return self._hint
         pieces: list[tuple[str, str]] = []
         for command, _ in self._placed():
-            pieces += [(f" {command.key_names[0]}", "-key"), (f" {command.footer} ", "")]
+            pieces += [(f" {command.key_names[0]}", "-key"), (f" {self.say(command.footer)} ", "")]
         return tuple(pieces)
 
     def _placed(self) -> list[tuple[Command, int]]:
@@ -39,7 +42,7 @@ class FooterBar(LineWidget):
         placed: list[tuple[Command, int]] = []
         end = 0
         for command in self._commands:
-            end += cell_width(command.key_names[0]) + cell_width(command.footer) + 3
+            end += cell_width(command.key_names[0]) + cell_width(self.say(command.footer)) + 3
             if end <= self.size.width:
                 placed.append((command, end))
         return placed
