@@ -11,6 +11,7 @@ from sockwatch.lab.quiz import Score, choices, is_set_for_question, score
 from sockwatch.lab.run import StepReport
 from sockwatch.lab.scenario import Scenario, all_scenarios
 from sockwatch.lab.steps import Signal, Start
+from sockwatch.view.rehearsal import score_text
 
 ASK = Start("start", "a", expect="ok")
 LOOK = See("what is left")
@@ -44,4 +45,4 @@ def test_only_answered_bets_count() -> None:
     under_way = replace(reports[0], number=5, kernel=None, done=False)
     counted = score([*reports, under_way], dict.fromkeys([1, 2, 3, 5, 6], "ok"))
     assert counted == Score(right=1, bets=2)
-    assert str(counted.plus(Score(2, 3))) == "3 of 5 right"
+    assert score_text(counted.plus(Score(2, 3))) == "3 of 5 right"
