@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -16,7 +16,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def drawn_texts(svg: str) -> list[str]:
     """The lines in the picture, from the top."""
-    root = ElementTree.fromstring(svg)  # noqa: S314 - it is ours
+    root = ET.fromstring(svg)  # noqa: S314 - it is ours
     texts = sorted(root.iter(f"{SVG}text"), key=lambda text: float(text.attrib["y"]))
     return [text.text or "" for text in texts]
 
