@@ -40,6 +40,7 @@ def check(app: object, name: str) -> None:
 async def test_golden_list(size: tuple[int, int]) -> None:
     async with chinese().run_test(size=size) as pilot:
         await opened(pilot)
+        await shows(pilot, "沙箱里没有端口被占用")
         check(pilot.app, f"lab-zh-list-{size[0]}x{size[1]}")
 
 
@@ -54,6 +55,8 @@ async def test_golden_run(size: tuple[int, int]) -> None:
         await pilot.press("2")
         await shows(pilot, "你押 EADDRINUSE：对了")
         await shows(pilot, "押 1 次，对 1 次")
+        await shows(pilot, "10013/tcp: no process has it: 3 TIME_WAIT")
+        await shows(pilot, "沙箱：restart-plain，等待中")
         check(pilot.app, f"lab-zh-run-{size[0]}x{size[1]}")
 
 
@@ -66,6 +69,7 @@ async def test_golden_explanation(size: tuple[int, int]) -> None:
             await shows(pilot, f"{number}/8")
         await pilot.press("tab", "tab", "enter")
         await shows(pilot, "原因  6")
+        await shows(pilot, "tw 3")
         check(pilot.app, f"lab-zh-explained-{size[0]}x{size[1]}")
 
 

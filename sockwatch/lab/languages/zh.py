@@ -58,18 +58,6 @@ PHRASES: Final[dict[str, str]] = {
     "This is what sockwatch reads from the kernel's socket tables, for every state.": "这是 sockwatch 从内核的套接字表中读到的，包括所有状态。",
     "`ss -ltn` asks the kernel for listeners only.": "`ss -ltn` 只向内核查询监听套接字。",
     "A restart asks for the same port with the same flags. Its listener is gone by then; what its connections leave behind is not.": "重启用同样的选项申请同一个端口。那时监听套接字已经消失，连接留下的套接字却还在。",
-    # The rules of the kernel's test
-    "Both are bound to a device, and the devices differ.": "双方都绑定到设备，而设备不同。",
-    "The addresses do not overlap.": "地址不重叠。",
-    "Both have SO_REUSEADDR, and the owner does not listen.": "双方都设置了 SO_REUSEADDR，而端口上的套接字不在监听。",
-    "Both have SO_REUSEADDR, which is all UDP requires.": "双方都设置了 SO_REUSEADDR，UDP 只要求这一点。",
-    "Both have SO_REUSEPORT and belong to the same user.": "双方都设置了 SO_REUSEPORT，并且属于同一用户。",
-    "Both have SO_REUSEPORT; the user of a TIME_WAIT is not compared.": "双方都设置了 SO_REUSEPORT；不比较 TIME_WAIT 的用户。",
-    "The new socket has neither SO_REUSEADDR nor SO_REUSEPORT, so any owner blocks it.": "新套接字既没有 SO_REUSEADDR，也没有 SO_REUSEPORT，所以端口上的任何套接字都会阻挡它。",
-    "Both have SO_REUSEPORT, but the owner belongs to another user.": "双方都设置了 SO_REUSEPORT，但端口上的套接字属于另一个用户。",
-    "The owner listens: SO_REUSEADDR does not help, only SO_REUSEPORT on both sockets.": "端口上的套接字正在监听：SO_REUSEADDR 不起作用，只有双方都设置 SO_REUSEPORT 才行。",
-    "The closed connection and the new socket have neither SO_REUSEADDR nor SO_REUSEPORT in common.": "已关闭的连接和新套接字没有共同设置 SO_REUSEADDR，也没有共同设置 SO_REUSEPORT。",
-    "Neither SO_REUSEADDR nor SO_REUSEPORT is set on both sides.": "SO_REUSEADDR 和 SO_REUSEPORT 都没有同时设置在双方。",
     # The screen
     "Lab": "实验室",
     "SCENARIOS": "场景",
@@ -303,6 +291,7 @@ PHRASES: Final[dict[str, str]] = {
 ANSWERS: Final[dict[str, str]] = {
     # What a step has seen
     "nothing": "无",
+    "nobody": "无人",
     "{} ended": "{} 个已清除",
     "{} connected, {} waiting": "{} 个已连接，{} 个在等待",
     "{} of {} serve": "{1} 个中有 {0} 个在服务",
@@ -315,6 +304,18 @@ ANSWERS: Final[dict[str, str]] = {
     "blocked by {}": "阻挡者：{}",
     "{} (frees in {} s)": "{}（{} 秒后释放）",
     "{} (last frees in {} s)": "{}（最后一个 {} 秒后释放）",
+    # The rules of the kernel's test
+    "Both are bound to a device, and the devices differ.": "双方都绑定到设备，而设备不同。",
+    "The addresses do not overlap.": "地址不重叠。",
+    "Both have SO_REUSEADDR, and the owner does not listen.": "双方都设置了 SO_REUSEADDR，而端口上的套接字不在监听。",
+    "Both have SO_REUSEADDR, which is all UDP requires.": "双方都设置了 SO_REUSEADDR，UDP 只要求这一点。",
+    "Both have SO_REUSEPORT and belong to the same user.": "双方都设置了 SO_REUSEPORT，并且属于同一用户。",
+    "Both have SO_REUSEPORT; the user of a TIME_WAIT is not compared.": "双方都设置了 SO_REUSEPORT；不比较 TIME_WAIT 的用户。",
+    "The new socket has neither SO_REUSEADDR nor SO_REUSEPORT, so any owner blocks it.": "新套接字既没有 SO_REUSEADDR，也没有 SO_REUSEPORT，所以端口上的任何套接字都会阻挡它。",
+    "Both have SO_REUSEPORT, but the owner belongs to another user.": "双方都设置了 SO_REUSEPORT，但端口上的套接字属于另一个用户。",
+    "The owner listens: SO_REUSEADDR does not help, only SO_REUSEPORT on both sockets.": "端口上的套接字正在监听：SO_REUSEADDR 不起作用，只有双方都设置 SO_REUSEPORT 才行。",
+    "The closed connection and the new socket have neither SO_REUSEADDR nor SO_REUSEPORT in common.": "已关闭的连接和新套接字没有共同设置 SO_REUSEADDR，也没有共同设置 SO_REUSEPORT。",
+    "Neither SO_REUSEADDR nor SO_REUSEPORT is set on both sides.": "SO_REUSEADDR 和 SO_REUSEPORT 都没有同时设置在双方。",
     # Why a step or a scenario was skipped
     "from step {} on: {}": "从第 {} 步起：{}",
     "you stopped": "你停止了",
