@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.command import CommandPalette
 
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.commands import APP_COMMANDS, LAB_COMMANDS, MOVE_COMMANDS
@@ -15,6 +14,7 @@ from sockwatch.tui.lab.sandbox_screen import NO_QUESTION
 from sockwatch.tui.lab.screen import LabScreen
 from sockwatch.tui.lab.thread import LabThread
 from sockwatch.tui.options import Options
+from sockwatch.tui.palette import Palette
 from sockwatch.tui.screens.help import HelpScreen, help_lines
 from sockwatch.tui.screens.main import MainScreen
 from tests.tui.host import Host, screen_lines, shows, wait_for
@@ -177,7 +177,7 @@ def observed(pilot: Pilot[int], asked: list[str], looks: int) -> str:
     screen = app.screen
     if isinstance(screen, Form):
         return f"form: {screen._title}"
-    kinds = {CommandPalette: "palette", HelpScreen: "help", MainScreen: "main"}
+    kinds = {Palette: "palette", HelpScreen: "help", MainScreen: "main"}
     if not isinstance(screen, LabScreen):
         return kinds[type(screen)]
     lines = screen_lines(app)
