@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sockwatch.bind import BindRequest, Blocker, Fix, RestartVerdict
+from sockwatch.bind import BindRequest, Blocker, Fix, RestartVerdict, Verdict
 from sockwatch.cli.table import Section
 from sockwatch.model import ClientGroup, Gap, Holder, Netns, Origin, Port, Process, Snapshot, Socket
 from sockwatch.view.also_in import AlsoIn
@@ -70,7 +70,7 @@ def _port(port: Port) -> dict[str, Any]:
         "orphans": port.orphans,
         "unaccepted": port.unaccepted,
         "half_open": port.half_open,
-        "listeners": [_listener(sock) for sock in port.listeners],
+        "listeners": [listener_entry(sock) for sock in port.listeners],
         "bound": [_socket(sock) for sock in port.bound],
         "holders": [holder_entry(holder) for holder in port.holders],
     }
@@ -112,7 +112,8 @@ def _socket(sock: Socket) -> dict[str, Any]:
     }
 
 
-def _listener(sock: Socket) -> dict[str, Any]:
+def listener_entry(sock: Socket) -> dict[str, Any]:
+    """The JSON value of a listener."""
     accepts = sock.protocol == "tcp"
     return _socket(sock) | {
         "queue": sock.queue if accepts else None,
@@ -192,10 +193,29 @@ def _also_in(other: AlsoIn) -> dict[str, Any]:
 def _verdict(
     answer: Answer, fixes: Iterable[Fix], page: Page, gaps: Iterable[Gap]
 ) -> dict[str, Any]:
-    verdict, request = answer.verdict, answer.verdict.request
+    verdict = answer.verdict
     return {
         "schema": SCHEMA,
         "kernel": verdict.kernel,
+        **verdict_entry(verdict),
+        "matrix": [
+            {
+                "reuseaddr": reuseaddr,
+                "reuseport": reuseport,
+                "bind": choice.bind,
+                "listen": choice.listen,
+            }
+            for (reuseaddr, reuseport), choice in answer.matrix.items()
+        ],
+        "fixes": [fix._asdict() for fix in fixes],
+        "gaps": [gap_entry(gap) for gap in (*page.as_asked(verdict.gaps), *gaps)],
+    }
+
+
+def verdict_entry(verdict: Verdict) -> dict[str, Any]:
+    """The JSON value of a verdict on a request, with its causes."""
+    request = verdict.request
+    return {
         "request": {
             name: getattr(request, name)
             for name in (
@@ -212,15 +232,6 @@ def _verdict(
         },
         "bind": verdict.bind,
         "listen": verdict.listen,
-        "matrix": [
-            {
-                "reuseaddr": reuseaddr,
-                "reuseport": reuseport,
-                "bind": choice.bind,
-                "listen": choice.listen,
-            }
-            for (reuseaddr, reuseport), choice in answer.matrix.items()
-        ],
         "reason": verdict.reason and verdict.reason._asdict(),
         "blockers": [blocker_entry(blocker, request) for blocker in verdict.blockers],
         "conditions": [
@@ -228,9 +239,7 @@ def _verdict(
             for c in verdict.conditions
         ],
         "cause": verdict.cause and verdict.cause._asdict(),
-        "fixes": [fix._asdict() for fix in fixes],
         "frees_in_s": verdict.frees_in_s,
-        "gaps": [gap_entry(gap) for gap in (*page.as_asked(verdict.gaps), *gaps)],
     }
 
 

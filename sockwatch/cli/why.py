@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import pwd
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from sockwatch.cli.command import Parser, UsageError, add_json
+from sockwatch.cli.command import Parser, add_json
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.output import write_data, write_json
-from sockwatch.cli.place import Place, add_netns
-from sockwatch.model import SockwatchError
+from sockwatch.cli.place import Place
+from sockwatch.cli.request import add_request, asked_requests, verdicts_exit_code
 from sockwatch.view.code_lines import LANGUAGES
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
 
     from sockwatch.bind import BindRequest, Verdict
+    from sockwatch.bind.pair import RequestPair
     from sockwatch.cli.also_in import OtherNamespaces
-    from sockwatch.model import Protocol
     from sockwatch.view.lines import Line
     from sockwatch.view.page import Page
 
@@ -33,24 +32,7 @@ WIDTH: Final = 80
 
 def add_arguments(parser: Parser) -> None:
     """The request, and ``--json``."""
-    parser.add_argument(
-        "endpoints",
-        metavar="PORT",
-        nargs="+",
-        help="8080, [::1]:8080, localhost:http, 53/udp, a URL, 80,443, 80-90",
-    )
-    parser.add_argument(
-        "--udp", action="store_true", help="a UDP socket (default: as PORT says, else TCP)"
-    )
-    parser.add_argument("--reuseaddr", action="store_true", help="with SO_REUSEADDR")
-    parser.add_argument("--reuseport", action="store_true", help="with SO_REUSEPORT")
-    parser.add_argument("--v6only", action="store_true", help="with IPV6_V6ONLY")
-    parser.add_argument(
-        "--freebind", action="store_true", help="with IP_FREEBIND or IP_TRANSPARENT"
-    )
-    parser.add_argument("--uid", type=_uid, metavar="UID", help="as this user (default: you)")
-    parser.add_argument("--device", metavar="IF", help="bound to this network device")
-    add_netns(parser)
+    add_request(parser)
     parser.add_argument(
         "--lang-hint",
         choices=LANGUAGES,
@@ -68,7 +50,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     verdicts: list[Verdict] = []
     documents = []
     with Place(options.netns) as place:
-        requests = _requests(options, place)
+        requests = asked_requests(options, place)
         others = OtherNamespaces([] if place.netns else [request for request, _ in requests])
         for index, page in enumerate(_pages(requests, place, debug=options.debug)):
             verdicts += [each.verdict for each in (page.answer, page.also) if each is not None]
@@ -86,13 +68,10 @@ def run(options: argparse.Namespace) -> ExitCode:
 
         document = pages_document(documents)
         write_json(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
-    codes = set(map(_exit_code, verdicts))
-    return next(code for code in (ExitCode.NO, ExitCode.UNKNOWN, ExitCode.YES) if code in codes)
+    return verdicts_exit_code(verdicts)
 
 
-def _pages(
-    requests: Sequence[tuple[BindRequest, str | None]], place: Place, *, debug: bool
-) -> Iterator[Page]:
+def _pages(requests: Sequence[RequestPair], place: Place, *, debug: bool) -> Iterator[Page]:
     """The answer to each request, and to the same request for its other address."""
     from dataclasses import replace
 
@@ -104,51 +83,6 @@ def _pages(
     snapshots = take_snapshots(ports, place, debug=debug)
     for (request, also), snapshot in zip(requests, snapshots, strict=True):
         yield replace(Page.about(request, snapshot, also), is_outside=place.netns is not None)
-
-
-def _requests(options: argparse.Namespace, place: Place) -> list[tuple[BindRequest, str | None]]:
-    """Each request, and the other address that its words mean."""
-    from sockwatch.bind import BindRequest
-    from sockwatch.cli.endpoint import parse_endpoints
-
-    protocol: Protocol | None = "udp" if options.udp else None
-    endpoints = parse_endpoints(options.endpoints, protocol, v6only=options.v6only, place=place)
-    try:
-        return [
-            (
-                BindRequest(
-                    endpoint.protocol,
-                    endpoint.address,
-                    endpoint.port,
-                    reuseaddr=options.reuseaddr,
-                    reuseport=options.reuseport,
-                    v6only=options.v6only,
-                    freebind=options.freebind,
-                    uid=options.uid,
-                    device=options.device,
-                ),
-                endpoint.also,
-            )
-            for endpoint in endpoints
-        ]
-    except SockwatchError as error:
-        raise UsageError(str(error)) from error
-
-
-def _uid(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) < 2**32:
-        return int(text)
-    try:
-        return pwd.getpwnam(text).pw_uid
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a user nor a uid") from None
-
-
-def _exit_code(verdict: Verdict) -> ExitCode:
-    outcomes = {verdict.bind, verdict.listen or "ok"}
-    if outcomes == {"ok"}:
-        return ExitCode.YES
-    return ExitCode.NO if outcomes - {"ok", "depends"} else ExitCode.UNKNOWN
 
 
 def _lines(page: Page, options: argparse.Namespace) -> Iterator[str]:

@@ -6,12 +6,13 @@ One renderer for the command line, the details and the panel: they differ in wid
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from sockwatch.bind import BindRequest, Fix, RestartVerdict, explain_restart
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.fixes import run_as_root
+from sockwatch.bind.pair import RequestPair, is_meant
 from sockwatch.bind.programs import program
 from sockwatch.bind.restart_fixes import restart_fixes
 from sockwatch.model import AS_ROOT, Gap, Port, Snapshot
@@ -27,7 +28,6 @@ from sockwatch.view.restart import restart_text
 from sockwatch.view.verdict import by_rule, condition_text, evidence_text
 from sockwatch.view.who import who_lines
 
-DUAL_STACK: Final = "::"  # what Node, Go and Java ask for that are told a port alone
 LABEL_WIDTH: Final = 10
 SHOWN_BLOCKERS: Final = 8
 # Causes of a server that is as it should be: nobody wants to be told how to end it.
@@ -58,11 +58,9 @@ class Page:
         """
         port = snapshot.port(request.protocol, request.port)
         other = None
-        if also is not None and snapshot.facts.ipv6 is not False:
-            other = Answer.to(replace(request, address=also), snapshot)
-            # localhost means ::1 only where the host has it.
-            if also != DUAL_STACK and other.verdict.bind == "EADDRNOTAVAIL":
-                other = None
+        if (beside := RequestPair(request, also).other(snapshot.facts)) is not None:
+            answer = Answer.to(beside, snapshot)
+            other = answer if is_meant(answer.verdict) else None
         restart = None if port is None else explain_restart(port, snapshot)
         return cls(snapshot, Answer.to(request, snapshot), other, restart)
 

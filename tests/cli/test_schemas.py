@@ -56,8 +56,8 @@ def test_they_are_strict_and_say_what_each_field_is(name: str) -> None:
 
 def test_they_know_every_word_of_the_code() -> None:
     assert set(SCHEMAS["common.json"]["$defs"]["outcome"]["enum"]) == set(get_args(Outcome))
-    conditions = SCHEMAS["why.json"]["properties"]["conditions"]["items"]["properties"]
-    assert set(conditions["unknown"]["enum"]) == set(get_args(Unknown))
+    condition = SCHEMAS["common.json"]["$defs"]["condition"]["properties"]
+    assert set(condition["unknown"]["enum"]) == set(get_args(Unknown))
     scenarios = SCHEMAS["lab-list.json"]["properties"]["scenarios"]["items"]["properties"]
     assert set(scenarios["needs"]["items"]["enum"]) == set(get_args(Need))
 
