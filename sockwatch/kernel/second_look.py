@@ -22,6 +22,9 @@ from sockwatch.kernel.sock_diag.row_decoder import RowDecoder
 from sockwatch.model import KernelError, Port, Snapshot
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
     from sockwatch.kernel.snapshot import SnapshotReader
 
 SERVER_STATES: Final = 1 << STATE_LISTEN | 1 << STATE_BOUND_INACTIVE
@@ -30,14 +33,17 @@ LOOKS: Final = (ALL_STATES, *[SERVER_STATES] * 7)
 MOST_SNAPSHOTS: Final = 16
 
 
-def take_settled(reader: SnapshotReader, port: int) -> Snapshot:
+def take_settled(
+    reader: SnapshotReader, port: int, is_enough: Callable[[Snapshot], bool] = lambda _: False
+) -> Snapshot:
     """Take a snapshot of the port that has what further looks at its TCP sockets show.
 
-    Raises KernelError where neither sock_diag nor /proc/net can be read.
+    There are none where a snapshot `is_enough` by itself. Raises KernelError where neither
+    sock_diag nor /proc/net can be read.
     """
     snapshot = reader.take(port)
     for _ in range(MOST_SNAPSHOTS):
-        if not _shows_more(snapshot, port):
+        if is_enough(snapshot) or not _shows_more(snapshot, port):
             break
         snapshot = reader.take(port)
     return snapshot
@@ -47,13 +53,15 @@ def _shows_more(snapshot: Snapshot, number: int) -> bool:
     """Whether a further look shows a TCP socket that the snapshot lacks."""
     port = snapshot.port("tcp", number) or Port("tcp", number, {})
     has_server = port.listeners or port.bound
-    return any(_lacks(port, _look(number, states)) for states in LOOKS[: 1 if has_server else None])
+    looks = LOOKS[: 1 if has_server else None]
+    with dumps.opened() as diag:
+        return any(_lacks(port, _look(number, states, diag)) for states in looks)
 
 
-def _look(number: int, states: int) -> RowDecoder:
+def _look(number: int, states: int, diag: socket.socket | None) -> RowDecoder:
     decoder = RowDecoder("tcp", host.device_namer(), count_minis=False)
     try:
-        dumps.walk(decoder, states, number)
+        dumps.walk(decoder, states, number, diag=diag)
     except KernelError:  # the snapshot says so already
         return RowDecoder("tcp", host.device_namer())
     return decoder

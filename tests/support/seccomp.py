@@ -19,6 +19,7 @@ NUMBERS = {
     "x86_64": {
         "socket": 41,
         "bpf": 321,
+        "pidfd_open": 434,
         "pidfd_getfd": 438,
         "unshare": 272,
         "bind": 49,
@@ -27,6 +28,7 @@ NUMBERS = {
     "aarch64": {
         "socket": 198,
         "bpf": 280,
+        "pidfd_open": 434,
         "pidfd_getfd": 438,
         "unshare": 97,
         "bind": 200,

@@ -7,14 +7,16 @@ fails or an answer is damaged.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import select
 import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from typing import Final
@@ -32,6 +34,11 @@ REQUEST_HEADER: Final = struct.Struct("<IHHII")  # length, type, flags, sequence
 BUFFER_SIZE: Final = 1 << 16  # the kernel fills half of it at most
 ANSWER_S: Final = 10.0  # it usually answers at once
 KERNEL: Final = 0  # its port id, netlink(7)
+SOL_NETLINK: Final = 270
+NETLINK_ADD_MEMBERSHIP: Final = 1
+NETLINK_LISTEN_ALL_NSID: Final = 8
+SO_ATTACH_FILTER: Final = 26
+MOST_MESSAGES: Final = 1000  # that are taken at once, so that a flood holds nobody up
 
 
 def open_netlink(protocol: int, *, strict_check: bool = False) -> socket.socket:
@@ -46,6 +53,52 @@ def open_netlink(protocol: int, *, strict_check: bool = False) -> socket.socket:
     # pyroute2 runs an event loop of its own, which a thread that already runs one cannot have.
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(_open, protocol, strict_check).result()
+
+
+def open_groups(
+    protocol: int, groups: Iterable[int], *, everywhere: bool = False, accept: bytes = b""
+) -> socket.socket:
+    """A socket that does not block, and gets what the kernel sends to these multicast groups.
+
+    That is of this thread's network namespace; with `everywhere` also of those that have an id in
+    it, as the other end of a veth has, where CAP_NET_BROADCAST allows that. So it keeps no other
+    namespace alive. `accept` is a filter of classic BPF for what is kept; empty keeps all. Raises
+    OSError.
+    """
+    opened = open_netlink(protocol)
+    try:
+        opened.setblocking(False)
+        if everywhere:
+            with suppress(OSError):  # before 4.2
+                opened.setsockopt(SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1)
+        if accept:
+            program = ctypes.create_string_buffer(accept, len(accept))
+            head = struct.pack("@HP", len(accept) // 8, ctypes.addressof(program))
+            opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, head)
+        # One that joins before it has a port id gets nothing, and no error either.
+        opened.bind((0, 0))
+        for group in groups:
+            opened.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def waiting_messages(sock: socket.socket) -> tuple[list[bytes], bool]:
+    """What the kernel has sent to a socket of open_groups(), and whether some of it was lost."""
+    messages, lost = [], False
+    for _ in range(MOST_MESSAGES):
+        try:
+            data, (port_id, _) = sock.recvfrom(BUFFER_SIZE)
+        except BlockingIOError:
+            break
+        except OSError:  # ENOBUFS: the buffer was full
+            lost = True
+            continue
+        if port_id == KERNEL:
+            messages.append(data)
+    return messages, lost
 
 
 def _open(protocol: int, strict_check: bool) -> socket.socket:
