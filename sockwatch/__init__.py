@@ -49,7 +49,7 @@ _OF_MODEL = (
     "Process", "ReuseFlags", "Route", "RouteTable", "Snapshot", "Socket", "SocketGroup",
     "SockwatchError", "TimeWait",
 )  # fmt: skip
-_OWN = ("__version__", "take_host_snapshot", "take_snapshot")
+_OWN = ("__version__", "take_host_snapshot", "take_snapshot", "wait_until_free")
 __all__ = [*_OF_BIND, *_OF_MODEL, *_OWN]  # noqa: PLE0604 - all are text
 
 __version__ = "0.1.0"
@@ -82,6 +82,24 @@ def take_host_snapshot() -> "HostSnapshot":
 
     with Survey() as survey:
         return survey.take()
+
+
+def wait_until_free(request: "BindRequest", timeout_s: float | None = None) -> "Verdict":
+    """Wait until bind() and listen() of the request would succeed; return the last verdict.
+
+    It is about this network namespace. A `bind` other than ``ok``, or a `listen` other than ``ok``
+    and None, means that it was given up: `timeout_s` seconds after the first look (0 looks once,
+    infinity waits for ever), or, with None, as soon as something is in the way that stays until
+    somebody acts: a server, or what no socket makes, such as EACCES. Nothing is bound or reserved:
+    somebody else may take the port before the caller does.
+
+    It sleeps until a holder ends, a socket of the port is destroyed or a TIME_WAIT's clock is over;
+    what no event tells, a look some times a second finds. Raises ValueError for port 0 and for a
+    negative time, KernelError where the kernel lets no table be read.
+    """
+    from sockwatch.act.waiting import wait_for_request  # noqa: PLC0415 - takes 0.1 s
+
+    return wait_for_request(request, timeout_s)
 
 
 def __getattr__(name: str) -> object:

@@ -49,6 +49,7 @@ def listener(netns: None) -> socket.socket:
         ("help", []),
         ("ports-help", ["ports"]),
         ("why-help", ["why"]),
+        ("wait-help", ["wait"]),
         ("lab-help", ["lab"]),
         ("lab-run-help", ["lab", "run"]),
         ("failures-help", ["failures"]),

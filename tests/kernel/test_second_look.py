@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from sockwatch import wait_until_free
 from sockwatch.bind import BindRequest, explain_bind
 from sockwatch.kernel.surroundings import take_snapshot
 from tests.support.child import idle_child
@@ -61,6 +62,11 @@ def test_a_socket_that_listens_and_stops_is_in_every_look(netns: None, address: 
 def test_one_that_connects_and_parts_is_too(netns: None) -> None:
     with socket.create_server(("127.0.0.1", PORT + 1), backlog=4096), moving(connect_and_part):
         assert outcomes(BindRequest("tcp", "127.0.0.1", PORT)) == {"EADDRINUSE"}
+
+
+def test_a_wait_does_not_end_while_a_socket_moves(netns: None) -> None:
+    with moving(listen_and_stop):
+        assert wait_until_free(BindRequest("tcp", "0.0.0.0", PORT), 0.3).bind == "EADDRINUSE"
 
 
 def test_churn_beside_a_free_port_ends(netns: None) -> None:

@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 Document = Literal[
-    "ports", "namespaces", "why", "answers", "failures", "lab-list", "lab-run", "lab-run-all",
-    "run", "hold",
+    "ports", "namespaces", "why", "answers", "wait", "failures", "lab-list", "lab-run",
+    "lab-run-all", "run", "hold",
 ]  # fmt: skip
 
 _FOLDER: Final = resources.files("sockwatch.cli") / "schemas"
