@@ -319,6 +319,16 @@ def test_an_ordinary_user(taken: socket.socket) -> None:
     assert done.stderr.endswith("2 bind() or listen() calls failed, on 2 addresses\n")
 
 
+def test_advice_names_the_command_wherever_it_was_started(taken: socket.socket) -> None:
+    """What explains has gone to /, so that it keeps no mount busy."""
+    folder = f"{sys.prefix}/bin"
+    line = shlex.join(["./sockwatch", "run", "--", *server(8080)])
+    done = run_as_user(["sh", "-c", f"cd {shlex.quote(folder)} && {line}"])
+    assert f"sudo {folder}/sockwatch why" in done.stderr.replace("\nsockwatch: ", "").replace(
+        "  ", ""
+    )
+
+
 GAINS = """
 import os, shutil
 for name in ("setuid", "capable"):
