@@ -59,8 +59,8 @@ def with_causes(
         )
     ]
     blockers = tuple(
-        replace(blocker, cause=cause)
-        for blocker, (cause, _) in zip(verdict.blockers, explanations, strict=True)
+        replace(blocker, cause=cause, fixes=_by_its_clock(blocker, todo))
+        for blocker, (cause, todo) in zip(verdict.blockers, explanations, strict=True)
     )
     ranked = sorted(range(len(blockers)), key=lambda i: _rank(blockers[i]))
     seconds = fixes.frees_in_s(blockers)
@@ -73,6 +73,10 @@ def with_causes(
         fixes=fixes.one_after_the_other(of_each),
         frees_in_s=seconds,
     )
+
+
+def _by_its_clock(blocker: Blocker, todo: tuple[Fix, ...]) -> tuple[Fix, ...]:
+    return fixes.with_time(todo, blocker.frees_in_s, at_least=blocker.may_last_longer)
 
 
 def _flags_to_set(

@@ -117,10 +117,10 @@ class Evidence(NamedTuple):
         # From all parts of the list, which is in the order of states.
         step = max(1, len(connections) // MOST_LOOKED_AT)
         some = (connections[i] for i in range(0, len(connections), step))
-        return list(islice((sock for sock in some if _is_of(owner, sock)), MOST_MEMBERS))
+        return list(islice((sock for sock in some if is_of(owner, sock)), MOST_MEMBERS))
 
 
-def _is_of(group: SocketGroup, sock: Socket) -> bool:
+def is_of(group: SocketGroup, sock: Socket) -> bool:
     """Whether the socket is one of the group."""
     fields = ("family", "state", "mini", "address", "device", "automatic", "uid")
     if any(getattr(group, field) != getattr(sock, field) for field in fields):

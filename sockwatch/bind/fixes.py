@@ -7,12 +7,13 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from sockwatch.bind.acts import DestroySockets, EndProcesses, Resume, StopUnits, WaitForClocks
 from sockwatch.bind.model import Blocker, Fix, FlagName, Step, Verdict
 from sockwatch.bind.programs import serves_others, why_it_stays
 from sockwatch.model import HaltKind, HostFacts, Process, Service
 from sockwatch.units import endpoint, process_name
 
-WAIT = Fix("wait")
+WAIT = Fix("wait", act=WaitForClocks())
 SS_STATES: Final = {  # as ss(8) names them
     "TIME_WAIT": "time-wait",
     "FIN_WAIT1": "fin-wait-1",
@@ -67,6 +68,7 @@ def destroy(state: str, address: str, port: int) -> Fix:
         "as root, destroy the leftover sockets; no process holds them",
         shlex.join(["ss", "-K", "-t", "state", SS_STATES[state], "src", endpoint(address, port)]),
         in_netns=True,
+        act=DestroySockets(state, address),
     )
 
 
@@ -87,7 +89,11 @@ def stop(
     is_its_own = all(service is not None and service.main_pid in pids for service in services)
     # Stopping the service that fails would end both.
     if pids and is_its_own and not (failing and failing.service in services):
-        return tuple(_systemctl("stop", service) for service in services if service is not None)
+        return tuple(
+            _systemctl("stop", service)._replace(act=_stop_service(service, processes))
+            for service in services
+            if service is not None
+        )
     return _by_signal(processes)
 
 
@@ -111,13 +117,16 @@ def _by_signal(processes: Sequence[Process]) -> tuple[Fix, ...]:
         whom = "it" if len(others) == 1 else f"all {len(others)} processes that hold it"
         text = f"stop {_names(others) if deaf else whom}, if that is acceptable"
         command = kill(*(process.pid for process in others))
-        todo = (Fix(text + _restarted_by(others), command), *_resume(others))
+        act = EndProcesses(tuple(others))
+        todo = (Fix(text + _restarted_by(others), command, act=act), *_resume(others))
     if deaf:
         text = f"end {_names(deaf)} by SIGKILL, if that is acceptable: SIGTERM is ignored"
         if any(process.is_first for process in deaf):
             text += ", and a pid namespace ends with its first process"
         command = kill(*(process.pid for process in deaf), signal="KILL")
-        todo += (Fix(text + _restarted_by(deaf), command, step="then" if todo else "or"),)
+        act = EndProcesses(tuple(deaf), by_sigkill=True)
+        step: Step = "then" if todo else "or"
+        todo += (Fix(text + _restarted_by(deaf), command, step=step, act=act),)
     return todo
 
 
@@ -144,11 +153,17 @@ def leave(processes: Sequence[Process], ancestors: frozenset[int]) -> tuple[Fix,
 
 def _resume(processes: Sequence[Process]) -> tuple[Fix, ...]:
     """A stopped process does not see SIGTERM, signal(7)."""
-    pids = [p.pid for p in processes if p.halt is not None and p.halt.kind == HaltKind.STOPPED]
-    if not pids:
+    stopped = [p for p in processes if p.halt is not None and p.halt.kind == HaltKind.STOPPED]
+    if not stopped:
         return ()
     text = "resume what is stopped, which sees the signal only then"
-    return (Fix(text, kill(*pids, signal="CONT"), step="then"),)
+    command = kill(*(process.pid for process in stopped), signal="CONT")
+    return (Fix(text, command, step="then", act=Resume(tuple(stopped))),)
+
+
+def _stop_service(service: Service, processes: Iterable[Process]) -> StopUnits:
+    ending = tuple(process for process in processes if process.service == service)
+    return StopUnits((service.name,), service.manager_uid, ending)
 
 
 def _restarted_by(processes: Sequence[Process]) -> str:
@@ -176,8 +191,13 @@ def _systemctl(verb: str, service: Service) -> Fix:
 
 def systemctl(manager_uid: int | None, *words: str) -> str:
     """The command for the manager of that user; None means the system's."""
-    manager = [] if manager_uid is None else ["--user", f"--machine={manager_uid}@"]
-    return shlex.join(["systemctl", *manager, *words])
+    return shlex.join(systemctl_words(manager_uid, *words))
+
+
+def systemctl_words(manager_uid: int | None, *words: str) -> tuple[str, ...]:
+    """The words of that command."""
+    manager = () if manager_uid is None else ("--user", f"--machine={manager_uid}@")
+    return ("systemctl", *manager, *words)
 
 
 def kill(*pids: int, signal: str | None = None) -> str:

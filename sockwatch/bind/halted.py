@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sockwatch.bind import fixes
+from sockwatch.bind.acts import EndProcesses
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.evidence import Evidence, Explanation
 from sockwatch.bind.model import Cause, Fix
@@ -66,7 +67,11 @@ def _ways_out(evidence: Evidence, halt: Halt) -> tuple[CauseId, str, tuple[Fix, 
         tracers = dict.fromkeys(p.halt.by or "its tracer" for p in evidence.processes if p.halt)
         wait = Fix(f"let {' and '.join(tracers)} go on or detach: signals wait until then")
         pids = [process.pid for process in evidence.processes]
-        now = Fix("end it by SIGKILL, which does not wait", fixes.kill(*pids, signal="KILL"))
+        now = Fix(
+            "end it by SIGKILL, which does not wait",
+            fixes.kill(*pids, signal="KILL"),
+            act=EndProcesses(tuple(evidence.processes), by_sigkill=True),
+        )
         return CauseId.HOLDER_TRACED, "stopped by a tracer", (wait, *((now,) if stop else ()))
     return CauseId.HOLDER_STOPPED, "stopped", stop
 

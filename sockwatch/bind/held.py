@@ -6,6 +6,7 @@ from typing import Final
 
 from sockwatch.bind import fixes
 from sockwatch.bind.accepting import queue_full
+from sockwatch.bind.acts import EndProcesses
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.clients import chosen_by_kernel, chosen_listener
 from sockwatch.bind.evidence import Evidence, Explanation, Finder
@@ -34,7 +35,11 @@ def _inherited(evidence: Evidence) -> Explanation | None:
     names = " and ".join(dict.fromkeys(program(heir) for heir in heirs))
     seen = (f"{names} never {verb(len(heirs), 'listens')} by itself", "no other process holds it")
     signal = "KILL" if any(heir.ignores_sigterm for heir in heirs) else None
-    stop = Fix("stop what inherited it", fixes.kill(*(heir.pid for heir in heirs), signal=signal))
+    stop = Fix(
+        "stop what inherited it",
+        fixes.kill(*(heir.pid for heir in heirs), signal=signal),
+        act=EndProcesses(tuple(heirs), by_sigkill=signal is not None),
+    )
     return Cause(CauseId.INHERITED_LISTENER, f"{text} is gone", seen), (
         *((stop,) if evidence.stop() else evidence.stop_or_leave()),
         fixes.CLOSE_ON_EXEC,

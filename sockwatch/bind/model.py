@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
+from sockwatch.bind.acts import Act
 from sockwatch.model import (
     Family,
     Gap,
@@ -145,7 +146,8 @@ class Fix(NamedTuple):
     `in_netns`: the command acts on the network namespace that it runs in, which has to be that of
     the request. `step` says how it goes with the fixes before it: "or" (also of the first one), it
     is enough by itself; "then", it has to follow the one before; "later", it helps future starts
-    only. `options` are the socket options that the program has to set before bind().
+    only. `options` are the socket options that the program has to set before bind(). `act` is what
+    a program can do of it by itself; None where a person has to.
     """
 
     text: str
@@ -153,6 +155,7 @@ class Fix(NamedTuple):
     in_netns: bool = False
     step: Step = "or"
     options: tuple[str, ...] = ()
+    act: Act | None = None
 
     def by_way_of(self, entry: str) -> Fix:
         """The same, with a command that enters the namespace first: ``nsenter -t 812 -n``."""
@@ -172,6 +175,7 @@ class Blocker:
     also if none could be seen: then a gap says so. `rule` is the one that blocks. `frees_in_s` is
     how many seconds the last of the sockets has left; None if they stay until they are closed.
     `unknowns` is what it depends on if not `certain`. `cause` is None from matrix().
+    `fixes` are what to do about it alone, the safest first.
     """
 
     owner: Owner
@@ -182,6 +186,7 @@ class Blocker:
     frees_in_s: float | None
     unknowns: tuple[Unknown, ...]
     cause: Cause | None = None
+    fixes: tuple[Fix, ...] = ()
 
     @property
     def may_last_longer(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from typing import Final
 
-from sockwatch.model import INIT_PID, Process, is_service_manager
+from sockwatch.model import INIT_PID, HostFacts, Process, is_service_manager
 from sockwatch.model.publications import publisher
 
 # Programs that never listen by themselves: with a listening socket, they inherited it.
@@ -15,6 +15,7 @@ NEVER_LISTEN: Final = frozenset(
 )
 # Programs by which people log in: ending one may lock everybody out.
 LOGINS: Final = frozenset({"sshd", "dropbear", "tailscaled", "teleport"})
+KTHREADD_PID: Final = 2
 MULTI_CALL: Final = frozenset({"busybox", "toybox", "coreutils"})  # the name says which it is
 
 
@@ -27,6 +28,19 @@ def program(process: Process) -> str:
 def serves_others(process: Process) -> bool:
     """Whether ending it would take along what it runs: services, containers, the host."""
     return process.pid == INIT_PID or is_service_manager(process) or publisher(process) is not None
+
+
+def why_untouchable(process: Process, facts: HostFacts) -> str | None:
+    """Why sockwatch itself never ends it, whoever asks; None if it may."""
+    if process.pid == facts.pid:
+        return "it is this very process"
+    if KTHREADD_PID in (process.pid, process.parent_pid):
+        return "it is the kernel's"
+    if process.pid == INIT_PID or is_service_manager(process):
+        return "it runs the services"
+    if publisher(process) is not None:
+        return "it runs containers"
+    return why_it_stays(process, facts.ancestors)
 
 
 def why_it_stays(process: Process, ancestors: frozenset[int]) -> str | None:

@@ -6,6 +6,7 @@ import re
 import shlex
 from typing import Final
 
+from sockwatch.bind.acts import StopContainer
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.evidence import Evidence, Explanation
 from sockwatch.bind.model import Cause, Fix
@@ -94,7 +95,10 @@ def _stop(publication: Publication, process: Process, uid: int | None) -> Fix:
         what = "what it publishes the port for" if publication.runtime in ANY else "that container"
         return Fix(f"stop {what}; do not stop the runtime")
     words = _words(publication.client, container, process, uid)
-    return Fix(f"stop {_whose(container, process)}", shlex.join(words) if words else None)
+    label = _whose(container, process)
+    # sudo(8) would ask for a password.
+    act = StopContainer(words, label) if words and words[0] != "sudo" else None
+    return Fix(f"stop {label}", shlex.join(words) if words else None, act=act)
 
 
 def _whose(container: Origin, process: Process) -> str:

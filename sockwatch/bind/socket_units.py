@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from sockwatch.bind import fixes
+from sockwatch.bind.acts import StopUnits
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.evidence import Evidence, Explanation
 from sockwatch.bind.model import Cause, Fix
@@ -141,8 +142,14 @@ class _Held(NamedTuple):
             comma = "," if more else ""
             whose = "its service" if len(units) == 1 else "their services"
             text += f"{comma} and {whose}; one of them is not enough"
-        command = fixes.systemctl(self.uid, "stop", *(unit.name for unit in units), *running)
-        return (*use, Fix(text, command), *self.end_others(units))
+        names = (*(unit.name for unit in units), *running)
+        ending = tuple(each for each in self.others if running and self.is_of(units, each))
+        stop = Fix(
+            text,
+            fixes.systemctl(self.uid, "stop", *names),
+            act=StopUnits(names, self.uid, ending),
+        )
+        return (*use, stop, *self.end_others(units))
 
 
 def _said(units: Sequence[SocketUnit]) -> str:

@@ -207,7 +207,7 @@ def _verdict(
             }
             for (reuseaddr, reuseport), choice in answer.matrix.items()
         ],
-        "fixes": [fix._asdict() for fix in fixes],
+        "fixes": [fix_entry(fix) for fix in fixes],
         "gaps": [gap_entry(gap) for gap in (*page.as_asked(verdict.gaps), *gaps)],
     }
 
@@ -287,6 +287,13 @@ def traffic_entries(request: BindRequest, snapshot: Snapshot) -> dict[str, Any]:
 def pages_document(documents: list[dict[str, Any]]) -> dict[str, Any]:
     """The one document of page_document(), or all of several in one."""
     return documents[0] if len(documents) == 1 else {"schema": SCHEMA, "answers": documents}
+
+
+def fix_entry(fix: Fix) -> dict[str, Any]:
+    """The JSON value of a fix; `act` is what its command says already."""
+    entry = fix._asdict()
+    del entry["act"]
+    return entry
 
 
 def blocker_entry(blocker: Blocker, request: BindRequest) -> dict[str, Any]:

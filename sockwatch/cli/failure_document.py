@@ -9,6 +9,7 @@ from sockwatch.bind.failure import ExplainedFailure
 from sockwatch.cli.document import (
     SCHEMA,
     blocker_entry,
+    fix_entry,
     gap_entry,
     holder_entry,
     netns_entry,
@@ -50,7 +51,7 @@ def failure_document(explained: ExplainedFailure) -> str:
         ],
         "reason": explained.reason and explained.reason._asdict(),
         "cause": explained.cause and explained.cause._asdict(),
-        "fixes": [fix._asdict() for fix in explained.fixes],
+        "fixes": [fix_entry(fix) for fix in explained.fixes],
         "explained": explained.explained,
         "repeats": failure.repeats,
         "looked_after_s": explained.looked_after_s and round(explained.looked_after_s, 6),

@@ -34,6 +34,8 @@ def read_facts() -> HostFacts:
         links=network and network.links,
         tcp_l3mdev_accept=_switch("ipv4/tcp_l3mdev_accept"),
         ancestors=_ancestors(),
+        pid=os.getpid(),
+        login_port=_login_port(),
         own_command=_own_command(),
     )
 
@@ -46,6 +48,17 @@ def read_port_range() -> tuple[int, int] | None:
 def _ancestors() -> frozenset[int]:
     stat = read_stat(os.getpid())
     return frozenset(pid for pid, _ in ancestry(stat)) if stat is not None else frozenset()
+
+
+def _login_port() -> int | None:
+    """The last word of SSH_CONNECTION, sshd(8), which is about the process's own namespace."""
+    words = os.environ.get("SSH_CONNECTION", "").split()
+    is_port = len(words) == 4 and words[3].isascii() and words[3].isdecimal()
+    try:
+        is_here = os.path.samefile("/proc/self/ns/net", "/proc/thread-self/ns/net")
+    except OSError:
+        is_here = True
+    return int(words[3]) if is_port and is_here else None
 
 
 def _own_command() -> tuple[str, ...]:

@@ -120,6 +120,10 @@ class HostFacts:
     """net.ipv4.tcp_l3mdev_accept: the ports of all VRFs are one table; None also without VRFs."""
     ancestors: frozenset[int] = frozenset()
     """The pids of the caller's parent, of that one's parent, and so on, as far as they show."""
+    pid: int | None = None
+    """The caller's."""
+    login_port: int | None = None
+    """The TCP port of this network namespace through which the caller has logged in, by ssh(1)."""
     own_command: tuple[str, ...] = ("sockwatch",)
     """How to start this very sockwatch: sudo(8) has a PATH of its own."""
 

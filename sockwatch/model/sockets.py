@@ -109,10 +109,13 @@ class Process(NamedTuple):
     `arguments` are the words that `command` joins: an element more, ``…``, stands for what was not
     read; empty where the command line is unknown. A program may put anything there.
 
-    All from `cwd` on but `orphan` and `origin` are read for the holders of one port, and None in a
-    look at all ports. `namespaces` are those that are not ours, of ``pid`` and ``user``, which
-    decide who its pids and its uids are; None if they may not be read. `is_first`: it is the first
-    process of a pid namespace. `ignores_sigterm`: that signal does not end it.
+    `start_ticks` is its start time as the kernel counts it, in clock ticks since boot, None if not
+    read: with the pid, it names a process for good.
+
+    All from `cwd` on but `orphan`, `origin` and `start_ticks` are read for the holders of one port,
+    and None in a look at all ports. `namespaces` are those that are not ours, of ``pid`` and
+    ``user``, which decide who its pids and its uids are; None if they may not be read. `is_first`:
+    it is the first process of a pid namespace. `ignores_sigterm`: that signal does not end it.
     `cwd` is as proc_pid_cwd(5) shows it, with `` (deleted)`` where the folder is gone; None if it
     may not be read. `ancestors` are the nearest first, up to pid 1 unless one of them is hidden or
     they are very many; empty if the process has no parent here, None if that may not be read.
@@ -142,6 +145,7 @@ class Process(NamedTuple):
     namespaces: tuple[str, ...] | None = None
     is_first: bool | None = None
     ignores_sigterm: bool | None = None
+    start_ticks: int | None = None
 
     @property
     def unit(self) -> str | None:

@@ -274,6 +274,7 @@ def _process(
         state=stat.state,
         executable=parts.executable,
         arguments=_arguments(command_line),
+        start_ticks=stat.start_ticks,
     )
 
 

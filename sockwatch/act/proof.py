@@ -1,0 +1,135 @@
+"""Whether the port is free now: by the verdict, once what goes by itself has gone."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sockwatch.act.cancel import Cancellation
+from sockwatch.act.model import Event, EventKind, Plan, Step, StepKind
+from sockwatch.bind.acts import DestroySockets
+from sockwatch.bind.generations import eldest_first
+from sockwatch.bind.programs import program
+from sockwatch.model import Process, Snapshot, Socket
+from sockwatch.units import process_name
+
+SETTLE_S: Final = 1.0  # in which a supervisor starts again what was signalled
+LOOK_S: Final = 1.0  # between two looks at what has no clock
+LOOK_BY_CLOCK_S: Final = 5.0
+LONGEST_WAIT_S: Final = 300.0  # the kernel gives up on orphans long before
+SERVERS: Final = frozenset({"LISTEN", "UNCONN", "BOUND"})
+
+
+class Seen(NamedTuple):
+    """A new look, and the plan that it gives."""
+
+    plan: Plan
+    snapshot: Snapshot
+
+    def leftovers(self, of: DestroySockets) -> Iterator[Socket]:
+        """The sockets without an fd in that state on that address."""
+        request = self.plan.request
+        port = self.snapshot.port(request.protocol, request.port)
+        for sock in (port and port.connections) or ():
+            is_fdless = sock.mini or sock.inode == 0
+            if is_fdless and (sock.state, sock.address) == (of.state, of.address):
+                yield sock
+
+
+Look: TypeAlias = Callable[[], Seen]
+Destroy: TypeAlias = Callable[[Step], Generator[Event, Any, bool]]
+
+
+def prove(
+    plan: Plan, look: Look, cancel: Cancellation, destroy: Destroy, *, settles: bool
+) -> Iterator[Event]:
+    """Look until the request succeeds or something stays; the verdict is the last event.
+
+    `settles`: look once more after a while, since somebody may start again what was signalled.
+    """
+    until = time.monotonic() + LONGEST_WAIT_S
+    told: str | None = None
+    while not cancel.is_set:
+        now = look().plan
+        if now.is_free:
+            if not settles:
+                yield _verdict(now)
+                return
+            settles = False
+            cancel.wait(SETTLE_S)
+            continue
+        if newcomer := _newcomer(plan, now):
+            yield Event(EventKind.CAME_BACK, newcomer)
+            yield _verdict(now)
+            return
+        kinds = {step.kind for step in now.steps}
+        if now.refusals or not kinds or kinds - {StepKind.WAIT, StepKind.DESTROY}:
+            yield _verdict(now)
+            return
+        for step in now.steps:
+            if step.kind == StepKind.DESTROY and not (yield from destroy(step)):
+                yield _verdict(now)
+                return
+        waits = [step for step in now.steps if step.kind == StepKind.WAIT]
+        if waits:
+            if time.monotonic() > until:
+                yield _verdict(now)
+                return
+            if waits[0].subject != told:
+                told = waits[0].subject
+                yield Event(EventKind.TOLD, waits[0].text, waits[0])
+            cancel.wait(_pause(now.main.frees_in_s))
+
+
+def _pause(seconds: float | None) -> float:
+    return LOOK_S if seconds is None else min(LOOK_BY_CLOCK_S, max(0.05, seconds + 0.01))
+
+
+def _verdict(now: Plan) -> Event:
+    verdict = now.main
+    if verdict.outcome == "ok":
+        return Event(EventKind.VERDICT, "the port is free", None, verdict)
+    text = f"{verdict.outcome}"
+    if verdict.cause is not None:
+        text += f": {verdict.cause.text}"
+    if verdict.frees_in_s is not None:
+        text += f"; free in {math.ceil(verdict.frees_in_s)} s"
+    return Event(EventKind.VERDICT, text, None, verdict)
+
+
+def _newcomer(plan: Plan, now: Plan) -> str | None:
+    """Who has a server on the port now and had none when the plan was made."""
+    before = {(p.pid, p.start_ticks): p for p in _servers(plan)}
+    for process in _servers(now):
+        if (process.pid, process.start_ticks) not in before:
+            who = process_name(process.name, process.pid)
+            is_same = any(program(process) == program(old) for old in before.values())
+            if not is_same:
+                return f"{who} has taken the port meanwhile"
+            return f"{who} has the port: it was started again{_by(process)}"
+    return None
+
+
+def _by(process: Process) -> str:
+    """``, by supervisord(12)``, ``, as web.service``."""
+    if process.unit is not None and process.unit.endswith(".service"):
+        return f", as {process.unit}"
+    if process.origin is not None and process.origin.container is not None:
+        return f", in {process.origin.container.label}"
+    if process.ancestors:
+        parent = process.ancestors[0]
+        return f", by {process_name(parent.name, parent.pid)}"
+    return ""
+
+
+def _servers(plan: Plan) -> list[Process]:
+    holders = (
+        holder
+        for verdict in plan.verdicts
+        for blocker in verdict.blockers
+        if blocker.owner.state in SERVERS
+        for holder in eldest_first(blocker.holders)
+    )
+    return [holder.process for holder in holders if holder.process is not None]
