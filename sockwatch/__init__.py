@@ -3,6 +3,9 @@
 # Type checkers take it for true. The command imports nothing before cli.isolation has run.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sockwatch.act.model import Plan as Plan
+    from sockwatch.act.model import Refusal as Refusal
+    from sockwatch.act.model import Step as Step
     from sockwatch.bind import BindRequest as BindRequest
     from sockwatch.bind import Blocker as Blocker
     from sockwatch.bind import Cause as Cause
@@ -49,8 +52,9 @@ _OF_MODEL = (
     "Process", "ReuseFlags", "Route", "RouteTable", "Snapshot", "Socket", "SocketGroup",
     "SockwatchError", "TimeWait",
 )  # fmt: skip
-_OWN = ("__version__", "take_host_snapshot", "take_snapshot", "wait_until_free")
-__all__ = [*_OF_BIND, *_OF_MODEL, *_OWN]  # noqa: PLE0604 - all are text
+_OF_ACT = ("Plan", "Refusal", "Step")
+_OWN = ("__version__", "plan_free", "take_host_snapshot", "take_snapshot", "wait_until_free")
+__all__ = [*_OF_ACT, *_OF_BIND, *_OF_MODEL, *_OWN]  # noqa: PLE0604 - all are text
 
 __version__ = "0.1.0"
 
@@ -102,11 +106,27 @@ def wait_until_free(request: "BindRequest", timeout_s: float | None = None) -> "
     return wait_for_request(request, timeout_s)
 
 
+def plan_free(request: "BindRequest", snapshot: "Snapshot | None" = None) -> "Plan":
+    """Plan how to make the request succeed: whom to stop, what to wait for, and what to let be.
+
+    Nothing is done. Without a snapshot, of the request's port alone or of all ports, one is taken
+    of this network namespace. Raises ValueError for port 0, SockwatchError if the snapshot is of
+    another port only, KernelError if one has to be taken and cannot.
+    """
+    from sockwatch.act.free import plan_request  # noqa: PLC0415 - takes 0.1 s
+
+    return plan_request(request, snapshot)
+
+
 def __getattr__(name: str) -> object:
     """PEP 562: a command that needs no verdict does not wait for the rules to be imported."""
     from importlib import import_module  # noqa: PLC0415
 
-    for module, names in (("sockwatch.bind", _OF_BIND), ("sockwatch.model", _OF_MODEL)):
+    for module, names in (
+        ("sockwatch.act.model", _OF_ACT),
+        ("sockwatch.bind", _OF_BIND),
+        ("sockwatch.model", _OF_MODEL),
+    ):
         if name in names:
             return getattr(import_module(module), name)
     raise AttributeError(f"module 'sockwatch' has no attribute '{name}'")

@@ -12,7 +12,7 @@ from sockwatch.act.cancel import Cancellation
 from sockwatch.act.commands import run_command
 from sockwatch.act.ending import Pinned
 from sockwatch.act.model import PATIENCE_S, EndTarget, Event, EventKind, Plan, Step, StepKind
-from sockwatch.act.proof import Look, prove
+from sockwatch.act.proof import Replan, prove
 from sockwatch.kernel.proc.holders import held_by
 from sockwatch.kernel.sock_diag.destroy import destroy
 from sockwatch.model import KernelError
@@ -35,7 +35,7 @@ class Consent(NamedTuple):
 
 def perform(
     plan: Plan,
-    look: Look,
+    replan: Replan,
     consent: Consent,
     cancel: Cancellation,
     *,
@@ -44,11 +44,11 @@ def perform(
 ) -> Iterator[Event]:
     """Carry out the steps one after the other, then look whether the port is free.
 
-    `look` takes a new snapshot and plans anew. `inside` calls a function in the network namespace
+    `replan` takes a new snapshot and plans anew. `inside` calls a function in the network namespace
     of the port. The last event is VERDICT, or CANCELLED: then nothing has been proved. A step that
     fails, or that nobody agrees to, is the last one. Raises KernelError where a look fails.
     """
-    work = _Work(look, consent, cancel, inside, patience_s)
+    work = _Work(replan, consent, cancel, inside, patience_s)
     for step in plan.steps:
         if step.kind == StepKind.WAIT:
             continue  # the proof waits
@@ -57,7 +57,7 @@ def perform(
         if cancel.is_set:
             break
     if not cancel.is_set:
-        yield from prove(plan, look, cancel, work.destroy, settles=work.has_signalled)
+        yield from prove(plan, replan, cancel, work.destroy, settles=work.has_signalled)
     if cancel.is_set:
         done = "; ".join(work.done) or "nothing has been done"
         yield Event(EventKind.CANCELLED, f"stopped: {done}")
@@ -69,7 +69,7 @@ Told: TypeAlias = Generator[Event, Any, bool]  # whether to go on
 class _Work:
     def __init__(
         self,
-        look: Look,
+        replan: Replan,
         consent: Consent,
         cancel: Cancellation,
         inside: Inside,
@@ -77,7 +77,7 @@ class _Work:
     ) -> None:
         self.done: list[str] = []
         self.has_signalled = False
-        self._look = look
+        self._replan = replan
         self._consent = consent
         self._cancel = cancel
         self._inside = inside
@@ -98,7 +98,7 @@ class _Work:
         """Destroy what a new look shows of the step's sockets."""
         if step.sockets is None:
             return True
-        sockets = self._look().leftovers(step.sockets)
+        sockets = self._replan().leftovers(step.sockets)
         try:
             count = self._inside(lambda: destroy(sockets))
         except KernelError as error:

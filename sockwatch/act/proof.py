@@ -22,8 +22,8 @@ LONGEST_WAIT_S: Final = 300.0  # the kernel gives up on orphans long before
 SERVERS: Final = frozenset({"LISTEN", "UNCONN", "BOUND"})
 
 
-class Seen(NamedTuple):
-    """A new look, and the plan that it gives."""
+class Replanned(NamedTuple):
+    """A new replan, and the plan that it gives."""
 
     plan: Plan
     snapshot: Snapshot
@@ -38,21 +38,21 @@ class Seen(NamedTuple):
                 yield sock
 
 
-Look: TypeAlias = Callable[[], Seen]
+Replan: TypeAlias = Callable[[], Replanned]
 Destroy: TypeAlias = Callable[[Step], Generator[Event, Any, bool]]
 
 
 def prove(
-    plan: Plan, look: Look, cancel: Cancellation, destroy: Destroy, *, settles: bool
+    plan: Plan, replan: Replan, cancel: Cancellation, destroy: Destroy, *, settles: bool
 ) -> Iterator[Event]:
-    """Look until the request succeeds or something stays; the verdict is the last event.
+    """Replan until the request succeeds or something stays; the verdict is the last event.
 
     `settles`: look once more after a while, since somebody may start again what was signalled.
     """
     until = time.monotonic() + LONGEST_WAIT_S
     told: str | None = None
     while not cancel.is_set:
-        now = look().plan
+        now = replan().plan
         if now.is_free:
             if not settles:
                 yield _verdict(now)
