@@ -32,6 +32,7 @@ class RefusalCode(Id):
     SUPERVISED = "supervised", "a supervisor would start it again: that has to stop it"
     CLIENT = "client", "it is a client that has the port as its source port"
     INHERITED = "inherited", "it only inherited the socket, and was not named"
+    NOT_PERMITTED = "not-permitted", "it belongs to another user, and only root may end it"
     UNSEEN = "unseen", "who holds it could not be seen"
     NOT_CERTAIN = "not-certain", "whether it is in the way at all is not known"
     NOTHING_TO_STOP = "nothing-to-stop", "bind() fails for another reason than a holder"

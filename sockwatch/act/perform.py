@@ -12,7 +12,7 @@ from sockwatch.act.cancel import Cancellation
 from sockwatch.act.commands import run_command
 from sockwatch.act.ending import Pinned
 from sockwatch.act.model import PATIENCE_S, EndTarget, Event, EventKind, Plan, Step, StepKind
-from sockwatch.act.proof import Replan, prove
+from sockwatch.act.proof import LONGEST_WAIT_S, Replan, prove
 from sockwatch.kernel.proc.holders import held_by
 from sockwatch.kernel.sock_diag.destroy import destroy
 from sockwatch.model import KernelError
@@ -41,11 +41,12 @@ def perform(
     *,
     inside: Inside = lambda function: function(),
     patience_s: float = PATIENCE_S,
+    longest_wait_s: float = LONGEST_WAIT_S,
 ) -> Iterator[Event]:
     """Carry out the steps one after the other, then look whether the port is free.
 
     `replan` takes a new snapshot and plans anew. `inside` calls a function in the network namespace
-    of the port. The last event is VERDICT, or CANCELLED: then nothing has been proved. A step that
+    of the port. Leftovers are waited for, `longest_wait_s` at most. The last event is VERDICT, or CANCELLED: then nothing has been proved. A step that
     fails, or that nobody agrees to, is the last one. Raises KernelError where a look fails.
     """
     work = _Work(replan, consent, cancel, inside, patience_s)
@@ -57,7 +58,14 @@ def perform(
         if cancel.is_set:
             break
     if not cancel.is_set:
-        yield from prove(plan, replan, cancel, work.destroy, settles=work.has_signalled)
+        yield from prove(
+            plan,
+            replan,
+            cancel,
+            work.destroy,
+            settles=work.has_signalled,
+            longest_wait_s=longest_wait_s,
+        )
     if cancel.is_set:
         done = "; ".join(work.done) or "nothing has been done"
         yield Event(EventKind.CANCELLED, f"stopped: {done}")
@@ -149,8 +157,8 @@ class _Work:
         if left and not step.by_sigkill:
             if not (yield from self._send(step, left, SIGTERM)):
                 return False
-            names = _names(left)
-            yield Event(EventKind.TOLD, f"SIGTERM sent to {names}; up to 10 s for it to end", step)
+            text = f"SIGTERM sent to {_names(left)}; up to {self._patience_s:g} s for it to end"
+            yield Event(EventKind.TOLD, text, step)
             left = self._wait(left, self._patience_s)
         if left and not self._cancel.is_set:
             if not self._consent.to_kill(step, [each.target for each in left]):

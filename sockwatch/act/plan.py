@@ -23,10 +23,12 @@ from sockwatch.bind.acts import (
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.evidence import is_of
 from sockwatch.bind.generations import eldest_first
+from sockwatch.bind.leftovers import WITHOUT_PROCESS
 from sockwatch.bind.model import Blocker, Fix, Verdict
 from sockwatch.bind.programs import NEVER_LISTEN, program, why_untouchable
+from sockwatch.bind.supervisors import let_it_stop
 from sockwatch.model import HaltKind, HostFacts, Port, Process, Snapshot, Socket
-from sockwatch.units import endpoint, plural, process_name
+from sockwatch.units import endpoint, plural, process_name, verb
 
 CLIENTS: Final = frozenset({CauseId.CLIENT_PORT, CauseId.SELF_CONNECT})
 MOST_CONNECTIONS: Final = 4096  # looked through for the inodes that a process holds
@@ -71,13 +73,15 @@ class _Drafting:
         self._snapshot = snapshot
         self._destroys = destroy and snapshot.facts.uid == 0
         self._named = named
-        self._wait: Step | None = None
+        self._waits: list[tuple[float | None, Step]] = []
         self._destroyed: list[Step] = []
 
     @property
     def last(self) -> tuple[Step, ...]:
-        """What comes after everything that is stopped."""
-        return (*self._destroyed, *((self._wait,) if self._wait else ()))
+        """What comes after everything that is stopped; of what is waited for, the longest."""
+        waits = sorted(self._waits, key=lambda wait: math.inf if wait[0] is None else wait[0])
+        destroyed = {(step.kind, step.subject): step for step in self._destroyed}
+        return (*destroyed.values(), *(step for _, step in waits[-1:]))
 
     def add(self, verdict: Verdict) -> None:
         if verdict.reason is not None or not verdict.blockers:
@@ -90,13 +94,15 @@ class _Drafting:
             self._add(blocker, verdict, port, inodes)
 
     def _add(self, blocker: Blocker, verdict: Verdict, port: Port | None, inodes: Inodes) -> None:
-        way = _way(blocker.fixes, destroy=self._destroys)
+        way = self._way_of(blocker)
         acts = [fix.act for fix in way if fix.act is not None]
         ends = [process for act in acts for process in _ended(act)]
         refusal = self._refusal(blocker, port, acts, ends)
         if refusal is not None:
             if not self._ends_with_others(blocker):
                 self._refuse(refusal.code, refusal.text, blocker.fixes, refusal.process)
+                if refusal.code in (RefusalCode.NOT_PERMITTED, RefusalCode.UNSEEN):
+                    self._as_root(verdict)
                 return
             way = ()
         if not way:
@@ -105,6 +111,19 @@ class _Drafting:
         self.advice += [fix for fix in blocker.fixes if fix.options or fix.step == "later"]
         for fix in way:
             self._carry_out(fix, blocker, verdict, inodes)
+
+    def _way_of(self, blocker: Blocker) -> tuple[Fix, ...]:
+        """The fixes to carry out. What no process holds goes by itself, even without a clock."""
+        way = _way(blocker.fixes, destroy=self._destroys)
+        if not (_without_fd(blocker) and blocker.owner.state in WITHOUT_PROCESS):
+            return way
+        if self._destroys:
+            if any(isinstance(fix.act, DestroySockets) for fix in way):
+                return way
+            # Without the command, which would take sockets with an fd along.
+            act = DestroySockets(blocker.owner.state, blocker.owner.address)
+            return (Fix("destroy them", act=act),)
+        return way if any(isinstance(fix.act, WaitForClocks) for fix in way) else (fixes.WAIT,)
 
     def _refusal(
         self, blocker: Blocker, port: Port | None, acts: Sequence[Act], ends: Sequence[Process]
@@ -129,20 +148,49 @@ class _Drafting:
                 text = f"{said}; your own session runs through this port"
                 return Refusal(RefusalCode.SESSION, text, _first(blocker))
         if acts:
-            return None
+            return self._not_permitted(acts, ends, said)
         for holder in eldest_first(blocker.holders):
             if holder.process and (reason := why_untouchable(holder.process, facts)):
                 who = process_name(holder.process.name, holder.pid)
                 text = f"{said}; {who} stays: {reason}"
                 return Refusal(RefusalCode.PROTECTED, text, holder.process)
+        if any(h.process is not None and let_it_stop(h.process) for h in blocker.holders):
+            text = f"{said}; what supervises it would start it again"
+            return Refusal(RefusalCode.SUPERVISED, text, _first(blocker))
         code = RefusalCode.BY_HAND if _first(blocker) else RefusalCode.UNSEEN
         return Refusal(code, said, _first(blocker))
+
+    def _not_permitted(
+        self, acts: Sequence[Act], ends: Sequence[Process], said: str
+    ) -> Refusal | None:
+        """That an ordinary user may not carry it out; whom a manager lets stop it, it decides."""
+        uid = self._snapshot.facts.uid
+        if not uid:
+            return None
+        for act in acts:
+            if isinstance(act, StopUnits) and act.manager_uid not in (None, uid):
+                return Refusal(RefusalCode.NOT_PERMITTED, f"{said}; that is another user's", None)
+        if any(isinstance(act, EndProcesses) for act in acts):
+            for process in ends:
+                if process.uid != uid:
+                    who = process_name(process.name, process.pid)
+                    text = f"{who} belongs to {process.user}, and only root may end it"
+                    return Refusal(RefusalCode.NOT_PERMITTED, text, process)
+        return None
 
     def _ends_with_others(self, blocker: Blocker) -> bool:
         """Whether all that hold it end by the steps so far, as a server's connections do."""
         ended = {target.pid for step in self.stops for target in step.targets}
         pids = {holder.pid for holder in blocker.holders}
         return bool(pids) and blocker.owner.state not in ("LISTEN", "UNCONN") and pids <= ended
+
+    def _as_root(self, verdict: Verdict) -> None:
+        """Advise to run this as root, instead of asking why as root."""
+        facts = self._snapshot.facts
+        if facts.uid != 0:
+            ask = fixes.run_as_root(verdict, facts)
+            self.advice = [fix for fix in self.advice if fix != ask]
+            self.advice.append(fixes.run_as_root(verdict, facts, "free"))
 
     def _refuse(
         self,
@@ -167,6 +215,8 @@ class _Drafting:
                 self._destroyed.append(_destroy(fix, fix.act, blocker, verdict))
             case WaitForClocks():
                 self._wait_for(blocker, blocker.frees_in_s)
+            case Resume() | None:
+                pass  # the signal's step resumes what is stopped
 
     def _stop(self, step: Step) -> None:
         known = [(s.kind, s.subject, s.argv, s.manager_uid) for s in self.stops]
@@ -174,13 +224,14 @@ class _Drafting:
             self.stops.append(step)
 
     def _wait_for(self, blocker: Blocker, seconds: float | None) -> None:
-        what = _what(blocker)
-        if seconds is None:
-            text = "wait until what is left of its connections has gone, up to 60 s"
+        what, has = _what(blocker), verb(blocker.count, "has")
+        if not _without_fd(blocker):
+            text = "wait until what is left of its connections has gone, usually 60 s"
+        elif seconds is None:
+            text = f"wait until {what} {has} gone: the kernel gives up on the peer in minutes"
         else:
-            text = f"wait {math.ceil(seconds)} s until {what} has gone by itself"
-        if self._wait is None or seconds is None:
-            self._wait = Step(StepKind.WAIT, text, None, None, what)
+            text = f"wait {math.ceil(seconds)} s until {what} {has} gone; nobody holds that"
+        self._waits.append((seconds, Step(StepKind.WAIT, text, None, None, what)))
 
     def _signals(self, act: EndProcesses, blocker: Blocker, inodes: Inodes) -> Iterator[Step]:
         """The masters together, then the workers that have not ended with them, then each heir."""

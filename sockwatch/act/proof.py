@@ -43,13 +43,20 @@ Destroy: TypeAlias = Callable[[Step], Generator[Event, Any, bool]]
 
 
 def prove(
-    plan: Plan, replan: Replan, cancel: Cancellation, destroy: Destroy, *, settles: bool
+    plan: Plan,
+    replan: Replan,
+    cancel: Cancellation,
+    destroy: Destroy,
+    *,
+    settles: bool,
+    longest_wait_s: float = LONGEST_WAIT_S,
 ) -> Iterator[Event]:
-    """Replan until the request succeeds or something stays; the verdict is the last event.
+    """Look until the request succeeds or something stays; the verdict is the last event.
 
     `settles`: look once more after a while, since somebody may start again what was signalled.
+    What goes by itself is waited for, `longest_wait_s` at most.
     """
-    until = time.monotonic() + LONGEST_WAIT_S
+    until = time.monotonic() + longest_wait_s
     told: str | None = None
     while not cancel.is_set:
         now = replan().plan
@@ -74,17 +81,23 @@ def prove(
                 return
         waits = [step for step in now.steps if step.kind == StepKind.WAIT]
         if waits:
-            if time.monotonic() > until:
+            if time.monotonic() >= until:
                 yield _verdict(now)
                 return
             if waits[0].subject != told:
                 told = waits[0].subject
-                yield Event(EventKind.TOLD, waits[0].text, waits[0])
-            cancel.wait(_pause(now.main.frees_in_s))
+                yield Event(EventKind.TOLD, waits[0].text + _with_flags(now), waits[0])
+            cancel.wait(min(_pause(now.main.frees_in_s), max(0.0, until - time.monotonic())))
 
 
 def _pause(seconds: float | None) -> float:
     return LOOK_S if seconds is None else min(LOOK_BY_CLOCK_S, max(0.05, seconds + 0.01))
+
+
+def _with_flags(now: Plan) -> str:
+    """``; with SO_REUSEADDR it is free now``; nothing where no flag of the request helps."""
+    options = [fix.options for fix in now.main.fixes if fix.options and fix.step == "or"]
+    return f"; with {' and '.join(options[0])} it is free now" if options else ""
 
 
 def _verdict(now: Plan) -> Event:

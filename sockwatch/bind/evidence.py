@@ -55,7 +55,7 @@ class Evidence(NamedTuple):
 
     def stop(self) -> tuple[Fix, ...]:
         """Stop every process that holds it; nothing where one has to stay."""
-        return fixes.stop(self.processes, self.failing, self.snapshot.facts.ancestors)
+        return fixes.stop(self.processes, self.failing, self.snapshot.facts)
 
     def stop_or_leave(self) -> tuple[Fix, ...]:
         """The same, or else a word on the one that has to stay."""

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sockwatch.bind.acts import DestroySockets, EndProcesses, Resume, StopUnits, WaitForClocks
+from sockwatch.bind.contained import stop_container_of
 from sockwatch.bind.model import Blocker, Fix, FlagName, Step, Verdict
 from sockwatch.bind.programs import serves_others, why_it_stays
+from sockwatch.bind.supervisors import let_it_stop
 from sockwatch.model import HaltKind, HostFacts, Process, Service
 from sockwatch.units import endpoint, process_name
 
+NO_FACTS: Final = HostFacts()
 WAIT = Fix("wait", act=WaitForClocks())
 SS_STATES: Final = {  # as ss(8) names them
     "TIME_WAIT": "time-wait",
@@ -75,14 +78,17 @@ def destroy(state: str, address: str, port: int) -> Fix:
 def stop(
     processes: Sequence[Process],
     failing: Process | None = None,
-    ancestors: frozenset[int] = frozenset(),
+    facts: HostFacts = NO_FACTS,
 ) -> tuple[Fix, ...]:
-    """Stop every holder: by its service where that is what holds the socket, else by SIGTERM.
+    """Stop every holder: by its container or its service where that is what holds the socket.
 
-    Nothing where one of them has to stay: what runs services, containers or logins, and the
-    `ancestors` of the asker. `failing`, the process whose call was refused, is not stopped.
+    Else by what supervises it, else by SIGTERM. Nothing where one of them has to stay: what runs
+    services, containers or logins, and the ancestors of the asker. `failing`, the process whose
+    call was refused, is not stopped. `facts` are the asker's.
     """
-    processes = _to_be_ended(processes, failing, ancestors)
+    processes = _to_be_ended(processes, failing, facts.ancestors)
+    if (by_container := _by_container(processes, failing, facts)) is not None:
+        return (by_container,)
     pids = [process.pid for process in processes]
     services = dict.fromkeys(process.service for process in processes)
     # What a daemon has started lies in the daemon's cgroup, and is not the service itself.
@@ -94,19 +100,37 @@ def stop(
             for service in services
             if service is not None
         )
+    by_supervisors = tuple(dict.fromkeys(filter(None, map(let_it_stop, processes))))
+    if by_supervisors:
+        return tuple(
+            fix._replace(step="then") if index else fix for index, fix in enumerate(by_supervisors)
+        )
     return _by_signal(processes)
+
+
+def _by_container(
+    processes: Sequence[Process], failing: Process | None, facts: HostFacts
+) -> Fix | None:
+    """Stop the container of all of them; None if they have none, or it would end what fails."""
+    origins = [process.origin for process in processes if process.origin is not None]
+    if any(origin.pod for origin in origins):  # its kubelet would start the container again
+        return None
+    own = failing.origin.container if failing is not None and failing.origin is not None else None
+    if own is not None and any(origin.container == own for origin in origins):
+        return None
+    return stop_container_of(processes, facts.uid)
 
 
 def end(
     processes: Sequence[Process],
     failing: Process | None = None,
-    ancestors: frozenset[int] = frozenset(),
+    facts: HostFacts = NO_FACTS,
 ) -> tuple[Fix, ...]:
     """Stop every holder by SIGTERM, in this order, whatever service it is in. Else as stop().
 
     A service without its main process is not active: then systemctl(1) stops nothing of it.
     """
-    return _by_signal(_to_be_ended(processes, failing, ancestors))
+    return _by_signal(_to_be_ended(processes, failing, facts.ancestors))
 
 
 def _by_signal(processes: Sequence[Process]) -> tuple[Fix, ...]:
@@ -216,8 +240,8 @@ def reserve(port: int, facts: HostFacts) -> Fix:
     )
 
 
-def run_as_root(verdict: Verdict, facts: HostFacts) -> Fix:
-    """Ask the same question as root, who may inspect every process."""
+def run_as_root(verdict: Verdict, facts: HostFacts, command: str = "why") -> Fix:
+    """Run the same command as root, who may inspect and end every process."""
     request = verdict.request
     flags = ["--udp"] if request.protocol == "udp" else []
     flags += [
@@ -228,9 +252,9 @@ def run_as_root(verdict: Verdict, facts: HostFacts) -> Fix:
     uid = facts.uid if request.uid is None else request.uid
     flags += [] if uid is None else ["--uid", str(uid)]
     flags += [] if request.device is None else ["--device", request.device]
-    words = ["why", endpoint(request.address, request.port), *flags]
-    command = shlex.join(["sudo", *facts.own_command, *words])
-    return Fix("run this again as root", command, in_netns=True)
+    words = [command, endpoint(request.address, request.port), *flags]
+    sudo = shlex.join(["sudo", *facts.own_command, *words])
+    return Fix("run this again as root", sudo, in_netns=True)
 
 
 LOW_PORT = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sockwatch.bind import fixes
-from sockwatch.bind.acts import EndProcesses
+from sockwatch.bind.acts import EndProcesses, Resume
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.evidence import Evidence, Explanation
 from sockwatch.bind.model import Cause, Fix
@@ -72,7 +72,10 @@ def _ways_out(evidence: Evidence, halt: Halt) -> tuple[CauseId, str, tuple[Fix, 
             fixes.kill(*pids, signal="KILL"),
             act=EndProcesses(tuple(evidence.processes), by_sigkill=True),
         )
-        return CauseId.HOLDER_TRACED, "stopped by a tracer", (wait, *((now,) if stop else ()))
+        # The manager of a service sends SIGKILL too, when its time is over.
+        by_signal = all(isinstance(fix.act, EndProcesses | Resume) for fix in stop)
+        ways = (now,) if stop and by_signal else stop
+        return CauseId.HOLDER_TRACED, "stopped by a tracer", (wait, *ways)
     return CauseId.HOLDER_STOPPED, "stopped", stop
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from sockwatch.bind import fixes
+from sockwatch.bind.acts import WaitForClocks
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.clients import outgoing, self_connected
 from sockwatch.bind.evidence import Evidence, Explanation, Finder
@@ -94,7 +95,8 @@ def _release(evidence: Evidence) -> tuple[Fix, ...]:
         closing = Fix("in that program, close a connection once recv() returns 0", step="later")
         return (*stop, closing)
     # TCP_TIMEWAIT_LEN; a connection with unread data is reset instead.
-    wait = Fix("wait 60 s: connections that end with it go to TIME_WAIT", step="then")
+    text = "wait 60 s: connections that end with it go to TIME_WAIT"
+    wait = Fix(text, step="then", act=WaitForClocks())
     return (*stop, wait) if stop else ()
 
 

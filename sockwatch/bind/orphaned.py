@@ -76,5 +76,6 @@ def _named(evidence: Evidence, workers: list[Process]) -> str:
 
 
 def _end(evidence: Evidence) -> tuple[Fix, ...]:
-    processes, ancestors = _oldest_first(evidence.processes), evidence.snapshot.facts.ancestors
-    return fixes.end(processes, evidence.failing, ancestors) or fixes.leave(processes, ancestors)
+    processes, facts = _oldest_first(evidence.processes), evidence.snapshot.facts
+    leave = fixes.leave(processes, facts.ancestors)
+    return fixes.end(processes, evidence.failing, facts) or leave

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from typing import Final
 
-from sockwatch.bind.acts import StopContainer
 from sockwatch.bind.cause_ids import CauseId
+from sockwatch.bind.contained import ID, NAME, stop_fix, stop_words
 from sockwatch.bind.evidence import Evidence, Explanation
 from sockwatch.bind.model import Cause, Fix
 from sockwatch.model import Origin, Process, Publication
@@ -23,10 +21,6 @@ from sockwatch.units import endpoint, process_name
 
 # They serve any process that has a network namespace of its own.
 ANY: Final = frozenset({"pasta", "rootlesskit", "slirp4netns"})
-# What docker(1) and podman(1) let a container be called; no shell takes it for anything else.
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_ID: Final = re.compile(r"[0-9a-f]{12,64}")
-_USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 def published(evidence: Evidence) -> Explanation | None:
@@ -96,9 +90,7 @@ def _stop(publication: Publication, process: Process, uid: int | None) -> Fix:
         return Fix(f"stop {what}; do not stop the runtime")
     words = _words(publication.client, container, process, uid)
     label = _whose(container, process)
-    # sudo(8) would ask for a password.
-    act = StopContainer(words, label) if words and words[0] != "sudo" else None
-    return Fix(f"stop {label}", shlex.join(words) if words else None, act=act)
+    return stop_fix(f"stop {label}", words, label)
 
 
 def _whose(container: Origin, process: Process) -> str:
@@ -111,16 +103,9 @@ def _words(
     client: tuple[str, ...], container: Origin, process: Process, uid: int | None
 ) -> tuple[str, ...]:
     """Of the command; none where it would have to run as somebody whom we cannot become."""
-    name = container.name if container.name and _NAME.fullmatch(container.name) else container.id
+    name = container.name if container.name and NAME.fullmatch(container.name) else container.id
     if container.known_by == COMMAND_LINE:  # another one may have got that name since
         name = container.id
-    if not client or not (_NAME.fullmatch(name) or _ID.fullmatch(name)):
+    if not client or not (NAME.fullmatch(name) or ID.fullmatch(name)):
         return ()
-    stop = (*client, "stop", name)
-    if container.manager_uid is None and uid and client[0] == "podman":
-        return ("sudo", *stop)  # without it, podman(1) stops the asker's of that name
-    if container.manager_uid in (None, uid):
-        return stop
-    if uid == 0 and _USER.fullmatch(process.user):
-        return ("runuser", "-l", process.user, "-c", shlex.join(stop))
-    return ()
+    return stop_words((*client, "stop", name), container, process.user, uid)

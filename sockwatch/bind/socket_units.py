@@ -115,9 +115,10 @@ class _Held(NamedTuple):
     def end_others(self, units: Sequence[SocketUnit] = ()) -> tuple[Fix, ...]:
         """What has to follow for holders that are not of the units."""
         others = [process for process in self.others if not self.is_of(units, process)]
-        ancestors = self.evidence.snapshot.facts.ancestors
-        stop = fixes.stop(others, self.evidence.failing, ancestors)
-        return tuple(fix._replace(step="then") for fix in stop or fixes.leave(others, ancestors))
+        facts = self.evidence.snapshot.facts
+        stop = fixes.stop(others, self.evidence.failing, facts)
+        leave = fixes.leave(others, facts.ancestors)
+        return tuple(fix._replace(step="then") for fix in stop or leave)
 
     def stay(self, units: Sequence[SocketUnit]) -> tuple[Fix, ...]:
         """A word on what has to stay; nothing where all may be stopped."""

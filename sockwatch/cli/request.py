@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from sockwatch.model import Protocol
 
 
-def add_request(parser: Parser) -> None:
-    """Add the ports, and the options of a request."""
+def add_request(parser: Parser, *, several: bool = True) -> None:
+    """Add the ports, or a port, and the options of a request."""
     parser.add_argument(
         "endpoints",
         metavar="PORT",
-        nargs="+",
-        help="8080, [::1]:8080, localhost:http, 53/udp, a URL, 80,443, 80-90",
+        nargs="+" if several else 1,
+        help="8080, [::1]:8080, localhost:http, 53/udp, a URL"
+        + (", 80,443, 80-90" if several else ""),
     )
     parser.add_argument(
         "--udp", action="store_true", help="a UDP socket (default: as PORT says, else TCP)"
