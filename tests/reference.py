@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from sockwatch.act.model import EventKind, RefusalCode, StepKind
 from sockwatch.bind import ephemeral, preconditions, rules
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.model import Rule
@@ -49,6 +50,13 @@ def reference() -> str:
         ),
         _section("Gaps", "`code` of a gap: what could not be seen.", _ids(GapCode)),
         _section("flags_source", "How the reuse flags of a socket were learnt.", _ids(FlagsSource)),
+        _section("Steps", "`kind` of a step of `free`: how it frees the port.", _ids(StepKind)),
+        _section(
+            "Refusals",
+            "`code` of a refusal of `free`: why something in the way is let be.",
+            _ids(RefusalCode),
+        ),
+        _section("Events", "`kind` of an event of `free`: what has happened.", _ids(EventKind)),
         _section("Exit codes", "Of every command.", _exit_codes()),
         _section("States", "`state` of a socket, and the keys of `states`.", STATES.items()),
     )

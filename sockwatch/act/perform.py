@@ -46,8 +46,9 @@ def perform(
     """Carry out the steps one after the other, then look whether the port is free.
 
     `replan` takes a new snapshot and plans anew. `inside` calls a function in the network namespace
-    of the port. Leftovers are waited for, `longest_wait_s` at most. The last event is VERDICT, or CANCELLED: then nothing has been proved. A step that
-    fails, or that nobody agrees to, is the last one. Raises KernelError where a look fails.
+    of the port. `patience_s` is how long SIGTERM has, `longest_wait_s` how long leftovers have. The
+    last event is VERDICT, or CANCELLED: then nothing has been proved. A step that fails, or that
+    nobody agrees to, is the last one. Raises KernelError where a look fails.
     """
     work = _Work(replan, consent, cancel, inside, patience_s)
     for step in plan.steps:

@@ -144,6 +144,9 @@ class _Drafting:
                 if reason := why_untouchable(process, facts):
                     who = process_name(process.name, process.pid)
                     return Refusal(RefusalCode.PROTECTED, f"{who} stays: {reason}", process)
+            if any(_ends_us(act, facts) for act in acts):
+                text = f"{said}; this sockwatch runs in that unit"
+                return Refusal(RefusalCode.PROTECTED, text, _first(blocker))
             if _carries_session(port, facts):
                 text = f"{said}; your own session runs through this port"
                 return Refusal(RefusalCode.SESSION, text, _first(blocker))
@@ -330,6 +333,13 @@ def _heirs(blocker: Blocker) -> set[int]:
     return heirs
 
 
+def _ends_us(act: Act, facts: HostFacts) -> bool:
+    """Whether it stops the unit that we run in."""
+    if facts.service is None or not isinstance(act, StopUnits):
+        return False
+    return facts.service.name in act.units and facts.service.manager_uid == act.manager_uid
+
+
 def _carries_session(port: Port | None, facts: HostFacts) -> bool:
     """Whether the caller's own session comes in through the port."""
     if port is None:
@@ -388,7 +398,7 @@ def _risk(targets: Sequence[EndTarget], *, by_sigkill: bool) -> str:
 
 def _stop_units(fix: Fix, act: StopUnits, inodes: Inodes) -> Step:
     targets = (EndTarget(p, frozenset(inodes.get(p.pid, ()))) for p in act.processes)
-    words = fixes.systemctl_words(act.manager_uid, "stop", "--", *act.units)
+    words = fixes.systemctl_words(act.manager_uid, "--no-ask-password", "stop", "--", *act.units)
     return Step(
         StepKind.STOP_UNIT,
         fix.text,

@@ -18,6 +18,7 @@ from sockwatch.units import process_name
 SETTLE_S: Final = 1.0  # in which a supervisor starts again what was signalled
 LOOK_S: Final = 1.0  # between two looks at what has no clock
 LOOK_BY_CLOCK_S: Final = 5.0
+AFTER_DESTROY_S: Final = 0.05
 LONGEST_WAIT_S: Final = 300.0  # the kernel gives up on orphans long before
 SERVERS: Final = frozenset({"LISTEN", "UNCONN", "BOUND"})
 
@@ -57,7 +58,7 @@ def prove(
     What goes by itself is waited for, `longest_wait_s` at most.
     """
     until = time.monotonic() + longest_wait_s
-    told: str | None = None
+    told = ""
     while not cancel.is_set:
         now = replan().plan
         if now.is_free:
@@ -79,15 +80,15 @@ def prove(
             if step.kind == StepKind.DESTROY and not (yield from destroy(step)):
                 yield _verdict(now)
                 return
+        if time.monotonic() >= until:
+            yield _verdict(now)
+            return
         waits = [step for step in now.steps if step.kind == StepKind.WAIT]
-        if waits:
-            if time.monotonic() >= until:
-                yield _verdict(now)
-                return
-            if waits[0].subject != told:
-                told = waits[0].subject
-                yield Event(EventKind.TOLD, waits[0].text + _with_flags(now), waits[0])
-            cancel.wait(min(_pause(now.main.frees_in_s), max(0.0, until - time.monotonic())))
+        if waits and waits[0].subject != told:
+            told = waits[0].subject
+            yield Event(EventKind.TOLD, waits[0].text + _with_flags(now), waits[0])
+        pause_s = _pause(now.main.frees_in_s) if waits else AFTER_DESTROY_S
+        cancel.wait(min(pause_s, max(0.0, until - time.monotonic())))
 
 
 def _pause(seconds: float | None) -> float:

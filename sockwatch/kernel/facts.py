@@ -9,7 +9,8 @@ import sys
 from sockwatch.kernel.capabilities import low_ports
 from sockwatch.kernel.network import NetworkFacts, read_network
 from sockwatch.kernel.proc.proc_stat import ancestry, read_stat
-from sockwatch.model import HostFacts, KernelError
+from sockwatch.kernel.proc.services import cgroup_folder, read_cgroup, service_of
+from sockwatch.model import HostFacts, KernelError, Service
 
 
 def read_facts() -> HostFacts:
@@ -35,6 +36,7 @@ def read_facts() -> HostFacts:
         tcp_l3mdev_accept=_switch("ipv4/tcp_l3mdev_accept"),
         ancestors=_ancestors(),
         pid=os.getpid(),
+        service=_service(),
         login_port=_login_port(),
         own_command=_own_command(),
     )
@@ -48,6 +50,12 @@ def read_port_range() -> tuple[int, int] | None:
 def _ancestors() -> frozenset[int]:
     stat = read_stat(os.getpid())
     return frozenset(pid for pid, _ in ancestry(stat)) if stat is not None else frozenset()
+
+
+def _service() -> Service | None:
+    place = cgroup_folder(read_cgroup(os.getpid()))
+    found = service_of(place[0]) if place is not None else None
+    return None if found is None else Service(found.name, found.manager_uid, None)
 
 
 def _login_port() -> int | None:

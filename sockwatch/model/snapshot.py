@@ -13,7 +13,7 @@ from sockwatch.model.ports import Port
 from sockwatch.model.publications import Publication
 from sockwatch.model.redirects import Redirect
 from sockwatch.model.socket_units import SocketUnit
-from sockwatch.model.sockets import Protocol
+from sockwatch.model.sockets import Protocol, Service
 
 
 class Route(NamedTuple):
@@ -122,6 +122,8 @@ class HostFacts:
     """The pids of the caller's parent, of that one's parent, and so on, as far as they show."""
     pid: int | None = None
     """The caller's."""
+    service: Service | None = None
+    """The systemd service that the caller runs in; its `main_pid` is not looked for."""
     login_port: int | None = None
     """The TCP port of this network namespace through which the caller has logged in, by ssh(1)."""
     own_command: tuple[str, ...] = ("sockwatch",)
