@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 from sockwatch.act.model import EndTarget
 from sockwatch.kernel.proc.holders import held_by
-from sockwatch.kernel.proc.proc_stat import KTHREADD_PID, ancestry, read_stat
+from sockwatch.kernel.proc.proc_stat import ancestry, read_stat
+from sockwatch.kernel.proc.processes import executable_of
 from sockwatch.model import INIT_PID
 
 STOPPED: Final = "T"  # proc_pid_stat(5)
@@ -54,7 +55,8 @@ class Pinned:
         if stat.start_ticks != target.process.start_ticks:
             return Mismatch(f"{target.name} has ended; another process has its pid", is_gone=True)
         is_own = target.pid == os.getpid() or target.pid in own_ancestors()
-        if target.pid == INIT_PID or KTHREADD_PID in (target.pid, stat.parent_pid) or is_own:
+        is_kernels = executable_of(target.pid) is None
+        if target.pid == INIT_PID or (is_kernels and stat.is_kernel_thread) or is_own:
             return Mismatch(f"{target.name} is never ended from here")
         if with_socket and not held_by((target.pid,), target.inodes):
             return Mismatch(f"{target.name} does not hold the socket any more", is_gone=True)

@@ -12,10 +12,11 @@ from sockwatch.act.cancel import Cancellation
 from sockwatch.act.commands import run_command
 from sockwatch.act.ending import Pinned
 from sockwatch.act.model import PATIENCE_S, EndTarget, Event, EventKind, Plan, Step, StepKind
-from sockwatch.act.proof import LONGEST_WAIT_S, Replan, prove
+from sockwatch.act.proof import LONGEST_WAIT_S, SETTLE_S, Replan, prove
 from sockwatch.kernel.proc.holders import held_by
 from sockwatch.kernel.sock_diag.destroy import destroy
 from sockwatch.model import KernelError
+from sockwatch.units import plural
 
 FOLLOWS_S: Final = 2.0  # in which workers end by themselves once their master has
 KILL_S: Final = 5.0  # in which SIGKILL ends a process that is not stuck in the kernel
@@ -41,14 +42,16 @@ def perform(
     *,
     inside: Inside = lambda function: function(),
     patience_s: float = PATIENCE_S,
+    settle_s: float = SETTLE_S,
     longest_wait_s: float = LONGEST_WAIT_S,
 ) -> Iterator[Event]:
     """Carry out the steps one after the other, then look whether the port is free.
 
     `replan` takes a new snapshot and plans anew. `inside` calls a function in the network namespace
-    of the port. `patience_s` is how long SIGTERM has, `longest_wait_s` how long leftovers have. The
-    last event is VERDICT, or CANCELLED: then nothing has been proved. A step that fails, or that
-    nobody agrees to, is the last one. Raises KernelError where a look fails.
+    of the port. `patience_s` is how long SIGTERM has, `longest_wait_s` how long leftovers have,
+    `settle_s` how long nobody may have started again what was signalled. The last event is VERDICT,
+    or CANCELLED: then nothing has been proved. A step that fails, or that nobody agrees to, is the
+    last one. Raises KernelError where a look fails.
     """
     work = _Work(replan, consent, cancel, inside, patience_s)
     for step in plan.steps:
@@ -64,7 +67,7 @@ def perform(
             replan,
             cancel,
             work.destroy,
-            settles=work.has_signalled,
+            settle_s=settle_s if work.has_signalled else None,
             longest_wait_s=longest_wait_s,
         )
     if cancel.is_set:
@@ -113,8 +116,9 @@ class _Work:
         except KernelError as error:
             yield Event(EventKind.FAILED, str(error), step)
             return False
-        self.done.append(f"{count} sockets were destroyed")
-        yield Event(EventKind.DONE, f"{count} sockets destroyed", step)
+        destroyed = plural(count, "socket")
+        self.done.append(f"{destroyed} destroyed")
+        yield Event(EventKind.DONE, f"{destroyed} destroyed", step)
         return True
 
     def _run(self, step: Step) -> Told:

@@ -49,12 +49,13 @@ def prove(
     cancel: Cancellation,
     destroy: Destroy,
     *,
-    settles: bool,
+    settle_s: float | None,
     longest_wait_s: float = LONGEST_WAIT_S,
 ) -> Iterator[Event]:
     """Look until the request succeeds or something stays; the verdict is the last event.
 
-    `settles`: look once more after a while, since somebody may start again what was signalled.
+    After `settle_s` seconds it looks once more, since somebody may start again what was signalled;
+    None if nothing was.
     What goes by itself is waited for, `longest_wait_s` at most.
     """
     until = time.monotonic() + longest_wait_s
@@ -62,11 +63,11 @@ def prove(
     while not cancel.is_set:
         now = replan().plan
         if now.is_free:
-            if not settles:
+            if settle_s is None:
                 yield _verdict(now)
                 return
-            settles = False
-            cancel.wait(SETTLE_S)
+            cancel.wait(settle_s)
+            settle_s = None
             continue
         if newcomer := _newcomer(plan, now):
             yield Event(EventKind.CAME_BACK, newcomer)

@@ -34,10 +34,11 @@ def why_untouchable(process: Process, facts: HostFacts) -> str | None:
     """Why sockwatch itself never ends it, whoever asks; None if it may."""
     if process.pid == facts.pid:
         return "it is this very process"
-    if KTHREADD_PID in (process.pid, process.parent_pid):
-        return "it is the kernel's"
+    # In a pid namespace of its own, 2 is a process like any other.
+    if process.executable is None and KTHREADD_PID in (process.pid, process.parent_pid):
+        return "it may be the kernel's"
     if process.pid == INIT_PID or is_service_manager(process):
-        return "it runs the services"
+        return "it is the first process, or runs services"
     if publisher(process) is not None:
         return "it runs containers"
     return why_it_stays(process, facts.ancestors)
