@@ -16,7 +16,7 @@ _FAILURES: Final = ("failures", "prints the bind() and listen() calls that fail"
 _LAB: Final = ("lab list", "lists the conflicts to rehearse")
 # The words that people type -> the command line to type, and what it does; None is that of a port.
 HINTS: Final[dict[str, tuple[str, str] | None]] = {
-    **dict.fromkeys(("kill", "stop", "end", "free", "release", "port", "who", "whois")),
+    **dict.fromkeys(("kill", "stop", "end", "release", "port", "who", "whois")),
     **dict.fromkeys(("check", "test", "find", "explain", "info", "fuser", "process", "pid")),
     **dict.fromkeys(("list", "ls", "l", "ss", "netstat", "lsof", "ps", "table"), _TABLE),
     **dict.fromkeys(("status", "show", "print", "listen", "listening"), _TABLE),
@@ -49,7 +49,7 @@ def hint(words: Sequence[str], commands: Iterable[str], services: Services) -> s
     from difflib import get_close_matches
 
     for close in get_close_matches(name, tuple(commands), n=1):
-        takes_port = close in ("ports", "why", "wait")
+        takes_port = close in ("ports", "why", "wait", "free")
         return f"{wrong}; did you mean {_line(close, port if takes_port and port else '')}?"
     if word.isascii() and word.isalnum():
         return f"{wrong} and no port; type {_line('ports', word)} to find it in the table"

@@ -55,6 +55,7 @@ def listener(netns: None) -> socket.socket:
         ("failures-help", ["failures"]),
         ("run-help", ["run"]),
         ("hold-help", ["hold"]),
+        ("free-help", ["free"]),
     ],
 )
 def test_help(name: str, arguments: list[str]) -> None:
