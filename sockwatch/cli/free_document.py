@@ -7,21 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from sockwatch.act.model import EndTarget, Event, Plan, Refusal, Step
-from sockwatch.bind import BindRequest, Verdict
-from sockwatch.cli.document import SCHEMA, fix_entry, gap_entry, netns_entry, origin_entry
-from sockwatch.model import Snapshot
-
-REQUEST_FIELDS = (
-    "protocol",
-    "address",
-    "port",
-    "reuseaddr",
-    "reuseport",
-    "v6only",
-    "freebind",
-    "uid",
-    "device",
+from sockwatch.bind import Verdict
+from sockwatch.cli.document import (
+    SCHEMA,
+    fix_entry,
+    gap_entry,
+    netns_entry,
+    origin_entry,
+    verdict_entry,
 )
+from sockwatch.model import Snapshot
 
 
 def free_document(plan: Plan, snapshot: Snapshot, events: Sequence[Event]) -> str:
@@ -35,7 +30,7 @@ def free_document(plan: Plan, snapshot: Snapshot, events: Sequence[Event]) -> st
         "schema": SCHEMA,
         "kernel": snapshot.kernel,
         "netns": netns_entry(snapshot.netns),
-        "request": _request(plan.request),
+        "request": verdict_entry(plan.verdict)["request"],
         "before": _verdict(plan.main),
         "steps": [_step(step) for step in plan.steps],
         "refusals": [_refusal(refusal) for refusal in plan.refusals],
@@ -45,10 +40,6 @@ def free_document(plan: Plan, snapshot: Snapshot, events: Sequence[Event]) -> st
         "gaps": [gap_entry(gap) for gap in plan.main.gaps],
     }
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-
-
-def _request(request: BindRequest) -> dict[str, Any]:
-    return {name: getattr(request, name) for name in REQUEST_FIELDS}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

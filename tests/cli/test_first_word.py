@@ -155,7 +155,7 @@ def test_the_table_finds_a_client_port_by_its_number(
     [
         ("kill", "'kill' is no command; type sockwatch PORT: it says who has the port"),
         ("kill -9 8080", "type sockwatch 8080: it says who has the port and how to free it"),
-        ("free :8080", "type sockwatch :8080: it says"),
+        ("release :8080", "type sockwatch :8080: it says"),
         ("release [::1]:80", "type sockwatch PORT: it says"),  # a shell would read the brackets
         ("status", "'status' is no command; type sockwatch ports: it prints the table of ports"),
         ("show 8080", "type sockwatch 8080: it says"),
