@@ -73,6 +73,7 @@ class _Drafting:
         self._snapshot = snapshot
         self._destroys = destroy and snapshot.facts.uid == 0
         self._named = named
+        self._is_for_root = False  # a word on the first of two requests is enough
         self._waits: list[tuple[float | None, Step]] = []
         self._destroyed: list[Step] = []
 
@@ -193,7 +194,9 @@ class _Drafting:
         if facts.uid != 0:
             ask = fixes.run_as_root(verdict, facts)
             self.advice = [fix for fix in self.advice if fix != ask]
-            self.advice.append(fixes.run_as_root(verdict, facts, "free"))
+            if not self._is_for_root:
+                self.advice.append(fixes.run_as_root(verdict, facts, "free"))
+            self._is_for_root = True
 
     def _refuse(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from sockwatch.cli.exit_codes import ExitCode
 from tests.support.schemas import read_document
+from tests.support.user import run_as_user
 from tests.tui.terminal import Program
 
 SOCKWATCH = (sys.executable, "-m", "sockwatch")
@@ -238,6 +240,24 @@ def test_an_ancestor_stays(netns: None) -> None:
         done = free("8080", "--yes", "--kill")
         assert done.returncode == ExitCode.NO
         assert "this sockwatch was started from it" in " ".join(done.stdout.split())
+
+
+def test_as_an_ordinary_user(netns: None) -> None:
+    """Own processes are ended; for others, root is asked for."""
+    own = [sys.executable, "-c", SERVER.replace("8080", "8081"), "SIG_DFL"]
+    commands = (
+        f"exec 3< <({shlex.join(own)}) && read -u 3 _",
+        f"{shlex.join(SOCKWATCH)} free 127.0.0.1:8081 --yes --kill; echo $?",
+        f"{shlex.join(SOCKWATCH)} free 8080 --yes --kill; echo $?",
+    )
+    with server() as started:
+        done = run_as_user(["bash", "-c", "\n".join(commands)])
+        assert started.poll() is None
+    freed, _, refused = done.stdout.partition("\n0\n")
+    assert "by SIGTERM" in freed, done.stdout + done.stderr
+    assert refused.endswith("\n1\n")
+    (command,) = [line.strip() for line in refused.splitlines() if "sudo " in line]
+    assert " free 0.0.0.0:8080 " in command
 
 
 def test_closed_output(netns: None) -> None:
