@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -39,6 +40,7 @@ from tests.support.netns import CLONE_NEWNS, CLONE_NEWPID, set_ipv4_sysctl, unsh
 from tests.support.privilege import needs_root
 from tests.support.waiting import wait_until
 
+DRAINS_S = 0.3  # that a worker needs for its end
 SHORT_S = 0.4  # in which a process that heeds SIGTERM has ended, or is asked about
 LEAKS = """
 import os, socket, subprocess, sys
@@ -144,8 +146,13 @@ def test_a_master_before_its_workers(netns: None) -> None:
 def test_workers_that_end_with_their_master_get_no_signal(netns: None) -> None:
     told, tell = os.pipe()
 
+    def ends(*_: object) -> None:
+        time.sleep(DRAINS_S)
+        os._exit(0)
+
     def worker(_: Family) -> None:
-        check(libc.prctl(1, signal.SIGKILL, 0, 0, 0))  # PR_SET_PDEATHSIG
+        check(libc.prctl(1, signal.SIGUSR1, 0, 0, 0))  # PR_SET_PDEATHSIG
+        signal.signal(signal.SIGUSR1, ends)
         signal.signal(signal.SIGTERM, lambda *_: os.write(tell, b"T"))
 
     with family(begins_a_session, worker, worker) as (master, *workers):
