@@ -254,7 +254,7 @@ def test_sigkill_is_asked_about(netns: None, handler: Any, agrees: bool) -> None
 
 def test_who_lets_go_of_the_port_is_not_killed(netns: None) -> None:
     def drains() -> None:
-        signal.signal(signal.SIGTERM, lambda *_: os.closerange(3, 64))
+        signal.signal(signal.SIGTERM, lambda *_: os.closerange(3, 4096))
 
     with server(drains) as pid:
         killing = Killing(True)
@@ -293,7 +293,7 @@ def test_a_port_that_another_server_has_taken_while_asking(netns: None) -> None:
 
 def test_a_holder_that_has_closed_the_socket_is_let_be(netns: None) -> None:
     def closes_on_usr1() -> None:
-        signal.signal(signal.SIGUSR1, lambda *_: os.closerange(3, 64))
+        signal.signal(signal.SIGUSR1, lambda *_: os.closerange(3, 4096))
 
     with server(closes_on_usr1) as pid:
         plan = replan().plan
