@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class HostReader:
-    """Takes snapshots of the host; starts with one of all ports as soon as it is made.
+    """Takes snapshots of the host, from any thread; starts with one of all ports when it is made.
 
     Its thread is a daemon: a look that hangs in the kernel must not hold up the exit. What goes
     wrong there is raised by the call that asks first.
@@ -23,6 +23,7 @@ class HostReader:
         self._surroundings: Surroundings | None = None  # made when one port is asked for
         self._first: Snapshot | None = None
         self._error: Exception | None = None
+        self._looks = threading.Lock()  # the readers serve one thread at a time
         self._thread = threading.Thread(target=self._look, name="sockwatch-first", daemon=True)
         try:
             self._thread.start()
@@ -31,19 +32,21 @@ class HostReader:
 
     def take(self, port: int | None) -> Snapshot:
         """A snapshot of one port, or of all with client ports folded. Raises KernelError."""
-        reader = self._opened()
-        first, self._first = self._first, None
-        if port is None:
-            return reader.take() if first is None else first
-        if self._surroundings is None:
-            from sockwatch.kernel.surroundings import Surroundings  # noqa: PLC0415
+        with self._looks:
+            reader = self._opened()
+            first, self._first = self._first, None
+            if port is None:
+                return reader.take() if first is None else first
+            if self._surroundings is None:
+                from sockwatch.kernel.surroundings import Surroundings  # noqa: PLC0415
 
-            self._surroundings = Surroundings()
-        return self._surroundings.complete(reader.take(port))
+                self._surroundings = Surroundings()
+            return self._surroundings.complete(reader.take(port))
 
     def take_each_port(self, port: int | None) -> Snapshot:
         """The same, with each client port. Raises KernelError."""
-        return self._opened().take(port, fold=False)
+        with self._looks:
+            return self._opened().take(port, fold=False)
 
     def _look(self) -> None:
         try:
