@@ -19,7 +19,7 @@ from sockwatch.tui.screens.help import HelpScreen, help_lines
 from sockwatch.tui.screens.main import MainScreen
 from tests.tui.host import Host, screen_lines, shows, wait_for
 from tests.tui.lab_sandbox import Sandboxes
-from tests.tui.test_keys import EVERYWHERE, INTERVAL_S, KEYS, NOTICE_S
+from tests.tui.test_keys import EVERYWHERE, INTERVAL_S, KEYS, NOTICE_S, is_resting
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -120,6 +120,7 @@ async def test_every_key_that_does_something(
         async with sandboxes.app(host).run_test(size=(80, 24)) as pilot:
             await opened(pilot, refused)
             for key in keys:
+                await wait_for(pilot, lambda: is_resting(pilot.app))
                 asked.clear()
                 looks = looked(sandboxes)
                 assert observed(pilot, asked, 0) == "row 1", key
