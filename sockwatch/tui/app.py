@@ -17,12 +17,15 @@ from textual.screen import Screen
 
 from sockwatch.lab.languages.translation import ENGLISH
 from sockwatch.model import Snapshot, shortage
+from sockwatch.tui.acts import Acts
 from sockwatch.tui.background import Question
 from sockwatch.tui.commands import APP_COMMANDS, bindings
 from sockwatch.tui.driver import TerminalDriver
 from sockwatch.tui.failures_feed import FailuresFeed
 from sockwatch.tui.labs import Labs
 from sockwatch.tui.messages import (
+    ActChosen,
+    ActsWanted,
     BackgroundSeen,
     Copied,
     Crashed,
@@ -32,6 +35,7 @@ from sockwatch.tui.messages import (
     Noticed,
     Polled,
     PollFailed,
+    WaitTold,
     WatchChanged,
 )
 from sockwatch.tui.open_screens import OpenScreens
@@ -50,8 +54,9 @@ from sockwatch.tui.symbols import ASCII, UNICODE
 from sockwatch.tui.themes import Themes
 from sockwatch.tui.watched import Namespaces, Take, Watched
 
-if TYPE_CHECKING:  # both are loaded when they are used first
+if TYPE_CHECKING:  # all are loaded when they are used first
     from sockwatch.tui.failures_thread import Watch
+    from sockwatch.tui.free_thread import Perform
     from sockwatch.tui.lab.backend import LabBackend
 
 _SIXTEEN_COLOURS = (None, "standard")
@@ -60,8 +65,8 @@ _SIXTEEN_COLOURS = (None, "standard")
 class SockwatchApp(App[int]):
     """The app. `take` returns a snapshot of one port, or of all ports for None.
 
-    `question` is what the terminal was asked, or None. `clock`, `lab` and `open_watch` replace the
-    real ones in tests.
+    `question` is what the terminal was asked, or None. `clock`, `lab`, `open_watch` and `perform`
+    replace the real ones in tests.
     """
 
     CSS_PATH = "app.tcss"
@@ -81,6 +86,7 @@ class SockwatchApp(App[int]):
         take_each_port: Take | None = None,
         namespaces: Namespaces | None = None,
         question: Question | None = None,
+        perform: Perform | None = None,
     ) -> None:
         no_color = options.no_color or "NO_COLOR" in os.environ
         if options.no_color:
@@ -97,6 +103,7 @@ class SockwatchApp(App[int]):
         self.shown = OpenScreens(lambda: self.screen_stack, self.pace, clock)
         self._latest: Polled | None = None
         self.labs = Labs(lab, options.language)
+        self.acts = Acts(self, self._host, perform)
         self.failures = FailuresFeed(self.post_message, open_watch, always=options.watch_failures)
         self.set_class(options.ascii, "-ascii")
         self.question = question
@@ -104,7 +111,7 @@ class SockwatchApp(App[int]):
         self.themes = Themes(self, options.theme, few_colours=few_colours)
 
     def get_default_screen(self) -> Screen[None]:
-        return MainScreen(self._symbols, self._host)
+        return MainScreen(self._symbols, self._host, offers_acts=not self._readonly)
 
     def on_mount(self) -> None:
         if not self.is_headless:
@@ -115,6 +122,7 @@ class SockwatchApp(App[int]):
         self.poller.stop()
         self.failures.stop()
         self.labs.close()
+        self.acts.threads.stop()
 
     def action_suspend_process(self) -> None:
         if isinstance(self._driver, TerminalDriver):
@@ -129,7 +137,7 @@ class SockwatchApp(App[int]):
 
     # The screens
 
-    def _open(self, screen: BaseScreen) -> None:
+    def open(self, screen: BaseScreen) -> None:
         self.push_screen(screen)
         self.poller.watch(screen.watched)
 
@@ -149,32 +157,56 @@ class SockwatchApp(App[int]):
 
     @on(DetailsWanted)
     def _details(self, message: DetailsWanted) -> None:
-        self._open(
+        self.open(
             DetailsScreen(
-                message.port, message.snapshot, self._symbols, message.watched, message.request
+                message.port,
+                message.snapshot,
+                self._symbols,
+                message.watched,
+                message.request,
+                offers_acts=not self._readonly and self.shown.front.offers_acts,
             )
         )
 
     def action_help(self) -> None:
         explained = self.shown.front
         if explained.has_help:
-            self._open(HelpScreen(explained, self._symbols))
+            self.open(HelpScreen(explained, self._symbols))
 
     def action_blind_spots(self) -> None:
         front, latest = self.shown.front, self._latest
         if latest is None or not latest.gaps:
             self.shown.show_notice("nothing that was looked at is hidden")
         elif front.has_help:
-            self._open(BlindSpotsScreen(front, latest.gaps, self._symbols))
+            self.open(BlindSpotsScreen(front, latest.gaps, self._symbols))
 
     def action_failures(self) -> None:
-        self._open(FailuresScreen(self._symbols))
+        self.open(FailuresScreen(self._symbols))
 
     async def action_lab(self) -> None:
         if self._readonly:
             self.shown.show_notice("--readonly disables the lab")
         else:
-            self._open(await self.labs.open(self._symbols))
+            self.open(await self.labs.open(self._symbols))
+
+    # What is done to ports
+
+    @on(ActsWanted)
+    def _acts_wanted(self, message: ActsWanted) -> None:
+        if self._readonly:
+            self.shown.show_notice("--readonly disables acts")
+        elif not self.shown.front.offers_acts:
+            self.shown.show_notice("the lab has keys of its own for what runs in it")
+        else:
+            self.acts.offer(message, self._symbols)
+
+    @on(ActChosen)
+    def _act_chosen(self, message: ActChosen) -> None:
+        self.acts.do(message, self._symbols)
+
+    @on(WaitTold)
+    def _wait_told(self, message: WaitTold) -> None:
+        self.acts.tell(message)
 
     # What is polled
 
@@ -257,7 +289,7 @@ class SockwatchApp(App[int]):
             self.push_screen(Palette(placeholder="search for a command"))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        commands = screen.COMMAND_TABLE if isinstance(screen, BaseScreen) else ()
+        commands = screen.commands if isinstance(screen, BaseScreen) else ()
         say = screen.say if isinstance(screen, BaseScreen) else ENGLISH
         for command in (*commands, *APP_COMMANDS):
             if command.action != "app.command_palette":

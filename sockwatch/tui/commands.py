@@ -69,7 +69,7 @@ HELP = Command(
     "help", ("?", "h", "f1"), "app.help", "Help", "Explain this screen and its keys", "help"
 )
 PAUSE = Command(
-    "pause", ("p", "space", "Z"), "app.pause", "Pause",
+    "pause", ("p", "Z"), "app.pause", "Pause",
     "Freeze the view; polling continues", "pause",
 )  # fmt: skip
 BLIND_SPOTS = Command(
@@ -121,6 +121,11 @@ DETAILS = Command(
     "details", ("enter",), "screen.details", "Details",
     "Show the details of the port under the cursor", "details",
 )  # fmt: skip
+ACTS = Command(
+    "acts", ("space",), "screen.acts", "Act on the port",
+    "Show what can be done with the port under the cursor: free it, wait for it, copy a command",
+    "act",
+)  # fmt: skip
 COPY = Command(
     "copy", ("y", "c"), "screen.copy", "Copy the row",
     "Copy the row to the terminal's clipboard (OSC 52)",
@@ -143,6 +148,7 @@ ALL_NETNS = Command(
 )  # fmt: skip
 MAIN_COMMANDS = (
     DETAILS,
+    ACTS,
     FILTER,
     Command(
         "clear", ("escape",), "screen.clear_filter", "Clear the filter", "Show every port again"
@@ -181,7 +187,14 @@ LANGUAGE = Command(
     "language", ("L",), "screen.language", "Language of the code",
     "Write lines of code in the next language",
 )  # fmt: skip
-DETAILS_COMMANDS = (BACK, EDIT, COPY, LANGUAGE)
+DETAILS_COMMANDS = (
+    BACK,
+    EDIT,
+    replace(ACTS, help="Show what can be done with the port: free it, wait for it, copy a command"),
+    COPY,
+    LANGUAGE,
+)
+
 FAILURES_COMMANDS = (
     replace(DETAILS, help="Show the port of the failure, in its network namespace"),
     replace(FILTER, help="Show only the failures that match, as you type"),
@@ -191,6 +204,19 @@ FAILURES_COMMANDS = (
     ),
     replace(BACK, help="Clear the filter, or go back"),
 )  # fmt: skip
+ACTS_COMMANDS = (
+    Command(
+        "choose", ("enter",), "screen.choose", "Choose", "Do what is under the cursor", "choose"
+    ),
+    replace(BACK, keys=("escape", "q"), action="app.leave_screen", help="Do nothing"),
+)
+FREE_COMMANDS = (replace(BACK, help="Do nothing; while something is done, take no further step"),)
+# The other keys are for the number that is typed.
+FREE_MOVES = tuple(
+    replace(command, keys=command.keys[:1])
+    for command in MOVE_COMMANDS
+    if command.id in ("up", "down", "page_up", "page_down")
+)
 BLIND_SPOTS_COMMANDS = (replace(BACK, keys=("escape", "b", "q"), action="app.leave_screen"),)
 HELP_COMMANDS = (
     Command(
@@ -315,9 +341,9 @@ FORM_COMMANDS = (
     BACK,
 )  # fmt: skip
 
-MAIN_FOOTER = (HELP, FILTER, ALL, DETAILS, LAB, FAILURES, PAUSE, QUIT, ALL_NETNS, SORT)
+MAIN_FOOTER = (HELP, FILTER, DETAILS, ACTS, LAB, FAILURES, PAUSE, QUIT, ALL, ALL_NETNS, SORT)
 FAILURES_FOOTER = (HELP, FILTER, *FAILURES_COMMANDS[:1], *FAILURES_COMMANDS[2:], PAUSE, QUIT)
-DETAILS_FOOTER = (HELP, EDIT, BACK, PAUSE, QUIT)
+DETAILS_FOOTER = (HELP, EDIT, ACTS, BACK, PAUSE, QUIT)
 HELP_FOOTER = HELP_COMMANDS
 LAB_FOOTERS = {
     "scenarios": (HELP, RUN, STEP, STOP, RESET, START, NEXT_LIST, BACK),

@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from sockwatch.bind import BindRequest
+from sockwatch.act.model import EndTarget, Event
+from sockwatch.bind import BindRequest, Verdict
+from sockwatch.bind.pair import RequestPair
 from sockwatch.model import Gap, HostSnapshot, Port, Snapshot
 from sockwatch.tui.watched import Watched
+from sockwatch.view.acts import Act
 from sockwatch.view.folding import Fold
 from sockwatch.view.look import host_gaps
 
-if TYPE_CHECKING:  # the lab is loaded when it is opened first
+if TYPE_CHECKING:  # the lab and the acts are loaded when they are used first
     from sockwatch.tui.lab.events import LabEvent
+    from sockwatch.tui.wait_thread import WaitThread
 
 
 class Polled(Message):
@@ -93,8 +97,8 @@ class BackgroundSeen(Message):
         self.light = light
 
 
-class DetailsWanted(Message):
-    """The user wants the details of a port of what is watched.
+class _OfPort(Message):
+    """The user wants something about a port of what is watched.
 
     `request` is the bind() in question; None means that of the port's server.
     """
@@ -107,6 +111,72 @@ class DetailsWanted(Message):
         self.port = port
         self.snapshot = snapshot
         self.watched = watched
+
+
+class DetailsWanted(_OfPort):
+    """The user wants the details of the port."""
+
+
+class ActsWanted(_OfPort):
+    """The user wants to know what can be done with the port."""
+
+
+class ActChosen(Message):
+    """The user has chosen an act on a port, where `pair` is to succeed; as it was last seen."""
+
+    def __init__(self, act: Act, pair: RequestPair, snapshot: Snapshot, watched: Watched) -> None:
+        super().__init__()
+        self.act = act
+        self.pair = pair
+        self.snapshot = snapshot
+        self.watched = watched
+
+
+class FreeTold(Message):
+    """Something has happened while a port is freed."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.event = event
+
+
+class FreeAsked(Message):
+    """The port goes on being freed only if the user agrees: to end these by SIGTERM or SIGKILL."""
+
+    def __init__(self, targets: tuple[EndTarget, ...], *, by_sigkill: bool) -> None:
+        super().__init__()
+        self.targets = targets
+        self.by_sigkill = by_sigkill
+
+
+class FreeEnded(Message):
+    """Nothing more is done to free the port; `refused` is why it could not be looked at, if so."""
+
+    def __init__(self, refused: str = "") -> None:
+        super().__init__()
+        self.refused = refused
+
+
+class WaitTold(Message):
+    """What a port that is waited for looks like now.
+
+    `verdict` is what is in the way; None if nothing is, unless the look was `refused`. `is_over`:
+    the port is free, or is looked at no more.
+    """
+
+    def __init__(
+        self,
+        wait: WaitThread,
+        *,
+        verdict: Verdict | None = None,
+        refused: str = "",
+        is_over: bool = False,
+    ) -> None:
+        super().__init__()
+        self.wait = wait
+        self.verdict = verdict
+        self.refused = refused
+        self.is_over = is_over
 
 
 class WatchChanged(Message):

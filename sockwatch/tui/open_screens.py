@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from textual.screen import Screen
 
@@ -13,7 +13,7 @@ from sockwatch.tui.pace import Pace
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.watched import Watched
 
-_NOTICE_S = 3.0
+NOTICE_S: Final = 3.0
 
 
 class OpenScreens:
@@ -26,6 +26,7 @@ class OpenScreens:
         self._pace = pace
         self._clock = clock
         self._notice_until = 0.0
+        self._waiting = ""
 
     @property
     def front(self) -> BaseScreen:
@@ -56,12 +57,17 @@ class OpenScreens:
         return bool(screens)
 
     def _may_change(self, screen: BaseScreen) -> bool:
-        return screen.fresh or not self._pace.paused
+        return screen.fresh or not (screen.freezes and self._pace.paused)
 
-    def show_notice(self, text: str) -> None:
+    def show_notice(self, text: str, for_s: float = NOTICE_S) -> None:
         """Show a short message on the screen in front for a moment."""
-        self._notice_until = self._clock() + _NOTICE_S
+        self._notice_until = self._clock() + for_s
         self.front.show_notice(text)
+
+    def show_waiting(self, text: str) -> None:
+        """Show on every screen what port is waited for; empty for none."""
+        self._waiting = text
+        self.tick()
 
     def tick(self) -> None:
         """Show what changes with time; where nothing did, nothing is sent to the terminal."""
@@ -73,3 +79,4 @@ class OpenScreens:
         text, style = self._pace.text()
         for screen in screens:
             screen.show_pace(text, style)
+            screen.show_waiting(self._waiting)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.options import Options
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from sockwatch.model import Gap, Port, Snapshot
+    from sockwatch.tui.free_thread import Perform
     from sockwatch.tui.lab.backend import LabBackend
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,10 +52,18 @@ class Host:
         options: Options | None = None,
         lab: LabBackend | None = None,
         open_watch: Open = quiet,
+        perform: Perform | None = None,
     ) -> SockwatchApp:
         """The app polls only when it is asked to: the interval is an hour."""
         options = options or Options(interval_s=3600.0)
-        return SockwatchApp(options, self.take, lambda: self.now, lab, open_watch)
+        return SockwatchApp(
+            options, self.take, lambda: self.now, lab, open_watch, perform=perform or unexpected
+        )
+
+
+def unexpected(*_: object) -> NoReturn:
+    """No test of a made-up host may signal real processes."""
+    raise AssertionError("a plan was carried out")
 
 
 async def wait_for(pilot: Pilot[int], condition: Callable[[], bool]) -> None:

@@ -12,6 +12,7 @@ from textual.widgets.option_list import Option
 
 from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.commands import (
+    ACTS_COMMANDS,
     APP_COMMANDS,
     DETAILS_COMMANDS,
     HELP_COMMANDS,
@@ -23,6 +24,7 @@ from sockwatch.tui.commands import (
     Command,
 )
 from sockwatch.tui.lab.screen import LabScreen
+from sockwatch.tui.screens.acts import ActsScreen
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.screens.details import DetailsScreen
 from sockwatch.tui.screens.failures import FailuresScreen
@@ -56,6 +58,7 @@ UNDONE_BY = {
     **{f"port {n}": "escape" for n in range(1, 10)},
     "palette": "escape",
     "help": "escape",
+    "acts": "escape",
     "PAUSED": "p",
     "typing": "escape",
     "following": "F",
@@ -67,7 +70,7 @@ UNDONE_BY = {
 QUITS = dict.fromkeys(["q", "f10", "ctrl+c", "ctrl+q"], "quit")
 EVERYWHERE = {
     **QUITS,
-    **dict.fromkeys(["p", "space", "Z"], "PAUSED"),
+    **dict.fromkeys(["p", "Z"], "PAUSED"),
     **dict.fromkeys(["r", "ctrl+l"], "look"),
     "-": "interval 60",
     "t": "theme",
@@ -83,6 +86,7 @@ MAIN = {
     "I": "sorted by PORT, reversed",
     **{str(n): f"port {n}" for n in range(1, 10)},
     "enter": "details",
+    "space": "acts",
     "F": "following",
     **dict.fromkeys(["y", "c"], "copied"),
     "l": "lab",
@@ -101,6 +105,7 @@ DETAILS = {
     **EVERYWHERE,
     "escape": "main",
     "e": "typing",
+    "space": "acts",
     "L": "code in python",
     **dict.fromkeys(["y", "c"], "copied"),
     **dict.fromkeys(["j", "down"], "row 1"),
@@ -143,6 +148,7 @@ KINDS: dict[str, type[BaseScreen]] = {
     "help": HelpScreen,
     "lab": LabScreen,
     "failures": FailuresScreen,
+    "acts": ActsScreen,
 }
 
 
@@ -355,10 +361,12 @@ async def test_every_command_is_in_the_palette_and_in_the_help() -> None:
     assert {" ".join(command.key_names) for command in every} <= explained
 
 
-@pytest.mark.parametrize("table", [MAIN_COMMANDS, DETAILS_COMMANDS, HELP_COMMANDS, LAB_COMMANDS])
+@pytest.mark.parametrize(
+    "table", [MAIN_COMMANDS, DETAILS_COMMANDS, HELP_COMMANDS, LAB_COMMANDS, ACTS_COMMANDS]
+)
 def test_no_key_has_two_commands(table: tuple[Command, ...]) -> None:
     every = (*table, *MOVE_COMMANDS)
-    if table is not HELP_COMMANDS:  # which the keys that open it close, too
+    if table not in (HELP_COMMANDS, ACTS_COMMANDS):  # these close by what opens or quits others
         every += APP_COMMANDS
     keys = [key for command in every for key in command.keys]
     assert len(keys) == len(set(keys))

@@ -210,7 +210,7 @@ async def test_pause_freezes_the_view_and_goes_on_looking() -> None:
         host.ports = [build.sshd()]
         await look(pilot, host)
         assert line_with(app, "gunicorn")
-        await pilot.press("space")
+        await pilot.press("Z")
         await shows(pilot, "- 8080 tcp   0.0.0.0")
         assert "PAUSED" not in screen_lines(app)[0]
 

@@ -10,7 +10,7 @@ from sockwatch.tui.app import SockwatchApp
 from sockwatch.tui.options import Options
 from tests.support import build
 from tests.support.build import A, holder, port, process, socket
-from tests.tui.host import Host
+from tests.tui.host import Host, unexpected
 
 if TYPE_CHECKING:
     from sockwatch.model import Gap, Port, Snapshot
@@ -75,7 +75,9 @@ class WideHost(Host):
 
     def app(self, options: Options | None = None) -> SockwatchApp:  # type: ignore[override]
         options = options or Options(interval_s=3600.0)
-        return SockwatchApp(options, self.take, lambda: self.now, namespaces=_Namespaces(self))
+        return SockwatchApp(
+            options, self.take, lambda: self.now, namespaces=_Namespaces(self), perform=unexpected
+        )
 
 
 class _Namespaces:

@@ -39,7 +39,7 @@ class SandboxScreen(BaseScreen):
         thread: LabThread,
         scenarios: Sequence[Scenario],
     ) -> None:
-        super().__init__(symbols)
+        super().__init__(symbols, offers_acts=False)  # it has keys of its own
         self.say = say
         self.thread = thread
         self.state = LabState(scenarios, say)

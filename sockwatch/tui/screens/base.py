@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from sockwatch.lab.languages.translation import ENGLISH
 from sockwatch.model import Snapshot
-from sockwatch.tui.commands import Command
+from sockwatch.tui.commands import ACTS, Command
 from sockwatch.tui.failures_feed import FailuresFeed
 from sockwatch.tui.messages import Copied, Polled
 from sockwatch.tui.symbols import Symbols
@@ -34,16 +34,29 @@ class BaseScreen(Screen[None]):
     has_help: ClassVar = True
     wants_failures: ClassVar = False  # failures are watched while such a screen is in front
     say = ENGLISH  # the language of commands and help
+    freezes: ClassVar = True  # while paused
     fresh = True  # nothing was shown yet; the first snapshot is shown even while paused
 
     class Opened(Message):
         """A screen is mounted and can be drawn on."""
 
-    def __init__(self, symbols: Symbols, watched: Watched | None = None) -> None:
+    def __init__(
+        self, symbols: Symbols, watched: Watched | None = None, *, offers_acts: bool = True
+    ) -> None:
         super().__init__()
+        self.offers_acts = offers_acts
         self.symbols = symbols
         self._watched = watched
         self._drawn_on: tuple[LineWidget, ...] = ()
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The commands that may be used."""
+        return self.offered(self.COMMAND_TABLE)
+
+    def offered(self, commands: tuple[Command, ...]) -> tuple[Command, ...]:
+        """These, without the acts on ports where they are not offered."""
+        return tuple(each for each in commands if self.offers_acts or each.id != ACTS.id)
 
     @property
     def watched(self) -> Watched | None:
@@ -99,6 +112,11 @@ class BaseScreen(Screen[None]):
         """Show a short message in the status line; an empty one removes it."""
         for status in self.query(StatusLine):
             status.show_notice(text)
+
+    def show_waiting(self, text: str) -> None:
+        """Show in the status line what port is waited for; empty for none."""
+        for status in self.query(StatusLine):
+            status.show_waiting(text)
 
     def show_error(self, text: str) -> None:
         """Show in the status line why the last poll failed; empty if it did not."""

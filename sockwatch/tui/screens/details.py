@@ -11,7 +11,7 @@ from sockwatch.bind import BindRequest
 from sockwatch.model import Port, Snapshot, SockwatchError
 from sockwatch.tui.commands import DETAILS_COMMANDS, DETAILS_FOOTER, MOVE_COMMANDS, bindings
 from sockwatch.tui.legend import socket_columns
-from sockwatch.tui.messages import Noticed
+from sockwatch.tui.messages import ActsWanted, Noticed
 from sockwatch.tui.screens.base import BaseScreen
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.watched import Watched
@@ -42,8 +42,10 @@ class DetailsScreen(BaseScreen):
         symbols: Symbols,
         watched: Watched,
         request: BindRequest | None = None,
+        *,
+        offers_acts: bool = True,
     ) -> None:
-        super().__init__(symbols, watched)
+        super().__init__(symbols, watched, offers_acts=offers_acts)
         self._is_outside = watched.is_outside
         self._asked = request
         self._port = port
@@ -60,7 +62,7 @@ class DetailsScreen(BaseScreen):
         yield SocketList()
         yield StatusLine()
         yield RequestBar()
-        yield FooterBar(DETAILS_FOOTER)
+        yield FooterBar(self.offered(DETAILS_FOOTER))
 
     def ready(self) -> None:
         self.query_one(RequestBar).display = False
@@ -97,6 +99,11 @@ class DetailsScreen(BaseScreen):
         self._language = LANGUAGES[(place + 1) % len(LANGUAGES)]
         self.show(self._latest)
         self.post_message(Noticed(f"code in {self._language}"))
+
+    def action_acts(self) -> None:
+        assert self.watched is not None
+        request = self._request or self._asked
+        self.post_message(ActsWanted(self._port, self._latest, self.watched, request))
 
     def action_edit(self) -> None:
         bar = self.query_one(RequestBar)

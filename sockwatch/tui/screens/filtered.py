@@ -26,8 +26,10 @@ class FilteredScreen(BaseScreen, Generic[Row]):
 
     LANGUAGE: ClassVar[FilterLanguage[Any]]
 
-    def __init__(self, symbols: Symbols, watched: Watched | None = None) -> None:
-        super().__init__(symbols, watched)
+    def __init__(
+        self, symbols: Symbols, watched: Watched | None = None, *, offers_acts: bool = True
+    ) -> None:
+        super().__init__(symbols, watched, offers_acts=offers_acts)
         self.filter: Filter[Row] = Filter()
         self._took_s = 0.0  # to show the rows of the last filter
         self._pause: Timer | None = None

@@ -53,7 +53,7 @@ def help_lines(screen: BaseScreen) -> Iterator[tuple[str, str]]:
     """Key and text; a heading has no text."""
     say = screen.say
     yield f"sockwatch: {say(screen.HELP_TITLE)}", ""
-    yield from _keys(screen.COMMAND_TABLE, say)
+    yield from _keys(screen.commands, say)
     yield " ", ""
     yield say("On every screen"), ""
     yield from _keys(APP_COMMANDS, say)

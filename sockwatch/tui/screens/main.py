@@ -13,7 +13,7 @@ from sockwatch.model import Port, RowKey, Snapshot
 from sockwatch.tui.closer_look import CloserLook, Subject
 from sockwatch.tui.commands import MAIN_COMMANDS, MAIN_FOOTER, MOVE_COMMANDS, bindings
 from sockwatch.tui.legend import filter_terms, port_columns, row_signs
-from sockwatch.tui.messages import DetailsWanted, Noticed, Polled, WatchChanged
+from sockwatch.tui.messages import ActsWanted, DetailsWanted, Noticed, Polled, WatchChanged
 from sockwatch.tui.screens.filtered import FilteredScreen
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.typed_number import MOMENT_S, TypedNumber
@@ -54,8 +54,8 @@ class MainScreen(FilteredScreen[Port]):
     HELP_TITLE = "Ports"
     LANGUAGE = PORT_LANGUAGE
 
-    def __init__(self, symbols: Symbols, watched: Watched) -> None:
-        super().__init__(symbols, watched)
+    def __init__(self, symbols: Symbols, watched: Watched, *, offers_acts: bool = True) -> None:
+        super().__init__(symbols, watched, offers_acts=offers_acts)
         self.VERTICAL_BREAKPOINTS = list(_PANEL_HEIGHTS)
         self._look: Look | None = None
         self._looks = Looks()
@@ -78,7 +78,7 @@ class MainScreen(FilteredScreen[Port]):
         yield StatusLine()
         yield FilterBar(PORT_LANGUAGE)
         yield Panel()
-        yield FooterBar(MAIN_FOOTER)
+        yield FooterBar(self.offered(MAIN_FOOTER))
 
     def legend(self) -> Iterator[tuple[str, str]]:
         yield from port_columns()
@@ -216,11 +216,24 @@ class MainScreen(FilteredScreen[Port]):
         self._sort(self._order.invert() if event.column == self._order.key else Order(event.column))
 
     def action_details(self) -> None:
+        port = self.table.row
+        if port is not None and port.row_key in self._rows.clients:
+            self.action_all_ports()
+        else:
+            self._want(DetailsWanted)
+
+    def action_acts(self) -> None:
+        port = self.table.row
+        if port is not None and port.row_key in self._rows.clients:
+            self.post_message(
+                Noticed("clients have these ports, which go with them: Enter lists each")
+            )
+        else:
+            self._want(ActsWanted)
+
+    def _want(self, what: type[DetailsWanted | ActsWanted]) -> None:
         port, look = self.table.row, self._look
         if port is None or look is None:
-            return
-        if port.row_key in self._rows.clients:
-            self.action_all_ports()
             return
         snapshot, outside = self._snapshot_of(port, look), self._outside(port, look)
         assert self.watched is not None
@@ -228,7 +241,7 @@ class MainScreen(FilteredScreen[Port]):
         if snapshot is None:
             self.post_message(Noticed(_gone_text(port)))
         else:
-            self.post_message(DetailsWanted(port, snapshot, watched))
+            self.post_message(what(port, snapshot, watched))
 
     def action_all_ports(self) -> None:
         self._shows_each_port = not self._shows_each_port
