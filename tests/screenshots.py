@@ -132,15 +132,14 @@ def connect(listener: socket.socket, count: int, stack: ExitStack, keep: int = 0
             client.close()
 
 
+def look(reader: SnapshotReader, port: int | None) -> Snapshot:
+    snapshot = reader.take(port)
+    object.__setattr__(snapshot, "host", "web-1")
+    return snapshot
+
+
 async def picture(name: str, size: tuple[int, int], *keys: str) -> None:
-    reader = SnapshotReader()
-
-    def take(port: int | None) -> Snapshot:
-        snapshot = reader.take(port)
-        object.__setattr__(snapshot, "host", "web-1")
-        return snapshot
-
-    app = SockwatchApp(Options(interval_s=0.5), take)
+    app = SockwatchApp(Options(interval_s=0.5), partial(look, SnapshotReader()))
     async with app.run_test(size=size) as pilot:
         for key in ("", *keys):
             if key:
@@ -151,6 +150,19 @@ async def picture(name: str, size: tuple[int, int], *keys: str) -> None:
                 await pilot.pause(0.02)
         await pilot.pause()
         save(app, name)
+
+
+async def acts_picture(name: str) -> None:
+    """The menu for the database, over the table."""
+    with SnapshotReader() as reader:
+        app = SockwatchApp(Options(interval_s=0.5), partial(look, reader))
+        async with app.run_test(size=(80, 24)) as pilot:
+            await shows(pilot, "5432 tcp")
+            await pilot.press(*"5432")
+            await shows(pilot, "port 5432 ")
+            await pilot.press("escape", "space")
+            await shows(pilot, "by SIGTERM")
+            save(app, name)
 
 
 class NamespacesHere:
@@ -272,6 +284,7 @@ def main() -> None:
             ("filter-80x24", (80, 24), ["slash", *"state:time_wait", "space", *"flga:none"]),
         ):
             asyncio.run(picture(name, size, *keys))
+        asyncio.run(acts_picture("acts-80x24"))
         asyncio.run(failures_picture("failures-80x24"))
         asyncio.run(namespaces_picture("namespaces-80x24"))
     # The lab makes its own stage, so it needs nothing of the one above.

@@ -14,8 +14,8 @@ ThemeChoice: TypeAlias = Literal["auto", "dark", "light"]
 class Options:
     """`theme` auto is what TEXTUAL_THEME names, or what suits the terminal's background.
 
-    `readonly` forbids whatever changes the host or starts a process: the lab. `language` is that of
-    the lab.
+    `readonly` forbids whatever changes the host or starts a process: the acts and the lab.
+    `language` is that of the lab.
     """
 
     interval_s: float = 1.0

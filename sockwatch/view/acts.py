@@ -15,6 +15,7 @@ from sockwatch.view.answer import WILDCARD, flags_line, request_words
 from sockwatch.view.clients import is_client
 from sockwatch.view.outside import where
 from sockwatch.view.page import Page
+from sockwatch.view.plan import target_text
 from sockwatch.view.who import who
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ HINTS: Final[dict[ActId, str]] = {
 }
 
 
+SHOWN_TARGETS: Final = 1
+
+
 class Act(NamedTuple):
     """Something valid for a port. `text` is what it would do, `command` what `copy` copies.
 
@@ -49,6 +53,16 @@ class Act(NamedTuple):
     def hint(self) -> str:
         """What choosing it does at once; empty where `text` says it."""
         return HINTS.get(self.id, "")
+
+    @property
+    def whom(self) -> tuple[str, ...]:
+        """The processes that it would end, a line each: name, pid, user, unit, age and command."""
+        targets = () if self.plan is None else self.plan.targets
+        if self.plan is None or not targets:
+            return ()
+        shown = tuple(target_text(target, self.plan.time) for target in targets[:SHOWN_TARGETS])
+        more = len(targets) - len(shown)
+        return (*shown, f"and {more} more") if more else shown
 
     @property
     def key(self) -> tuple[str, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ import psutil
 import pytest
 
 from tests.conftest import CAN_MAKE_NETNS
+from tests.support.child import idle_child
+from tests.support.netns import enter_new_netns
 from tests.support.waiting import PATIENCE_S
 from tests.tui.tmux import Tmux, tmux_is_there
 
@@ -23,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(not CAN_MAKE_NETNS, reason="this user may not make network namespaces"),
 ]
 PORT = 8080
+_kept: list[socket.socket] = []  # of a child, while it lives
 SERVER = f"""
 import signal, socket, sys
 if "deaf" in sys.argv:
@@ -159,3 +163,31 @@ def test_readonly_hides_the_acts(tmp_path: Path) -> None:
         tmux.wait_for("1 listener", "Esc back")
         assert "Space" not in tmux.screen
         assert server.poll() is None
+
+
+def listen_elsewhere() -> None:
+    enter_new_netns()
+    _kept.append(socket.create_server(("127.0.0.1", PORT)))
+
+
+def test_in_another_namespace_its_own_server_ends(tmp_path: Path) -> None:
+    with (
+        program(SERVER) as here,
+        idle_child(listen_elsewhere) as there,
+        Tmux(tmp_path, size=(100, 24)) as tmux,
+    ):
+        inode = os.stat(f"/proc/{there}/ns/net").st_ino
+        tmux.wait_for(f"{PORT} tcp")
+        tmux.press("N")
+        tmux.wait_for("all namespaces (")
+        tmux.press("/", *f"port:{PORT} netns:{inode}", "Enter")
+        tmux.wait_for("1 of 1", f"({there})")
+        tmux.press("Space")
+        tmux.wait_for(f"in netns {inode}, {PORT}/tcp is held by ", f"({there}) by SIGTERM")
+        tmux.press("Enter")
+        tmux.wait_for(f"type {PORT} and Enter to do this", "plan ")
+        tmux.press(*str(PORT), "Enter")
+        tmux.wait_for("SIGTERM sent to ", "has ended", "Esc back")
+        assert psutil.Process(there).status() == psutil.STATUS_ZOMBIE
+        assert here.poll() is None
+        assert not can_restart()

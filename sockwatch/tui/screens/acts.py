@@ -89,7 +89,10 @@ class ActsScreen(BaseScreen, ModalScreen[None]):
 
     def _show_more(self) -> None:
         act = self.list.act
-        lines = [] if act is None else [Line("text", act.text)]
+        lines: list[Line] = []
+        if act is not None:
+            lines += [Line("text", act.text)] if self.list.is_cut(act) else []
+            lines += [Line("text", text) for text in act.whom]
         if self._note:
             lines.append(Line("warning", self._note))
         self.query_one(Panel).show(lines)

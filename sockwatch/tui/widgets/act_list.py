@@ -11,7 +11,7 @@ from textual.message import Message
 from sockwatch.tui.widgets.box import BoxedLines
 from sockwatch.tui.widgets.lines import Line
 from sockwatch.view.acts import Act
-from sockwatch.view.fit import fit
+from sockwatch.view.fit import cell_width, fit
 
 _NAME_WIDTH: Final = 13
 
@@ -39,6 +39,10 @@ class ActList(BoxedLines):
     def act(self) -> Act | None:
         """The act under the cursor; None if there is none."""
         return self._acts[self.cursor] if self._acts else None
+
+    def is_cut(self, act: Act) -> bool:
+        """Whether there is no room for its whole text."""
+        return cell_width(act.text) > self.size.width - _NAME_WIDTH - 2
 
     @property
     def total(self) -> int:
