@@ -12,9 +12,9 @@ from sockwatch.tui.watched import Watched
 if TYPE_CHECKING:  # loaded when it is used first
     from sockwatch.act.model import Plan
     from sockwatch.act.proof import Replan
-    from sockwatch.bind.pair import RequestPair
     from sockwatch.tui.free_thread import FreeThread, Perform
     from sockwatch.tui.wait_thread import WaitThread
+    from sockwatch.view.acts import Goal
 
 Post: TypeAlias = Callable[[Message], object]
 ENDS_IN_S: Final = 3.0  # a thread that hangs longer ends with the process
@@ -37,15 +37,15 @@ class ActThreads:
         self._start(thread)
         return thread
 
-    def wait_for(self, pair: RequestPair, watched: Watched) -> None:
-        """Tell the app when the requests would succeed, in place of what was waited for before.
+    def wait_for(self, goal: Goal, watched: Watched) -> None:
+        """Tell the app when the goal is reached, in place of what was waited for before.
 
         Raises RuntimeError where no thread can be started.
         """
         from sockwatch.tui.wait_thread import WaitThread  # noqa: PLC0415
 
         self.stop_waiting()
-        thread = WaitThread(pair, watched, self._post)
+        thread = WaitThread(goal, watched, self._post)
         self._start(thread)
         self.wait = thread
 

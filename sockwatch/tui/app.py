@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -17,7 +17,7 @@ from textual.screen import Screen
 
 from sockwatch.lab.languages.translation import ENGLISH
 from sockwatch.model import Snapshot, shortage
-from sockwatch.tui.acts import Acts
+from sockwatch.tui.act_threads import ActThreads
 from sockwatch.tui.background import Question
 from sockwatch.tui.commands import APP_COMMANDS, bindings
 from sockwatch.tui.driver import TerminalDriver
@@ -55,6 +55,7 @@ from sockwatch.tui.themes import Themes
 from sockwatch.tui.watched import Namespaces, Take, Watched
 
 if TYPE_CHECKING:  # all are loaded when they are used first
+    from sockwatch.tui.acts import Acts
     from sockwatch.tui.failures_thread import Watch
     from sockwatch.tui.free_thread import Perform
     from sockwatch.tui.lab.backend import LabBackend
@@ -103,7 +104,7 @@ class SockwatchApp(App[int]):
         self.shown = OpenScreens(lambda: self.screen_stack, self.pace, clock)
         self._latest: Polled | None = None
         self.labs = Labs(lab, options.language)
-        self.acts = Acts(self, self._host, perform)
+        self.act_threads = ActThreads(self.post_message, perform)
         self.failures = FailuresFeed(self.post_message, open_watch, always=options.watch_failures)
         self.set_class(options.ascii, "-ascii")
         self.question = question
@@ -122,7 +123,7 @@ class SockwatchApp(App[int]):
         self.poller.stop()
         self.failures.stop()
         self.labs.close()
-        self.acts.threads.stop()
+        self.act_threads.stop()
 
     def action_suspend_process(self) -> None:
         if isinstance(self._driver, TerminalDriver):
@@ -191,12 +192,17 @@ class SockwatchApp(App[int]):
 
     # What is done to ports
 
+    @cached_property
+    def acts(self) -> Acts:
+        """The acts on ports; loaded when they are asked for first."""
+        from sockwatch.tui.acts import Acts  # noqa: PLC0415
+
+        return Acts(self, self._host, self.act_threads)
+
     @on(ActsWanted)
     def _acts_wanted(self, message: ActsWanted) -> None:
         if self._readonly:
             self.shown.show_notice("--readonly disables acts")
-        elif not self.shown.front.offers_acts:
-            self.shown.show_notice("the lab has keys of its own for what runs in it")
         else:
             self.acts.offer(message, self._symbols)
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from sockwatch.act.model import EndTarget, Event
 from sockwatch.bind import BindRequest, Verdict
-from sockwatch.bind.pair import RequestPair
 from sockwatch.model import Gap, HostSnapshot, Port, Snapshot
 from sockwatch.tui.watched import Watched
-from sockwatch.view.acts import Act
 from sockwatch.view.folding import Fold
 from sockwatch.view.look import host_gaps
 
 if TYPE_CHECKING:  # the lab and the acts are loaded when they are used first
+    from sockwatch.act.model import EndTarget, Event
+    from sockwatch.bind.pair import RequestPair
     from sockwatch.tui.lab.events import LabEvent
     from sockwatch.tui.wait_thread import WaitThread
+    from sockwatch.view.acts import Act
 
 
 class Polled(Message):

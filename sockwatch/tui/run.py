@@ -49,7 +49,7 @@ def run(options: Options, take: Take | None = None) -> int:
     finally:
         if question is not None:
             question.close()
-    app.acts.threads.join()
+    app.act_threads.join()
     app.labs.join()
     return CRASHED if app.crashed else app.return_code or 0
 

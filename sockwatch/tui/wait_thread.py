@@ -1,4 +1,4 @@
-"""One thread looks at a port until the requests for it would succeed."""
+"""One thread looks at a port until the requests of a goal would succeed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from textual.message import Message
 
 from sockwatch.act.cancel import Cancellation
 from sockwatch.bind import Verdict
-from sockwatch.bind.pair import RequestPair
 from sockwatch.model import SockwatchError
 from sockwatch.tui.messages import Crashed, WaitTold
 from sockwatch.tui.poller import REST_PER_POLL
 from sockwatch.tui.watched import Watched
+from sockwatch.view.acts import Goal
 
 Post: TypeAlias = Callable[[Message], object]
 
@@ -27,9 +27,9 @@ CLOCK_S: Final = 0.05  # a TIME_WAIT may last so much longer than its clock says
 class WaitThread:
     """Posts WaitTold when what is known changes; the last one is over."""
 
-    def __init__(self, pair: RequestPair, watched: Watched, post: Post) -> None:
-        self.pair = pair
-        self.watched = watched
+    def __init__(self, goal: Goal, watched: Watched, post: Post) -> None:
+        self.goal = goal
+        self._watched = watched
         self._post = post
         self._cancel = Cancellation()
         # A daemon: a look that hangs in the kernel must not hold up the exit.
@@ -93,7 +93,7 @@ class WaitThread:
 
     def _in_the_way(self) -> Verdict | None:
         """The verdict of a new look on what fails; None if nothing does. Raises SockwatchError."""
-        verdicts = self.pair.explain(self.watched.take(self.watched.port))
+        verdicts = self.goal.pair.explain(self._watched.take(self._watched.port))
         return next((verdict for verdict in verdicts if verdict.outcome != "ok"), None)
 
     def _tell(self, message: Message) -> None:

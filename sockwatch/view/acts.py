@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sockwatch.act.model import Plan
-    from sockwatch.bind import Verdict
-    from sockwatch.model import Protocol, Snapshot
+    from sockwatch.bind import Fix, Verdict
+    from sockwatch.model import NetnsKey, Protocol, Snapshot
 
 ActId = Literal["free", "destroy", "wait", "stop waiting", "copy", "details"]
 
@@ -36,6 +36,7 @@ HINTS: Final[dict[ActId, str]] = {
 
 
 SHOWN_TARGETS: Final = 1
+OF_A_CLIENT: Final = "not to be freed: a client has it as its source port; it goes with the client"
 
 
 class Act(NamedTuple):
@@ -97,11 +98,11 @@ def acts_on(
     with more to open.
     """
     page = replace(Page.about(pair.request, snapshot, pair.also), is_outside=is_outside)
-    freeing, note = _freeing(page)
+    freeing, note, advice = _freeing(page)
     acts = [
         *freeing,
         *_waiting(page, is_waited_for=is_waited_for),
-        *(Act("copy", fix.command, fix.command) for fix in page.fixes if fix.command),
+        *(Act("copy", fix.command, fix.command) for fix in (*advice, *page.fixes) if fix.command),
     ]
     if shows_details:
         acts.append(Act("details", "show every socket, holder and flag, and what blocks a bind()"))
@@ -114,15 +115,22 @@ def acts_title(pair: RequestPair, snapshot: Snapshot, *, is_outside: bool = Fals
     return f"{where(snapshot.netns)}, {text}" if is_outside else text
 
 
-def _freeing(page: Page) -> tuple[list[Act], str]:
-    """To free the port, and to do so at once; else why that is not offered."""
+class _Freeing(NamedTuple):
+    """To free the port, and to do so at once; else why that is not offered, and what would help."""
+
+    acts: list[Act]
+    note: str = ""
+    advice: tuple[Fix, ...] = ()
+
+
+def _freeing(page: Page) -> _Freeing:
     port = page.port
     if port is None or page.main.verdict.outcome == "ok":
-        return [], ""
+        return _Freeing([])
     if is_client(port, page.snapshot):
-        return [], "not to be freed: a client has it as its source port; it goes with the client"
+        return _Freeing([], OF_A_CLIENT)
     if page.snapshot.only_port != port.number:  # too little is known of its processes
-        return [Act("free", "looking at who holds it")], ""
+        return _Freeing([Act("free", "looking at who holds it")])
     plans = _plan(page), _plan(page, destroy=True)
     is_more_than_a_wait = any(step.kind != StepKind.WAIT for step in plans[0].steps)
     acts = [Act("free", plan_text(plans[0]), plan=plans[0])] if is_more_than_a_wait else []
@@ -131,8 +139,10 @@ def _freeing(page: Page) -> tuple[list[Act], str]:
         acts.append(Act("destroy", plan_text(plans[1]), plan=plans[1]))
     refusals = plans[0].refusals
     if not refusals:
-        return acts, ""
-    return acts, f"{'let be' if acts else 'not to be freed'}: {refusals[0].text}"
+        return _Freeing(acts)
+    if acts:
+        return _Freeing(acts, f"let be: {refusals[0].text}")
+    return _Freeing(acts, f"not to be freed: {refusals[0].text}", plans[0].advice)
 
 
 def free_plan(
@@ -178,27 +188,36 @@ def port_of(pair: RequestPair, snapshot: Snapshot) -> Port:
     return snapshot.port(*key) or Port(*key, {})
 
 
-def waiting_text(pair: RequestPair, verdict: Verdict | None = None, refused: str = "") -> str:
-    """``waiting for 9000/tcp, 41 s``, while `verdict` is in the way or a look was `refused`."""
-    text = f"waiting for {_name(pair)}"
-    if refused:
-        return f"{text}: {refused}"
-    seconds = None if verdict is None else verdict.frees_in_s
-    return text if seconds is None else f"{text}, {spoken_clock(seconds)}"
+class Goal(NamedTuple):
+    """What is waited for: that the requests succeed, in this network namespace."""
 
+    pair: RequestPair
+    netns: NetnsKey
+    name: str
 
-def freed_text(pair: RequestPair) -> str:
-    """``9000/tcp is free: bind() would succeed now``."""
-    return f"{_name(pair)} is free: bind() would succeed now"
+    @classmethod
+    def of(cls, pair: RequestPair, snapshot: Snapshot, *, is_outside: bool = False) -> Goal:
+        """The goal of somebody who sees the port so; `is_outside` as for acts_on()."""
+        name = f"{pair.request.port}/{pair.request.protocol}"
+        netns = snapshot.netns
+        return cls(pair, netns.key, f"{name} {where(netns)}" if is_outside else name)
 
+    def waiting_text(self, verdict: Verdict | None = None, refused: str = "") -> str:
+        """``waiting for 9000/tcp, 41 s``: `verdict` is in the way, or the look was `refused`."""
+        text = f"waiting for {self.name}"
+        if refused:
+            return f"{text}: {refused}"
+        seconds = None if verdict is None else verdict.frees_in_s
+        return text if seconds is None else f"{text}, {spoken_clock(seconds)}"
 
-def given_up_text(pair: RequestPair, refused: str) -> str:
-    """``no longer waiting for 9000/tcp: netns blue cannot be entered``."""
-    return f"no longer waiting for {_name(pair)}: {refused}"
+    @property
+    def freed_text(self) -> str:
+        """``9000/tcp is free: bind() would succeed now``."""
+        return f"{self.name} is free: bind() would succeed now"
 
-
-def _name(pair: RequestPair) -> str:
-    return f"{pair.request.port}/{pair.request.protocol}"
+    def given_up_text(self, refused: str) -> str:
+        """``no longer waiting for 9000/tcp: netns blue cannot be entered``."""
+        return f"no longer waiting for {self.name}: {refused}"
 
 
 def now_text(pair: RequestPair, snapshot: Snapshot) -> str:

@@ -287,7 +287,7 @@ async def test_the_end_of_the_app_ends_the_work(is_deaf: bool) -> None:
             await shows(pilot, "type 7 and Enter")
         await pilot.press("ctrl+c")
         assert app._exit
-    app.acts.threads.join()
+    app.act_threads.join()
     assert work.ended.is_set()
     assert work.agreed is not True
 
@@ -374,7 +374,7 @@ async def test_waiting_can_be_given_up() -> None:
         await shows(pilot, "stop waiting")
         await pilot.press("down", "enter")
         await wait_for(pilot, lambda: "waiting for" not in text_of(pilot))
-        assert app.acts.threads.wait is None
+        assert app.act_threads.wait is None
 
 
 async def test_the_details_offer_the_acts_for_the_request_that_was_typed() -> None:
@@ -504,10 +504,13 @@ async def test_a_port_that_cannot_be_looked_at_is_waited_for_no_longer(
         await pilot.press("space")
         await shows(pilot, "nginx(5005) by SIGTERM")
         await pilot.press("down", "enter")
-        await shows(pilot, "waiting for 8080/tcp")
+        await shows(pilot, "waiting for 8080/tcp in container web2 (podman)")
+        await pilot.press("space")
+        await shows(pilot, "stop waiting")
+        await pilot.press("escape")
         host.shut.add(WEB2)
-        await shows(pilot, "no longer waiting for 8080/tcp: ")
-        assert app.acts.threads.wait is None
+        await shows(pilot, "no longer waiting for 8080/tcp in container web2 (podman): ")
+        assert app.act_threads.wait is None
 
 
 async def test_the_acts_are_shown_while_the_view_is_paused() -> None:

@@ -10,12 +10,12 @@ from sockwatch.bind.pair import RequestPair
 from sockwatch.model import HostFacts, Port
 from sockwatch.view.acts import (
     Acts,
+    Goal,
     acts_on,
     free_plan,
     now_text,
     port_of,
     signature,
-    waiting_text,
     whole_port,
 )
 from tests.support import build
@@ -92,6 +92,15 @@ def test_a_login_server_is_not_to_be_freed_and_the_note_says_why() -> None:
     assert "people log in through it" in found.note
 
 
+def test_who_may_not_see_the_holder_is_told_to_free_it_as_root() -> None:
+    user = replace(ROOT, uid=1000)
+    found = acts_on(whole_port("tcp", 3306), seen(build.hidden(), facts=user))
+    assert "free" not in offered(found)
+    assert found.note.startswith("not to be freed: ")
+    copied = [act.command for act in found.acts if act.command is not None]
+    assert any(command.startswith("sudo sockwatch free ") for command in copied)
+
+
 def test_a_client_is_not_to_be_freed() -> None:
     curl = holder(process(9, "curl"))
     client = port(
@@ -145,8 +154,9 @@ def test_what_bind_gets_now_and_what_is_waited_for() -> None:
     )))  # fmt: skip
     assert now_text(pair, now) == "succeeds with SO_REUSEADDR, EADDRINUSE without; free in 8 s"
     (verdict, _) = pair.explain(now)
-    assert waiting_text(pair, verdict) == "waiting for 9000/tcp, 8 s"
-    assert waiting_text(pair) == "waiting for 9000/tcp"
-    assert waiting_text(pair, refused="no") == "waiting for 9000/tcp: no"
+    goal = Goal.of(pair, now)
+    assert goal.waiting_text(verdict) == "waiting for 9000/tcp, 8 s"
+    assert goal.waiting_text() == "waiting for 9000/tcp"
+    assert goal.waiting_text(refused="no") == "waiting for 9000/tcp: no"
     assert port_of(pair, now).time_wait.count == 3
     assert port_of(pair, seen(of=9000)) == Port("tcp", 9000, {})

@@ -84,8 +84,8 @@ class ActsScreen(BaseScreen, ModalScreen[None]):
 
     @property
     def _is_waited_for(self) -> bool:
-        wait = self._threads.wait
-        return wait is not None and (wait.pair, wait.watched) == (self._pair, self.watched)
+        wait, netns = self._threads.wait, self._latest.netns.key
+        return wait is not None and wait.goal[:2] == (self._pair, netns)
 
     def _show_more(self) -> None:
         act = self.list.act
