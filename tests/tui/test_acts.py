@@ -22,6 +22,7 @@ from sockwatch.tui.screens.free import FreeScreen
 from sockwatch.tui.screens.help import HelpScreen
 from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.watched import Watched
+from sockwatch.tui.widgets.confirm_bar import ConfirmBar
 from tests.support import build
 from tests.support.build import group, holder, port, process, socket
 from tests.tui.host import Host, check_golden, line_with, look, screen_lines, shows, wait_for
@@ -227,6 +228,23 @@ async def test_a_plan_that_changes_has_to_be_agreed_to_anew() -> None:
         await pilot.press("8", "0", "enter")
         assert "type 80" not in text_of(pilot)
         assert work.plans == []
+
+
+async def test_an_answer_does_not_count_for_a_plan_that_was_not_shown_yet() -> None:
+    """Enter was pressed, and the port changes before that is handled."""
+    host = RootHost([app_server()])
+    work = Work(host)
+    async with host.app(perform=work).run_test(size=(80, 24)) as pilot:
+        await asked(pilot, host)
+        screen = pilot.app.screen
+        assert isinstance(screen, FreeScreen)
+        early = ConfirmBar.Answered(screen.bar.question, agreed=True)
+        host.ports = [app_server(8, "other")]
+        screen.show(host.take(80))
+        screen.post_message(early)
+        await shows(pilot, "other(8) of root")
+        await pilot.pause()
+    assert work.plans == []
 
 
 async def test_sigkill_is_asked_for_with_the_pid() -> None:

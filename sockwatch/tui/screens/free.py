@@ -101,8 +101,7 @@ class FreeScreen(BaseScreen, ModalScreen[None]):
         is_same = signature(plan) == signature(self._plan)
         self._plan = plan
         if not is_same:
-            self.bar.clear()
-            self._set_stage("plan")
+            self._set_stage("plan")  # which asks anew
             self.post_message(Noticed("the port has changed, and so has the plan: read it again"))
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
@@ -135,7 +134,9 @@ class FreeScreen(BaseScreen, ModalScreen[None]):
         self._draw()
 
     def on_confirm_bar_answered(self, event: ConfirmBar.Answered) -> None:
-        """Enter: go on, if the number was typed."""
+        """Enter: go on, if the number was typed, and nothing else is asked meanwhile."""
+        if event.question != self.bar.question:
+            return
         if not event.agreed:
             self.post_message(Noticed("nothing is done: that is not the number"))
         elif self._stage == "plan":

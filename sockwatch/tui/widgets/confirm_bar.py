@@ -12,19 +12,22 @@ class ConfirmBar(InputBar):
     """Opened with the number that has to be typed. Enter posts Answered and forgets what was."""
 
     class Answered(Message):
-        """`agreed`: the number was typed, and nothing else."""
+        """`agreed`: to the question of that number the right one was typed, and nothing else."""
 
-        def __init__(self, *, agreed: bool) -> None:
+        def __init__(self, question: int, *, agreed: bool) -> None:
             super().__init__()
+            self.question = question
             self.agreed = agreed
 
     def __init__(self) -> None:
         super().__init__()
         self._number = ""
+        self.question = 0  # how many were asked; an answer to an earlier one does not count
 
     def ask(self, number: int, what: str) -> None:
         """Ask for the number, by which the user agrees to `what`: ``end nginx(812)``."""
         self._number = str(number)
+        self.question += 1
         self.query_one(Static).update(f"type {number} and Enter to {what}:")
         self.clear()
         self.open()
@@ -40,4 +43,4 @@ class ConfirmBar(InputBar):
         event.stop()
         agreed = bool(self._number) and event.value.strip() == self._number
         self.clear()
-        self.post_message(self.Answered(agreed=agreed))
+        self.post_message(self.Answered(self.question, agreed=agreed))
