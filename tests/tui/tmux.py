@@ -1,4 +1,4 @@
-"""sockwatch in a terminal of tmux: keys go in, the screen comes out as text."""
+"""sockwatch, or a shell, in a terminal of tmux: keys go in, the screen comes out as text."""
 
 from __future__ import annotations
 
@@ -25,10 +25,16 @@ def tmux_is_there() -> bool:
 class Tmux:
     """A server of tmux of its own; use as a context manager."""
 
-    def __init__(self, folder: Path, *arguments: str, size: tuple[int, int] = (80, 24)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        size: tuple[int, int] = (80, 24),
+        program: tuple[str, ...] = (sys.executable, "-m", "sockwatch"),
+    ) -> None:
         self._socket = str(folder / "tmux")
         columns, rows = map(str, size)
-        command = [sys.executable, "-m", "sockwatch", *arguments]
+        command = [*program, *arguments]
         environment = os.environ | {"TERM": "xterm-256color"}
         environment.pop("TMUX", None)
         subprocess.run(
