@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.release import CLEAN, UNKNOWN, UNREACHED, VULNERABLE, licence, runtime_packages, verdict
+from tests.release.packages import (
+    CLEAN,
+    UNKNOWN,
+    UNREACHED,
+    VULNERABLE,
+    licence,
+    runtime_packages,
+    verdict,
+)
 
 FINE: dict[str, Any] = {"name": "rich", "version": "15.0.0", "vulns": []}
 SKIPPED = {"name": "psutil", "skip_reason": "not found"}

@@ -70,9 +70,11 @@ def _login_port() -> int | None:
 
 
 def _own_command() -> tuple[str, ...]:
-    program = sys.argv[0]
+    program = os.path.abspath(sys.argv[0])
     if os.path.basename(program) == "sockwatch":
-        return (os.path.abspath(program),)
+        return (program,)
+    if program.endswith(".pyz"):
+        return (program,) if os.access(program, os.X_OK) else (sys.executable, program)
     return (sys.executable, "-I", "-m", "sockwatch")
 
 

@@ -1,8 +1,4 @@
-"""What a release has to know of the packages it needs: version, licence, vulnerabilities.
-
-Run: .venv/bin/pip install -q '.[release]' && .venv/bin/python -m tests.release
-Exits with 0 if none has a known vulnerability, 1 if one has, 3 if that could not be determined.
-"""
+"""What a release has to know of the packages it needs: version, licence, vulnerabilities."""
 
 from __future__ import annotations
 
@@ -25,6 +21,7 @@ LONGEST_LICENCE: Final = 40  # some put the whole text there
 
 
 def main() -> int:
+    """Print it; 0 if none has a known vulnerability, 1 if one has, 3 if nobody could tell."""
     packages = sorted(runtime_packages(PACKAGE).values(), key=lambda package: package.name.lower())
     for package in packages:
         print(f"{package.name:20} {package.version:12} {licence(package)}")
@@ -103,7 +100,3 @@ def verdict(audited: list[dict[str, Any]]) -> tuple[int, list[str]]:
     if skipped:
         return UNKNOWN, skipped
     return CLEAN, [f"vulnerabilities: none known in {len(audited)} packages"]
-
-
-if __name__ == "__main__":
-    sys.exit(main())
