@@ -46,8 +46,17 @@ def run_newer():
     for minor in range(NEWEST_MINOR, NEEDS[1] - 1, -1):
         for folder in path.split(os.pathsep):
             python = os.path.join(folder, "python3.%d" % minor)
-            if os.path.isabs(python) and os.access(python, os.X_OK):
+            if os.path.isabs(python) and os.access(python, os.X_OK) and is_new(python):
                 os.execv(python, [python, HERE] + sys.argv[1:])
+
+
+def is_new(python):
+    """Whether it runs: what a version manager puts into PATH may only say that it does not."""
+    import subprocess
+
+    question = "import sys; sys.exit(sys.version_info < %r)" % (NEEDS,)
+    with open(os.devnull, "w") as nowhere:
+        return subprocess.call([python, "-I", "-c", question], stderr=nowhere) == 0
 
 
 def refuse(reason):
