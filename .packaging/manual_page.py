@@ -124,4 +124,5 @@ def _short(lines: list[str]) -> Iterator[str]:
         if line.startswith("."):
             yield line
         else:
-            yield from textwrap.wrap(line, 78, break_long_words=False, break_on_hyphens=False)
+            for part in textwrap.wrap(line, 78, break_long_words=False, break_on_hyphens=False):
+                yield rf"\&{part}" if part.startswith((".", "'")) else part

@@ -24,20 +24,17 @@ UNPACKED: Final = "sockwatch-*"
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """sockwatch without what it needs: enough for --help."""
+    """Enough of sockwatch for --help."""
     folder = tmp_path_factory.mktemp("tree")
-    ignored = shutil.ignore_patterns("__pycache__")
+    ignored = shutil.ignore_patterns("__pycache__", "lab", "schemas", "tui")
     shutil.copytree(Path(sockwatch.__file__).parent, folder / "sockwatch", ignore=ignored)
     return folder
 
 
 @pytest.fixture(scope="module")
 def file(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file; all may read it."""
-    folder = tmp_path_factory.mktemp("file")
-    for path in (folder, folder.parent, folder.parent.parent):
-        path.chmod(0o755)
-    return build_pyz(tree, folder)
+    """The file."""
+    return build_pyz(tree, tmp_path_factory.mktemp("file"))
 
 
 @pytest.fixture
@@ -59,14 +56,18 @@ def run(file: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def run_mounted(file: Path, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run it as an ordinary user after the mounts of the script, which nobody else sees."""
+    """Run it as an ordinary user after the mounts of the script, which nobody else sees.
+
+    /dev/shm is mounted noexec, and has the file: nobody may look into the folders of the tests.
+    """
     user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     python = Path(sys.executable).resolve()
     if python.is_relative_to("/root"):
         python = Path("/usr/bin/python3")
-    script = f'{script}\nexec setpriv {" ".join(user)} {python} "$@"'
+    shm = f"mount -t tmpfs -o noexec,mode=1777 none /dev/shm; cp {file} /dev/shm"
+    script = f'{shm}\n{script}\nexec setpriv {" ".join(user)} {python} "$@"'
     return subprocess.run(
-        ["unshare", "--mount", "sh", "-euc", script, "sh", str(file), "--help"],
+        ["unshare", "--mount", "sh", "-euc", script, "sh", f"/dev/shm/{file.name}", "--help"],
         capture_output=True, text=True, check=False, timeout=60, cwd="/",
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"} | environment,
     )  # fmt: skip
@@ -154,7 +155,7 @@ def test_root_does_not_ask_where_home_is(file: Path, place: Path) -> None:
 def test_a_read_only_home_and_a_tmp_that_runs_nothing(file: Path) -> None:
     """And then a folder from which files have been cleaned up."""
     mounts = (
-        "mount -t tmpfs -o noexec none /dev/shm; mount -t tmpfs -o mode=1777 none /var/tmp\n"
+        "mount -t tmpfs -o mode=1777 none /var/tmp\n"
         f"cd /var/tmp; mkdir sockwatch-{NOBODY}; chown {NOBODY}:{NOBODY} sockwatch-{NOBODY}"
     )
     check_ran(run_mounted(file, mounts))
@@ -170,11 +171,8 @@ def test_a_read_only_home_and_a_tmp_that_runs_nothing(file: Path) -> None:
 
 @needs_root
 def test_nowhere(file: Path) -> None:
-    mounts = "\n".join(
-        f"mount -t tmpfs -o mode=1777,noexec none {folder}" for folder in ("/dev/shm", "/var/tmp")
-    )
-    kept = f"mkdir -p /dev/shm/keep; cp {file} /dev/shm/keep; mount --bind /dev/shm /tmp"
-    done = run_mounted(Path("/tmp/keep") / file.name, f"{mounts}\n{kept}")
+    mounts = (f"mount -t tmpfs -o noexec,mode=1777 none {each}" for each in ("/tmp", "/var/tmp"))
+    done = run_mounted(file, "\n".join(mounts))
     check_refused(done, "/var/tmp/sockwatch-65534: it is mounted noexec", "SOCKWATCH_UNPACK_TO")
 
 

@@ -29,7 +29,11 @@ LEFT_OUT: Final = (
     "_codecs_*", "_test*", "_xxtest*", "_xxsub*", "_ctypes_test*", "nis*", "ossaudiodev*",
     "turtle.py", "_crypt*",
 )  # fmt: skip
-NSS: Final = ("libnss_files.so.2", "libnss_dns.so.2", "libnss_compat.so.2")  # getpwuid() and so on
+# The parts of the C library that a module may ask for later: those of the host would not fit.
+OF_LIBC: Final = (
+    "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libresolv.so.2",
+    "libnss_files.so.2", "libnss_dns.so.2", "libnss_compat.so.2",
+)  # fmt: skip
 
 
 def build_carried(tree: Path, root: Root, folder: Path) -> Path:
@@ -78,7 +82,7 @@ def _libraries(root: Root, version: str) -> Iterator[str]:
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = set(re.findall(r"(/\S+\.so\S*) \(0x", printed))
     (libc,) = (path for path in found if os.path.basename(path) == "libc.so.6")
-    return iter(found | {f"{os.path.dirname(libc)}/{name}" for name in NSS})
+    return iter(found | {f"{os.path.dirname(libc)}/{name}" for name in OF_LIBC})
 
 
 def _package(root: Root, library: str) -> str:
