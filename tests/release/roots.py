@@ -104,15 +104,10 @@ def _script(
     yield f"{server} >{base}/ready 3>&- & read _ <{base}/ready || true; exec 3>&-"
     environment = ["env", "-i", f"HOME={'/root' if uid == 0 else '/home/nobody'}", "TERM=linux"]
     environment += ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
-    user = [] if uid == 0 else ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
-    begun = [*_found(root, user), *_found(root, environment)]
-    yield f"exec {shlex.join(['chroot', str(top), *begun, *words])}"
-
-
-def _found(root: Root, words: list[str]) -> list[str]:
-    """The words by way of busybox, where that is all there is."""
-    is_bare = words and not (root.folder / "usr/bin" / words[0]).exists()
-    return ["/bin/busybox", *words] if is_bare else words
+    if not (root.folder / "usr/bin/env").exists():
+        environment.insert(0, "/bin/busybox")
+    chroot = ["chroot", f"--userspec={uid}:{uid}", "--groups="]
+    yield f"exec {shlex.join([*chroot, str(top), *environment, *words])}"
 
 
 def debian(release: str) -> Root:

@@ -27,9 +27,8 @@ SHARED: Final = (
     "zsh/site-functions/_sockwatch",
     "fish/vendor_completions.d/sockwatch.fish",
 )
-LEFT: Final = (
-    r"find / -xdev \( -path /proc -o -path /sys -o -path /carried \) -prune -o -name '*sockwatch*'"
-)
+NOT_OURS: Final = r"\( -path /proc -o -path /sys -o -path /carried \) -prune"
+LEFT: Final = f"find / -xdev {NOT_OURS} -o -name '*sockwatch*' -print"
 # What dpkg keeps of every package that there was.
 STAYS: Final = ("/var/log/", "/var/lib/dpkg/")
 
@@ -78,7 +77,9 @@ def _smoke_wheel(folder: Path) -> Iterator[str]:
 
 def _works(form: str, root: Root, program: Sequence[str], folder: Path, **where: Any) -> str:
     """Ask for the version, a port, the table, the screen; and a conflict, where it is root."""
-    name = f"{form} in {root.name}" + "".join(f", {key} {value}" for key, value in where.items())
+    name = f"{form} in {root.name}"
+    name += ", read-only, /tmp noexec" if where.get("read_only") else ""
+    name += ", as an ordinary user" if where.get("uid") else ""
     _check_version(name, root.run([*program, "--version"], folder, **where))
     answer = root.run([*program, str(PORT), "--json"], folder, **where)
     _check(name, answer, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -37,6 +38,7 @@ def oldest_python() -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+@functools.cache
 def epoch() -> int:
     """The time of the commit, in seconds since 1970: what is built twice of it is equal."""
     command = ["git", "log", "-1", "--format=%ct"]
