@@ -24,9 +24,9 @@ UNPACKED: Final = "sockwatch-*"
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Enough of sockwatch for --help."""
+    """sockwatch without what it needs: enough for --help."""
     folder = tmp_path_factory.mktemp("tree")
-    ignored = shutil.ignore_patterns("__pycache__", "lab", "schemas", "tui")
+    ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(sockwatch.__file__).parent, folder / "sockwatch", ignore=ignored)
     return folder
 
@@ -110,8 +110,8 @@ def test_several_at_the_same_time(file: Path, place: Path) -> None:
         )
         for _ in range(4)
     ]  # fmt: skip
-    for program in programs:
-        stdout, stderr = program.communicate(timeout=60)
+    answers = [program.communicate(timeout=60) for program in programs]
+    for stdout, stderr in answers:
         assert stdout.startswith(USAGE), stderr
     assert len(list(place.iterdir())) == 1
 
