@@ -11,8 +11,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import formatdate
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
@@ -95,7 +94,7 @@ def _control(top: Path, tree: Path, architecture: str) -> None:
 def _changelog() -> str:
     """The changes of the packaging; those of sockwatch itself are in its own file."""
     maintainer = os.environ.get("DEBEMAIL", MAINTAINER)
-    date = format_datetime(datetime.fromtimestamp(epoch(), UTC))
+    date = formatdate(epoch()).replace("-0000", "+0000")
     return (
         f"sockwatch ({VERSION}) unstable; urgency=medium\n\n"
         f"  * sockwatch {__version__}; changelog.gz has its changes.\n\n"

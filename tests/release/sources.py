@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from collections.abc import Iterable
 from importlib.metadata import distributions
@@ -32,9 +31,9 @@ NOTES: Final = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
 def oldest_python() -> tuple[int, int]:
     """The version that pyproject.toml requires."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    found = re.fullmatch(r">=(\d+)\.(\d+)", project["requires-python"])
-    assert found, project["requires-python"]
+    text = (ROOT / "pyproject.toml").read_text()
+    found = re.search(r'^requires-python = ">=(\d+)\.(\d+)"$', text, re.MULTILINE)
+    assert found
     return int(found[1]), int(found[2])
 
 
