@@ -33,6 +33,7 @@ def main():
     if os.uname()[4] != MACHINE or (built_for and not built_for.endswith(LIBC)):
         found = built_for or os.uname()[4]
         refuse("this file is for %s-linux-%s, and this Python for %s" % (MACHINE, LIBC, found))
+    sys.argv[0] = HERE  # for advice, wherever we are by then
     sys.path[0] = unpacked()
     sys.dont_write_bytecode = False  # the folder is ours; without, each start compiles anew
     from sockwatch.cli import main as run
