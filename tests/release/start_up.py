@@ -33,7 +33,9 @@ def start_up(folder: Path, wheel: Path) -> tuple[bool, Iterator[str]]:
             "self-contained": [str(folder / CARRIED_NAME / "sockwatch")],
         }
         medians = {
-            question: {form: statistics.median(taken) for form, taken in _measured(forms, question)}
+            question: {
+                form: statistics.median(taken) for form, taken in _measured(forms, question, base)
+            }
             for question in QUESTIONS
         }
     ratios = {
@@ -45,15 +47,16 @@ def start_up(folder: Path, wheel: Path) -> tuple[bool, Iterator[str]]:
 
 
 def _measured(
-    forms: dict[str, list[str]], question: tuple[str, ...]
+    forms: dict[str, list[str]], question: tuple[str, ...], unpack_to: str
 ) -> Iterator[tuple[str, list[float]]]:
     """Seconds of each round but the first, which unpacks and compiles."""
+    environment = {"PATH": "/usr/bin", "SOCKWATCH_UNPACK_TO": unpack_to}
     taken: dict[str, list[float]] = {form: [] for form in forms}
     for _ in range(ROUNDS + 1):
         for form, command in forms.items():
             started = time.perf_counter()
             done = subprocess.run(
-                [*command, *question], capture_output=True, env={"PATH": "/usr/bin"}, check=False
+                [*command, *question], capture_output=True, env=environment, check=False
             )
             taken[form].append(time.perf_counter() - started)
             if done.returncode not in ANSWERS:
