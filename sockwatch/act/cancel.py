@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Self
+from typing import TYPE_CHECKING
 
 from sockwatch.readable import HasFd, readable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Cancellation:

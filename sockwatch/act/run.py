@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sockwatch.act.foreground import Companion, Foreground
 from sockwatch.act.handover import Handover
@@ -20,6 +20,9 @@ from sockwatch.act.telling import Teller, Telling
 from sockwatch.kernel.seccomp.filter import install
 from sockwatch.kernel.seccomp.journal import Journal
 from sockwatch.kernel.seccomp.notifications import Listener
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 CANNOT_EXECUTE: Final = 126
 NOT_FOUND: Final = 127

@@ -141,13 +141,14 @@ def judge(
     matter = tuple(
         name
         for i, name in enumerate(unknown)
-        if any(
-            pair.result != results[*case[:i], not case[i], *case[i + 1 :]].result
-            for case, pair in results.items()
-        )
+        if any(pair.result != results[_flipped(case, i)].result for case, pair in results.items())
     )
     rule = (blocking or pairs)[-1].rule
     return JudgedOwner(owner, frozenset(pair.result for pair in pairs), rule, matter)
+
+
+def _flipped(case: tuple[bool, ...], i: int) -> tuple[bool, ...]:
+    return (*case[:i], not case[i], *case[i + 1 :])
 
 
 def _cases(

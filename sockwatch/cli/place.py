@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sockwatch.cli.command import Parser, UsageError
 from sockwatch.model import KernelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from typing_extensions import Self
 
     from sockwatch.kernel.netns.catalogue import NetnsCatalogue
     from sockwatch.kernel.netns.reader import NetnsReader

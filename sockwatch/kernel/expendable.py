@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,7 +20,8 @@ Result = TypeVar("Result")
 LIMIT_S: Final = 0.3  # such a call takes microseconds unless something is stuck
 
 
-class Outcome(NamedTuple, Generic[Item, Result]):
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Item, Result]):
     """`result` is None if the call on `item` was left behind, or never made."""
 
     item: Item

@@ -49,7 +49,7 @@ class HolderFinder:
         """`fds` are to be had from there, by several finders; None reads /proc for this one."""
         self.names = ProcessNames()
         self._fds = FdSources(holders.scan, holders.Leftovers(), FdTables()) if fds is None else fds
-        self._identified: Kept[Mapping[int, Iterable[Holder]], Processes, HoldersByInode] = Kept(
+        self._identified: Kept[[Mapping[int, Iterable[Holder]], Processes], HoldersByInode] = Kept(
             _identified
         )
 

@@ -26,7 +26,7 @@ class KeptPorts:
     """Puts ports together; one that has not changed is that of the table before."""
 
     def __init__(self) -> None:
-        self._ports: Kept[Protocol, int, PortParts, Port] = Kept(make_port)
+        self._ports: Kept[[Protocol, int, PortParts], Port] = Kept(make_port)
         # Those with servers and nothing else, which is nearly all of a host that has many.
         self._quiet: dict[Protocol, tuple[ServersByPort, dict[int, Port]]] = {}
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final
 
 from sockwatch.kernel import gaps as gap
 from sockwatch.kernel import host, proc_net
@@ -35,6 +35,9 @@ from sockwatch.model import (
     Snapshot,
     SocketOptions,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FACTS_MAX_AGE_S: Final = 3.0
 # File descriptors that are open at the same time, at most, with some to spare.

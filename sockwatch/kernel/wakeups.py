@@ -11,10 +11,13 @@ import select
 import socket
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sockwatch.kernel.sock_diag.destroyed import DestroyEvents
 from sockwatch.kernel.sock_diag.netlink import open_groups, waiting_messages
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NETLINK_ROUTE: Final = 0
 # RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR of include/uapi/linux/rtnetlink.h

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from sockwatch.lab import wire
 from sockwatch.lab.model import (
@@ -26,6 +26,9 @@ from sockwatch.lab.model import (
 )
 from sockwatch.lab.process import PATIENCE_S, LabProcess
 from sockwatch.model import Snapshot
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FDS_OF_A_SANDBOX: Final = 256  # its processes put theirs out of the way, from 100 on
 START_S: Final = 20.0  # a process in the sandbox has that long to start

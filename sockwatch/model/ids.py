@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Self
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-class Id(StrEnum):
-    """An id that scripts may rely on, and one line on what it means."""
+class Id(str, Enum):
+    """An id that scripts may rely on, and one line on what it means; it prints as the id."""
 
     meaning: str
 
@@ -17,3 +20,5 @@ class Id(StrEnum):
         member._value_ = value
         member.meaning = meaning
         return member
+
+    __str__ = str.__str__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeAlias
 
 from sockwatch.view.asked import (
@@ -65,7 +65,8 @@ class Filter(Generic[Row]):
         return all(test(row) for test in self.tests)
 
 
-class Term(NamedTuple, Generic[Row]):
+@dataclass(frozen=True, slots=True)
+class Term(Generic[Row]):
     """A term: what it tests, which is None for a switch, and what else a Filter tells of it."""
 
     test: Test[Row] | None
@@ -75,7 +76,8 @@ class Term(NamedTuple, Generic[Row]):
     is_negated: bool = False
 
 
-class TermHelp(NamedTuple, Generic[Row]):
+@dataclass(frozen=True, slots=True)
+class TermHelp(Generic[Row]):
     """A term of the language: how it is read, what it does, and an example.
 
     `make` is None for ports, which are read as everywhere else, and for a switch: it takes no
@@ -142,13 +144,14 @@ class FilterLanguage(Generic[Row]):
         if key not in self.terms:
             terms = listed([f"{name}:" for name in self.terms])
             raise WrongTermError(f"{key}: is not a filter term: type {terms}")
-        make, _, example, is_switch = self.terms[key]
-        if is_switch:
+        asked = self.terms[key]
+        if asked.is_switch:
             if value:
-                raise WrongTermError(f"{key}: takes no value: type {example}")
+                raise WrongTermError(f"{key}: takes no value: type {asked.example}")
             return Term(None, key=key)
         if not value.strip(","):
-            raise WrongTermError(f"{key}: needs a value: type {example}")
+            raise WrongTermError(f"{key}: needs a value: type {asked.example}")
+        make = asked.make
         if make is None:
             return self._ports(parse_asked(value, services))
         tests = [make(part.casefold()) for part in value.split(",") if part]
@@ -185,7 +188,7 @@ class FilterLanguage(Generic[Row]):
 def _negated(term: Term[Row]) -> Term[Row]:
     test = term.test
     if test is None:
-        return term._replace(is_negated=not term.is_negated)
+        return replace(term, is_negated=not term.is_negated)
     return Term(lambda row: not test(row), key=term.key)
 
 

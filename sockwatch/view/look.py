@@ -79,7 +79,7 @@ class Looks:
     """Makes looks at the host; the rows of a namespace that has not changed are made once."""
 
     def __init__(self) -> None:
-        self._rows: Kept[tuple[Port, ...], Netns, tuple[Port, ...]] = Kept(_within)
+        self._rows: Kept[[tuple[Port, ...], Netns], tuple[Port, ...]] = Kept(_within)
 
     def at(self, host: HostSnapshot) -> Look:
         """A look at all namespaces: our own, then the others by name."""

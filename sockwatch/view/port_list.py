@@ -99,8 +99,8 @@ class PortList:
     """Filters and sorts; of a port that has not changed it remembers the answers."""
 
     def __init__(self) -> None:
-        self._matches: Kept[Port, Filter[Port], bool] = Kept(_matches)
-        self._keys: Kept[Port, Order, SortKey] = Kept(key_in)
+        self._matches: Kept[[Port, Filter[Port]], bool] = Kept(_matches)
+        self._keys: Kept[[Port, Order], SortKey] = Kept(key_in)
 
     def listed(
         self,

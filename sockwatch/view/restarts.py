@@ -18,7 +18,7 @@ class Restarts:
     def __init__(self, snapshot: Snapshot | None = None) -> None:
         self._look = None if snapshot is None else Look.of(snapshot)
         self._closer: dict[RowKey, Snapshot] = {}
-        self._cells: Kept[Port, HostFacts, bool, str] = Kept(self._ask)
+        self._cells: Kept[[Port, HostFacts, bool], str] = Kept(self._ask)
         self._asked: Snapshot | None = None
 
     def show(self, look: Look) -> None:

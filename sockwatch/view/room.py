@@ -41,7 +41,7 @@ class Room:
     def __init__(self) -> None:
         self._of: Sequence[Column[Port]] = ()
         self._needs: dict[str, Need] = {}
-        self._measured: Kept[Port, tuple[Column[Port], ...], tuple[Need, ...]] = Kept(_measure)
+        self._measured: Kept[[Port, tuple[Column[Port], ...]], tuple[Need, ...]] = Kept(_measure)
 
     def learn(self, columns: Sequence[Column[Port]], rows: Sequence[Port]) -> None:
         """The rows are shown in these columns, which are laid out."""

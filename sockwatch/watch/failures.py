@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.descriptors import check_descriptors
@@ -13,6 +13,8 @@ from sockwatch.model import KernelError
 from sockwatch.watch.explainer import FailureExplainer
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from sockwatch.bind.failure import ExplainedFailure
     from sockwatch.kernel.bpf.layout import Layout
 

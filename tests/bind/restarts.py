@@ -39,7 +39,7 @@ class Server:
                     return
                 _close_all_but(stages, held)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                os.write(tell, os.getpid().to_bytes(4))
+                os.write(tell, os.getpid().to_bytes(4, "little"))
                 os.read(asked, 1)
                 for one in held:
                     if one.sock is not None:
@@ -50,7 +50,7 @@ class Server:
                 os._exit(0)
         os.close(asked)
         os.close(tell)
-        self.pid = int.from_bytes(os.read(self._told, 4))
+        self.pid = int.from_bytes(os.read(self._told, 4), "little")
         assert self.pid
 
     def end(self, how: End) -> None:

@@ -12,13 +12,16 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Self
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sockwatch.text import clean
 from tests.support.schemas import read_document
 from tests.support.waiting import PATIENCE_S
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 HOSTILE = [
     b"[/x]",

@@ -8,10 +8,13 @@ import select
 import subprocess
 import sys
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING
 
 from tests.endurance.load import Done
 from tests.tui.terminal import ROOT
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class LoadProcess:

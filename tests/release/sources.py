@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from sockwatch import __version__
+from sockwatch import __version__, toml
 from tests.release.packages import PACKAGE, runtime_packages
 
 ROOT: Final = Path(__file__).parents[2]
@@ -30,11 +31,12 @@ NOTES: Final = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
 
 def oldest_python() -> tuple[int, int]:
-    """The version that pyproject.toml requires."""
-    text = (ROOT / "pyproject.toml").read_text()
-    found = re.search(r'^requires-python = ">=(\d+)\.(\d+)"$', text, re.MULTILINE)
-    assert found
-    return int(found[1]), int(found[2])
+    """The first version that sockwatch and each package carried with it can run on."""
+    project = toml.loads((ROOT / "pyproject.toml").read_text())["project"]
+    carried = (each.metadata["Requires-Python"] for each in runtime_packages(PACKAGE).values())
+    needed = [SpecifierSet(text) for text in (project["requires-python"], *carried) if text]
+    minors = range(HIGHEST_MINOR + 1)
+    return 3, next(n for n in minors if all(f"3.{n}" in versions for versions in needed))
 
 
 @functools.cache

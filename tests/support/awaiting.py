@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING
 
 from sockwatch.act.waiting import Standing, take_now, wait_until_free
 from sockwatch.bind import BindRequest
@@ -13,6 +13,9 @@ from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.kernel.wakeups import Wakeups
 from sockwatch.model import Snapshot
 from tests.support.waiting import PATIENCE_S, wait_until
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Awaiting:

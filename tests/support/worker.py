@@ -7,10 +7,13 @@ import os
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.support.netns import enter_new_netns, set_ipv4_sysctl
 from tests.support.privilege import REAL_ROOT
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -12,11 +12,13 @@ import sys
 import termios
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
+
+    from typing_extensions import Self
 
 ROOT = Path(__file__).parents[2]
 SOCKWATCH = (sys.executable, "-m", "sockwatch")

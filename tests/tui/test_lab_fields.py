@@ -29,7 +29,7 @@ def read_client(limits: Limits = OWN, **changes: Any) -> Reading[ClientSpec]:
 
 
 def test_the_form_as_it_opens_is_the_daytime_server() -> None:
-    assert read_server() == ("server-1", ServerSpec(), ())
+    assert read_server() == Reading("server-1", ServerSpec(), ())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_the_form_as_it_opens_is_the_daytime_server() -> None:
 )
 def test_a_form_filled_in_for_a_server_asks_for_it(spec: ServerSpec) -> None:
     inputs = SERVER_FORM.inputs("x", spec)
-    assert SERVER_FORM.read(ServerSpec(port=1), inputs, OWN) == ("x", spec, ())
+    assert SERVER_FORM.read(ServerSpec(port=1), inputs, OWN) == Reading("x", spec, ())
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_what_is_wrong_with_a_server(
 
 
 def test_an_empty_backlog_is_bind_without_listen() -> None:
-    _, spec, mistakes = read_server(backlog="")
-    assert (spec.backlog, mistakes) == (None, ())
+    reading = read_server(backlog="")
+    assert (reading.spec.backlog, reading.mistakes) == (None, ())
 
 
 def test_a_user_by_name() -> None:
-    _, spec, mistakes = read_server(uid="root")
-    assert (spec.uid, mistakes) == (0, ())
+    reading = read_server(uid="root")
+    assert (reading.spec.uid, reading.mistakes) == (0, ())
 
 
 def test_a_running_process_may_open_another_socket() -> None:
@@ -112,17 +112,17 @@ def test_two_fields_that_are_called_the_same_are_told_apart() -> None:
 
 
 def test_a_client() -> None:
-    name, spec, mistakes = read_client()
-    assert (name, spec, mistakes) == ("client-1", ClientSpec(patience_s=2.0), ())
-    assert not spec.binds
-    _, spec, mistakes = read_client(
+    reading = read_client()
+    assert reading == Reading("client-1", ClientSpec(patience_s=2.0), ())
+    assert not reading.spec.binds
+    reading = read_client(
         address="127.0.0.2", port="40000", reuseaddr=True, count="1000", closes="nobody"
     )
-    assert spec == ClientSpec(
+    assert reading.spec == ClientSpec(
         address="127.0.0.2", port=40000, reuseaddr=True, count=1000, closes="nobody",
         patience_s=2.0,
     )  # fmt: skip
-    assert (spec.binds, mistakes) == (True, ())
+    assert (reading.spec.binds, reading.mistakes) == (True, ())
 
 
 @pytest.mark.parametrize(

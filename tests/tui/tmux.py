@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING
 
 import psutil
 
 from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ROOT = Path(__file__).parents[2]
 PAUSE_S = 0.02  # tmux tells nobody when its screen changes

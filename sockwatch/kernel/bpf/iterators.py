@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from sockwatch.kernel.bpf import loader, snippets
 from sockwatch.kernel.bpf.btf_cache import load_layout
@@ -23,6 +23,8 @@ from sockwatch.kernel.bpf.udp_program import udp_program
 from sockwatch.kernel.host import sees_every_process
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from sockwatch.kernel.bpf.layout import Layout
     from sockwatch.kernel.bpf.rows import Records
     from sockwatch.kernel.proc.proc_stat import ProcessRecord

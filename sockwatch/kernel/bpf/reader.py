@@ -67,7 +67,7 @@ class BpfReader:
         self.remedy: str | None = None
         self.log = ""
         # A quiet host's rows are equal look after look.
-        self._held: Kept[Records, _Files] = Kept(_files)
+        self._held: Kept[[Records], _Files] = Kept(_files)
         self._misses = 0
         self._missed: str | None = None
         self._has_sampled = False

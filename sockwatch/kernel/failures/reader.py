@@ -6,12 +6,14 @@ import os
 import select
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from sockwatch.kernel.failures.decoder import FailureDecoder
 from sockwatch.kernel.failures.tracepoint import RING_BYTES, FailureTracepoint
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from sockwatch.failure import Failure
     from sockwatch.kernel.bpf.layout import Layout
 

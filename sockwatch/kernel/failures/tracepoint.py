@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from sockwatch.kernel.bpf import loader, syscall
 from sockwatch.kernel.bpf.btf_cache import load_layout
@@ -18,6 +18,8 @@ from sockwatch.kernel.failures.rows import FailureRow, RecordError, decode
 from sockwatch.kernel.host import sees_every_process
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from sockwatch.kernel.bpf.layout import Layout
 
 PROGRAM_NAME: Final = "sockwatch_fail"

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from sockwatch.kernel.host import current_netns
 from sockwatch.kernel.netns import opening
@@ -19,6 +19,8 @@ from sockwatch.kernel.origin import of_process
 from sockwatch.model import HOST_NAME, Gap, KernelError, Netns
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from sockwatch.kernel.bpf.layout import Layout
 
 REFRESH_S: Final = 5.0

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sockwatch.kernel.bpf.reader import BpfReader
 from sockwatch.kernel.held import HolderFinder
@@ -20,6 +20,9 @@ from sockwatch.kernel.netns.visited import VisitedNetns
 from sockwatch.kernel.netns.visitor import LostError, Visitor
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import AS_ROOT, Gap, GapCode, HostSnapshot, KernelError, Netns
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Key: TypeAlias = tuple[int | None, int | None, int | None]
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final
 
 from sockwatch.kernel.netns.found import FoundNetns
 from sockwatch.kernel.netns.origins import origin_of_netns
@@ -30,6 +30,9 @@ from sockwatch.kernel.netns.rootless import RootlessReader, may_enter_netns_of
 from sockwatch.kernel.origin import of_process
 from sockwatch.model import AS_ROOT, Gap, GapCode, KernelError, Netns, Snapshot
 from sockwatch.units import plural
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FIND_AGAIN_S: Final = 5.0  # 10 ms for 1,000 processes
 LOOK_AGAIN_S: Final = 10.0  # at the same numbers one socket may have taken the place of another

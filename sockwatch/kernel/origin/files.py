@@ -48,13 +48,14 @@ class Documents:
         `root` may be a symlink; nothing below it may. Values nest at most as deep as json.loads()
         goes. What the document holds, nobody vouches for.
         """
+        path = (root, *parts)
         try:
             with _opened(root, parts) as fd:
                 found = os.fstat(fd)
                 if not stat.S_ISREG(found.st_mode) or found.st_uid or found.st_size > MOST_BYTES:
                     return None
                 version = _Version(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-                remembered = self._remembered.get((root, *parts))
+                remembered = self._remembered.get(path)
                 if remembered is not None and remembered[0] == version:
                     return remembered[1]
                 text = _read(fd, found.st_size)
@@ -67,7 +68,7 @@ class Documents:
             document = self._kept(json.loads(text))
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()
-        self._remembered[root, *parts] = version, document
+        self._remembered[path] = version, document
         return document
 
     def _kept(self, value: Any) -> Any:

@@ -169,11 +169,11 @@ def _absolute(*folders: str | None) -> Iterator[str]:
 
 def _setting(name: str) -> str | None:
     """Of containers-storage.conf(5)."""
-    import tomllib  # noqa: PLC0415 - takes 3 ms, and few hosts have a container
+    from sockwatch import toml  # noqa: PLC0415 - takes 3 ms, and few hosts have a container
 
     with suppress(OSError, ValueError, RecursionError), open(STORAGE_SETTINGS, "rb") as file:
         if os.fstat(file.fileno()).st_size <= SETTINGS_BYTES:
-            return _text(tomllib.load(file).get("storage"), name)
+            return _text(toml.load(file).get("storage"), name)
     return None
 
 

@@ -30,8 +30,8 @@ def read_options(
         sockets = [(fd, inode) for fd, inode in by_pid[pid] if inode not in by_inode]
         return not sockets or _read_process(pid, sockets, by_inode)
 
-    for _, is_possible in call_each(by_pid, read):
-        if is_possible is False:
+    for outcome in call_each(by_pid, read):
+        if outcome.result is False:
             break
     return dict(by_inode)
 

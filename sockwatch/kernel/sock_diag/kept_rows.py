@@ -37,7 +37,7 @@ class KeptRows:
     """
 
     def __init__(self) -> None:
-        self._rows: Kept[Protocol, bytes, str | None, Socket] = Kept(decode_row)
+        self._rows: Kept[[Protocol, bytes, str | None], Socket] = Kept(decode_row)
         self._before: dict[tuple[Protocol, bytes], Servers] = {}
         self._now: dict[tuple[Protocol, bytes], Servers] = {}
 

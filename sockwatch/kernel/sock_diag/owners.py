@@ -64,14 +64,16 @@ class KeptServers:
     """Listeners and bound sockets with their flags and holders; equal ones keep their object."""
 
     def __init__(self) -> None:
-        self._sockets: Kept[Socket, ReuseFlags, bool | None, tuple[Holder, ...], Socket] = Kept(
+        self._sockets: Kept[[Socket, ReuseFlags, bool | None, tuple[Holder, ...]], Socket] = Kept(
             _completed
         )
         self._ports: Kept[
-            tuple[Socket, ...],
-            Mapping[int, SocketOptions],
-            Mapping[int, bool],
-            Mapping[int, tuple[Holder, ...]],
+            [
+                tuple[Socket, ...],
+                Mapping[int, SocketOptions],
+                Mapping[int, bool],
+                Mapping[int, tuple[Holder, ...]],
+            ],
             ServersByPort,
         ] = Kept(self._by_port)
 

@@ -89,7 +89,8 @@ class Mistake(NamedTuple):
     text: str
 
 
-class Reading(NamedTuple, Generic[Spec]):
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[Spec]):
     """What the inputs ask for: a process and its spec, to be used only if there is no mistake."""
 
     name: str

@@ -76,11 +76,11 @@ class Form(ModalScreen[tuple[str, Spec] | None], Generic[Spec]):
     def _check(self) -> tuple[str, Spec] | None:
         """Mark what is wrong; return what the form asks for if nothing is."""
         inputs = {name: widget.value for name, widget in self._widgets.items()}
-        name, spec, mistakes = self._table.read(self._spec, inputs, self._limits, self._say)
-        wrong = {mistake.field for mistake in mistakes}
+        reading = self._table.read(self._spec, inputs, self._limits, self._say)
+        wrong = {mistake.field for mistake in reading.mistakes}
         for field_name, widget in self._widgets.items():
             widget.mark(wrong=field_name in wrong)
-        if mistakes:
+        if mistakes := reading.mistakes:
             text = mistakes[0].text
             if len(mistakes) > 1:
                 text = self._say(
@@ -89,7 +89,7 @@ class Form(ModalScreen[tuple[str, Spec] | None], Generic[Spec]):
             self.query_one(Panel).show_text(f"! {text}")
             return None
         self.query_one(Panel).show_text(self._say(self.HINT))
-        return name, spec
+        return reading.name, reading.spec
 
     @on(Input.Changed)
     @on(Checkbox.Changed)
