@@ -47,16 +47,18 @@ def _run(arguments: list[str]) -> int:
     if sys.stdout is None:
         raise SockwatchError("cannot write to standard output: it is closed")
     options = parse(arguments, COMMANDS, why)
+    if options.command is not None or options.version:
+        # A reader that goes away ends us in silence, as a pipe wants.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if options.version:
-        from sockwatch.cli.version import version_text
+        from sockwatch.cli.version import version_lines
 
-        write_data(version_text())
+        for line in version_lines():
+            write_data(f"{line}\n")
         return ExitCode.YES
     if options.command not in (ports.NAME, why.NAME):
         gc.enable()
     if options.command is None:
         return screen.run(options)
-    # A reader that goes away ends us in silence, as a pipe wants.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     command = next(command for command in COMMANDS if options.command == command.NAME)
     return command.run(options)

@@ -67,13 +67,6 @@ def test_help(name: str, arguments: list[str]) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_version() -> None:
-    done = run("--version")
-    assert done.returncode == ExitCode.YES
-    assert done.stdout.startswith("sockwatch 0.1.0\nPython 3.")
-    assert f"Linux {os.uname().release}" in done.stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

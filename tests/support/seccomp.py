@@ -13,7 +13,7 @@ from tests.support.libc import check, libc
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
-RET_ALLOW, RET_ERRNO = 0x7FFF0000, 0x00050000
+RET_ALLOW, RET_ERRNO, RET_KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
 NUMBERS = {
     "x86_64": {
@@ -40,6 +40,11 @@ NUMBERS = {
 def refuse(call: str, number: int = errno.EPERM) -> None:
     """From now on this process gets the errno for the system call."""
     _install([(LOAD, 0, 0, 0), (EQUAL, 0, 1, _number(call)), (RETURN, 0, 0, RET_ERRNO | number)])
+
+
+def kill_at(call: str) -> None:
+    """From now on the system call ends this process, by SIGSYS."""
+    _install([(LOAD, 0, 0, 0), (EQUAL, 0, 1, _number(call)), (RETURN, 0, 0, RET_KILL_PROCESS)])
 
 
 def refuse_netlink(number: int = errno.EPERM) -> None:
