@@ -13,7 +13,9 @@ from argparse_manpage.manpage import Manpage
 
 from sockwatch import __version__
 from sockwatch.cli.arguments import top_parser
+from sockwatch.cli.command import Parser
 from sockwatch.cli.dispatch import COMMANDS
+from sockwatch.cli.settings import settings
 
 SECTIONS: Final = Path(__file__).with_name("sections.man")
 SUMMARY: Final = "who has a port, and why bind() fails"
@@ -32,6 +34,7 @@ def manual_page() -> str:
         for each in paragraphs
         if each != codes and each not in words
     ]
+    variables = "\n".join(_variables(parser))
     usage = parser.usage or ""
     parser.epilog = None
     for command in _subparsers(parser):
@@ -50,7 +53,7 @@ def manual_page() -> str:
     )
     page.add_section("synopsis", "=", "\n".join(_synopsis(usage)))
     page.add_section("operands", "=", _paragraphs(words))
-    page.add_section("environment", "<", f"{_paragraphs(others)}\n")
+    page.add_section("environment", "<", f"{_paragraphs(others)}\n{variables}\n")
     page.add_section("exit status", "=", "\n".join(_exit_status(codes)))
     page.parser._manpage.sort(key=_place)
     return _tidy(str(page))
@@ -83,6 +86,12 @@ def _synopsis(usage: str) -> Iterator[str]:
         yield f".B {_escaped(program)}"
         yield _escaped(" ".join(rest))
         yield ".br"
+
+
+def _variables(parser: Parser) -> Iterator[str]:
+    for setting in settings(parser):
+        words = " ".join((*setting.table, f"--{setting.name}"))
+        yield f".TP\n.B {setting.variable}\nsets {_escaped(words)}"
 
 
 def _paragraphs(texts: list[str]) -> str:

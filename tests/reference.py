@@ -17,14 +17,17 @@ from sockwatch.act.model import EventKind, RefusalCode, StepKind
 from sockwatch.bind import ephemeral, preconditions, rules
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.model import Rule
+from sockwatch.cli.arguments import top_parser
+from sockwatch.cli.dispatch import COMMANDS
 from sockwatch.cli.exit_codes import ExitCode
+from sockwatch.cli.settings import settings
 from sockwatch.model import STATES, FlagsSource, GapCode, Id
 
 REFERENCE: Final = Path(__file__).parents[1] / "sockwatch" / "REFERENCE.md"
 INTRODUCTION: Final = """# Reference
 
-The ids in the JSON documents, the exit codes, and the names of states. Each means the same in every
-release; new ones may be added. Written by `python -m tests.reference`.
+The ids in the JSON documents, the exit codes, the names of states and the settings. Each means the
+same in every release; new ones may be added. Written by `python -m tests.reference`.
 """
 
 Row = tuple[str, str]
@@ -59,6 +62,11 @@ def reference() -> str:
         _section("Events", "`kind` of an event of `free`: what has happened.", _ids(EventKind)),
         _section("Exit codes", "Of every command.", _exit_codes()),
         _section("States", "`state` of a socket, and the keys of `states`.", STATES.items()),
+        _section(
+            "Settings",
+            "Keys of config.toml, with the variable of each; `ports.all` is `all` in [ports].",
+            _settings(),
+        ),
     )
     return "\n".join((INTRODUCTION, *sections))
 
@@ -84,6 +92,11 @@ def _rules(module: ModuleType) -> Iterator[Row]:
 def _exit_codes() -> Iterator[Row]:
     meanings = docstrings_of(ExitCode)
     return ((str(code.value), meanings[code.name]) for code in ExitCode)
+
+
+def _settings() -> Iterator[Row]:
+    for setting in settings(top_parser(COMMANDS)):
+        yield setting.key, f"`{setting.variable}`: {setting.action.help}"
 
 
 def docstrings_of(enum: type[Enum]) -> dict[str, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sockwatch.cli.command import Command, Parser, UsageError, add_parser, finish, formatter
+from sockwatch.cli.config import Configuration
 from sockwatch.cli.hints import HINTS, hint
+from sockwatch.cli.output import narrate
 from sockwatch.kernel.services import known_services
 from sockwatch.lab.languages import LANGUAGES
 from sockwatch.view.asked import LOCALHOST, NoPortError, WrongPortError, parse_asked
@@ -21,6 +22,7 @@ THEMES: Final = ("auto", "dark", "light")
 TAKE_PROGRAM: Final = ("run", "hold")
 SCREEN_SWITCHES: Final = {
     "ascii": "draw with ASCII characters only",
+    "no-color": "draw without colours, as with the variable NO_COLOR",
     "no-mouse": "do not capture the mouse, so that the terminal can select text",
     "readonly": "disable everything that changes the host",
     "watch-failures": "watch for failures from the start, not only on the failures screen",
@@ -35,9 +37,10 @@ port:8000-8100, state:time_wait, process:java, user:www, proto:udp, flag:none,
 peer:10.0.0.5:5432, client:, netns:blue, container:web2, unit:nginx; ! before a
 word excludes it.
 
-Environment: SOCKWATCH_INTERVAL, SOCKWATCH_THEME, SOCKWATCH_ASCII,
-SOCKWATCH_NO_MOUSE, SOCKWATCH_READONLY and SOCKWATCH_WATCH_FAILURES set the
-options of the same name; NO_COLOR disables colours.
+Options can be set in advance: SOCKWATCH_INTERVAL=2 in the environment, or
+interval = 2 in ~/.config/sockwatch/config.toml or /etc/sockwatch/config.toml;
+those of ports as SOCKWATCH_PORTS_ALL=1, or all = true in the table [ports].
+sockwatch --print-config lists them, and what set each.
 
 Exit codes: 0 yes or fine, 1 no or conflict, 2 usage, 3 could not be determined,
 130 interrupted.
@@ -45,9 +48,10 @@ Exit codes: 0 yes or fine, 1 no or conflict, 2 usage, 3 could not be determined,
 USAGE: Final = """\
 sockwatch PORT [PORT ...] [--udp] [--json] [options of why]
        sockwatch COMMAND ...
-       sockwatch [-h] [--version] [--debug] [--interval SECONDS]
-                 [--theme auto|dark|light] [--lang en|zh] [--ascii] [--no-mouse]
-                 [--readonly] [--watch-failures]"""
+       sockwatch [-h] [--version] [--print-config] [--debug]
+                 [--interval SECONDS] [--theme auto|dark|light] [--lang en|zh]
+                 [--ascii] [--no-color] [--no-mouse] [--readonly]
+                 [--watch-failures]"""
 PORT_HELP: Final = "A PORT in place of COMMAND: who has it, would bind() succeed, what to do."
 
 
@@ -76,6 +80,7 @@ def port_parser(command: Command) -> Parser:
     parser = _parser(None, command.DESCRIPTION, command.EPILOG)
     _add_general(parser)
     _add_screen(parser, shown=False)  # an alias may have them
+    parser.begin_command(command.NAME)
     command.add_arguments(parser)
     parser.set_defaults(command=command.NAME, evidence=False)
     return parser
@@ -98,6 +103,9 @@ def _parser(usage: str | None, description: str, epilog: str) -> Parser:
 def _add_general(parser: Parser) -> None:
     parser.add_argument("--version", action="store_true", help="show version information and exit")
     parser.add_argument(
+        "--print-config", action="store_true", help="show what sets each option, and exit"
+    )
+    parser.add_argument(
         "--debug", action="store_true", help="show the traceback of an internal error"
     )
 
@@ -112,7 +120,7 @@ def _add_screen(parser: Parser, *, shown: bool = True) -> None:
         "--interval",
         metavar="SECONDS",
         type=interval,
-        default=None,
+        default=1.0,
         help=text(
             f"time between polls, {SHORTEST_INTERVAL_S:g} to {LONGEST_INTERVAL_S:g} (default: 1)"
         ),
@@ -120,8 +128,9 @@ def _add_screen(parser: Parser, *, shown: bool = True) -> None:
     screen.add_argument(
         "--theme",
         metavar="THEME",
+        type=str.lower,
         choices=THEMES,
-        default=None,
+        default=THEMES[0],
         help=text("dark, light, or auto: as the terminal's background (default)"),
     )
     screen.add_argument(
@@ -138,51 +147,66 @@ def _add_screen(parser: Parser, *, shown: bool = True) -> None:
 def parse(
     arguments: Sequence[str], commands: Sequence[Command], of_a_port: Command
 ) -> argparse.Namespace:
-    """The options, with what the environment says where the command line is silent.
+    """The options: what was typed, else what the environment or a file sets, else the default.
 
     `of_a_port` is the command that a port as first word stands for. Raises UsageError.
     """
-    options = _parsed(arguments, commands, of_a_port)
-    if options.interval is None:
-        text = os.environ.get("SOCKWATCH_INTERVAL", "")
-        try:
-            options.interval = interval(text) if text else 1.0
-        except argparse.ArgumentTypeError as error:
-            raise UsageError(f"SOCKWATCH_INTERVAL: {error}") from error
-    if options.theme is None:
-        options.theme = _theme()
-    for switch in SCREEN_SWITCHES:
-        name = switch.replace("-", "_")
-        setattr(options, name, getattr(options, name) or _switch(f"SOCKWATCH_{name.upper()}"))
+    parser, options = _typed(arguments, commands, of_a_port)
+    command = parser.chosen(options)
+    if not hasattr(options, "version"):
+        configuration = Configuration(lambda: top_parser(commands))
+        if hasattr(options, "print_config"):
+            parser = top_parser(commands)
+            options.config = configuration.text(parser, options)
+        else:
+            for refusal in configuration.refusals:
+                narrate(refusal)
+        configuration.fill(parser, options)
+    for option in parser.options():
+        is_ours = option.command == command[: len(option.command)]
+        if is_ours and option.default != argparse.SUPPRESS:
+            vars(options).setdefault(option.action.dest, option.default)
     return options
 
 
-def _parsed(
+def _typed(
     arguments: Sequence[str], commands: Sequence[Command], of_a_port: Command
-) -> argparse.Namespace:
+) -> tuple[Parser, argparse.Namespace]:
+    """What was typed, without defaults of options, and the parser that knows it."""
     names = [command.NAME for command in commands]
-    with_port = port_parser(of_a_port)
-    index = _first_word(arguments, with_port)
+    parser = port_parser(of_a_port)
+    index = _first_word(arguments, parser)
     if index is None and "--netns" in arguments:
         raise UsageError(f"--netns needs a port or a command; type {PROGRAM} ports --netns WHICH")
     if index is not None and arguments[index] in TAKE_PROGRAM:
         return _with_program(arguments, commands)
     if index is None or arguments[index] in names:
-        return top_parser(commands).parse_args(arguments)
+        return _with_command(arguments, commands)
     if _is_port(arguments[index]):
         if "--all-netns" in arguments:
             raise UsageError(f"--all-netns is of ports; type {PROGRAM} ports PORT --all-netns")
-        return with_port.parse_intermixed_args(arguments)
+        parser.leave_out_defaults()
+        return parser, parser.parse_intermixed_args(arguments)
     raise UsageError(hint(arguments[index:], names, known_services()))
 
 
-def _with_program(arguments: Sequence[str], commands: Sequence[Command]) -> argparse.Namespace:
+def _with_program(
+    arguments: Sequence[str], commands: Sequence[Command]
+) -> tuple[Parser, argparse.Namespace]:
     """`program` is what follows ``--``: the words of a program to run are no options of ours."""
     words = list(arguments)
     end = words.index("--") if "--" in words else len(words)
-    options = top_parser(commands).parse_args(words[:end])
+    parser, options = _with_command(words[:end], commands)
     options.program = words[end + 1 :]
-    return options
+    return parser, options
+
+
+def _with_command(
+    arguments: Sequence[str], commands: Sequence[Command]
+) -> tuple[Parser, argparse.Namespace]:
+    parser = top_parser(commands)
+    parser.leave_out_defaults()
+    return parser, parser.parse_args(arguments)
 
 
 def _first_word(arguments: Sequence[str], parser: Parser) -> int | None:
@@ -225,19 +249,3 @@ def interval(text: str) -> float:
             f"to {LONGEST_INTERVAL_S:g}"
         )
     return seconds
-
-
-def _theme() -> str:
-    text = os.environ.get("SOCKWATCH_THEME", "").lower() or THEMES[0]
-    if text not in THEMES:
-        raise UsageError(f"SOCKWATCH_THEME is {text!r}; set it to auto, dark or light")
-    return text
-
-
-def _switch(variable: str) -> bool:
-    text = os.environ.get(variable, "").lower()
-    if text in ("", "0", "no", "false"):
-        return False
-    if text in ("1", "yes", "true"):
-        return True
-    raise UsageError(f"{variable} is {text!r}; set it to 1 or 0")

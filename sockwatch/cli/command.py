@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO, TypeAlias
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TextIO, TypeAlias
 
 from sockwatch.cli.output import write_data
 from sockwatch.text import clean
@@ -19,8 +20,70 @@ class UsageError(Exception):
     """A command line that cannot be run; its text is one line for the user."""
 
 
+class Option(NamedTuple):
+    """`command` is the words of the command that has it; () if the screen or every command has."""
+
+    command: tuple[str, ...]
+    action: argparse.Action
+    default: object
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with one-line errors and the same help on every terminal and Python."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        self._begins: list[tuple[int, tuple[str, ...]]] = [(0, ())]
+        self._left_out: dict[argparse.Action, object] = {}
+        super().__init__(*args, **keywords)
+
+    def begin_command(self, *words: str) -> None:
+        """The options that are added from now on are those of this command."""
+        self._begins.append((len(self._actions), words))
+
+    def options(self) -> Iterator[Option]:
+        """Its own, then those of the commands below it."""
+        ends = [start for start, _ in self._begins[1:]]
+        for (start, command), end in zip(self._begins, [*ends, len(self._actions)], strict=True):
+            for action in self._actions[start:end]:
+                if action.option_strings:
+                    yield Option(command, action, self._left_out.get(action, action.default))
+        for _, parsers in self._below():
+            for word, parser in parsers.items():
+                for option in parser.options():
+                    yield option._replace(command=(word, *option.command))
+
+    def exclusions(self) -> Iterator[tuple[tuple[str, ...], Collection[argparse.Action]]]:
+        """Options of a command of which one at most may be typed; its own, and those below it."""
+        for group in self._mutually_exclusive_groups:
+            yield self._begins[-1][1], group._group_actions  # noqa: SLF001 - it has no other name
+        for _, parsers in self._below():
+            for word, parser in parsers.items():
+                for command, actions in parser.exclusions():
+                    yield (word, *command), actions
+
+    def chosen(self, typed: argparse.Namespace) -> tuple[str, ...]:
+        """The words of the command that was typed."""
+        for name, parsers in self._below():
+            word = getattr(typed, name, None)
+            if word in parsers:
+                return (word, *parsers[word].chosen(typed))
+        return self._begins[-1][1]
+
+    def leave_out_defaults(self) -> None:
+        """Parse what was typed, and no default of an option."""
+        for action in self._actions:
+            if action.option_strings:
+                self._left_out[action] = action.default
+                action.default = argparse.SUPPRESS
+        for _, parsers in self._below():
+            for parser in parsers.values():
+                parser.leave_out_defaults()
+
+    def _below(self) -> Iterator[tuple[str, dict[str, Parser]]]:
+        """The parsers of commands by word, with the name under which the word is kept."""
+        for action in self._actions:
+            if isinstance(action.choices, dict):
+                yield action.dest, action.choices
 
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""
@@ -33,6 +96,8 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Print it as every other answer. Raises SockwatchError if the output cannot be written."""
+        for action, default in self._left_out.items():  # a help text may tell it
+            action.default = default
         if file is None:
             write_data(self.format_help())
         else:

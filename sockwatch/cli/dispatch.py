@@ -47,7 +47,7 @@ def _run(arguments: list[str]) -> int:
     if sys.stdout is None:
         raise SockwatchError("cannot write to standard output: it is closed")
     options = parse(arguments, COMMANDS, why)
-    if options.command is not None or options.version:
+    if options.command is not None or options.version or options.print_config:
         # A reader that goes away ends us in silence, as a pipe wants.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if options.version:
@@ -55,6 +55,9 @@ def _run(arguments: list[str]) -> int:
 
         for line in version_lines():
             write_data(f"{line}\n")
+        return ExitCode.YES
+    if options.print_config:
+        write_data(options.config)
         return ExitCode.YES
     if options.command not in (ports.NAME, why.NAME):
         gc.enable()

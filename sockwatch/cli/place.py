@@ -7,10 +7,11 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sockwatch.cli.command import Parser, UsageError
+from sockwatch.cli.command import UsageError
 from sockwatch.model import KernelError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     from typing_extensions import Self
@@ -25,9 +26,9 @@ FDS_OF_A_VISIT: Final = 4
 Answer = TypeVar("Answer")
 
 
-def add_netns(parser: Parser) -> None:
-    """Add ``--netns``."""
-    parser.add_argument(
+def add_netns(options: argparse._ActionsContainer) -> None:
+    """Add ``--netns`` to a parser, or to a group of it."""
+    options.add_argument(
         "--netns",
         metavar="WHICH",
         help="in another network namespace: a name of ip netns, a container, a PID, "

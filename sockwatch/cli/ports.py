@@ -26,8 +26,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="list each client port, as a FILTER does, too"
     )
-    add_netns(parser)
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    add_netns(where)
+    where.add_argument(
         "--all-netns", action="store_true", help="in every network namespace of the host"
     )
     add_json(parser)
@@ -46,8 +47,6 @@ def run(options: argparse.Namespace) -> ExitCode:
     from sockwatch.view.names import gap_text
     from sockwatch.view.port_list import select
 
-    if options.all_netns and options.netns is not None:
-        raise UsageError("--netns asks for one network namespace and --all-netns for all: type one")
     wanted = parse_filter(" ".join(options.filter), known_services(), exact=True)
     for error in wanted.errors:
         raise UsageError(clean(error.message))

@@ -37,6 +37,6 @@ def run(options: argparse.Namespace) -> int:
             debug=options.debug,
             language=options.lang or language_of(os.environ, sys.stdout.encoding),
             watch_failures=options.watch_failures,
-            no_color=bool(os.environ.get("NO_COLOR")),
+            no_color=options.no_color,
         )
     )

@@ -275,7 +275,7 @@ def test_a_filter_that_names_another_namespace_hints_at_the_option(bed: beds.Bed
         (["8080", "--netns", "green"], "no network namespace and no container is called 'green'"),
         (["8080", "--netns", "4194305"], "there is no network namespace 4194305"),
         (["ports", "--netns", "/dev/null"], "'/dev/null' is no network namespace"),
-        (["ports", "--netns", "host", "--all-netns"], "type one"),
+        (["ports", "--netns", "host", "--all-netns"], "not allowed with argument --netns"),
         (["8080", "--netns"], "expected one argument"),
     ],
 )
