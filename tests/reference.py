@@ -21,13 +21,15 @@ from sockwatch.cli.arguments import top_parser
 from sockwatch.cli.dispatch import COMMANDS
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.settings import settings
+from sockwatch.export.families import ExportGap
+from sockwatch.export.metrics import METRICS
 from sockwatch.model import STATES, FlagsSource, GapCode, Id
 
 REFERENCE: Final = Path(__file__).parents[1] / "sockwatch" / "REFERENCE.md"
 INTRODUCTION: Final = """# Reference
 
-The ids in the JSON documents, the exit codes, the names of states and the settings. Each means the
-same in every release; new ones may be added. Written by `python -m tests.reference`.
+The ids in the JSON documents, the exit codes, the metrics, the names of states and the settings. Each
+means the same in every release; new ones may be added. Written by `python -m tests.reference`.
 """
 
 Row = tuple[str, str]
@@ -52,6 +54,8 @@ def reference() -> str:
             (*_rules(preconditions), *_rules(ephemeral)),
         ),
         _section("Gaps", "`code` of a gap: what could not be seen.", _ids(GapCode)),
+        _section("Gaps of metrics", "`code` of `sockwatch_gap`, besides those.", _ids(ExportGap)),
+        _section("Metrics", "Names and labels are an interface.", _metrics()),
         _section("flags_source", "How the reuse flags of a socket were learnt.", _ids(FlagsSource)),
         _section("Steps", "`kind` of a step of `free`: how it frees the port.", _ids(StepKind)),
         _section(
@@ -87,6 +91,12 @@ def _ids(ids: type[Id]) -> Iterator[Row]:
 
 def _rules(module: ModuleType) -> Iterator[Row]:
     return ((rule.id, rule.text) for rule in rules_of(module))
+
+
+def _metrics() -> Iterator[Row]:
+    for metric in METRICS:
+        labels = f"{{{', '.join(metric.labels)}}}" if metric.labels else ""
+        yield f"{metric.name}{labels}", metric.help
 
 
 def _exit_codes() -> Iterator[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 from sockwatch.model import Holder, Process, Socket
 
@@ -51,6 +51,15 @@ def first_and_last(started: list[Process]) -> tuple[Process, Process] | None:
     first = min(started, key=lambda process: process.start_time)
     last = max(started, key=lambda process: process.start_time)
     return (first, last) if last.start_time - first.start_time > ONE_START_S else None
+
+
+def differ(started: list[Process]) -> Literal["program", "user", "start"] | None:
+    """In what these processes are not of one start; None if they are, or fewer than two."""
+    if len({process.executable or process.name for process in started}) > 1:
+        return "program"
+    if len({process.uid for process in started}) > 1:
+        return "user"
+    return None if first_and_last(started) is None else "start"
 
 
 def _ancestors(pid: int, parents: Mapping[int, int | None]) -> set[int]:

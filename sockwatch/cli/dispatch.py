@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import Final
 
-from sockwatch.cli import failures, free, hold, lab, ports, run, screen, wait, why
+from sockwatch.cli import export, failures, free, hold, lab, metrics, ports, run, screen, wait, why
 from sockwatch.cli.arguments import parse
 from sockwatch.cli.command import Command, UsageError
 from sockwatch.cli.exit_codes import ExitCode
@@ -15,7 +15,9 @@ from sockwatch.cli.output import narrate, write_data
 from sockwatch.model import SockwatchError, shortage
 
 # As --help lists them.
-COMMANDS: Final[tuple[Command, ...]] = (ports, why, wait, free, run, hold, lab, failures)
+COMMANDS: Final[tuple[Command, ...]] = (
+    ports, why, wait, free, run, hold, lab, failures, metrics, export,
+)  # fmt: skip
 
 
 def dispatch(arguments: list[str]) -> int:

@@ -38,7 +38,7 @@ def read_facts() -> HostFacts:
         pid=os.getpid(),
         service=_service(),
         login_port=_login_port(),
-        own_command=_own_command(),
+        own_command=own_command(),
     )
 
 
@@ -69,7 +69,8 @@ def _login_port() -> int | None:
     return int(words[3]) if is_port and is_here else None
 
 
-def _own_command() -> tuple[str, ...]:
+def own_command() -> tuple[str, ...]:
+    """How to start this very sockwatch, by its whole path."""
     program = os.path.abspath(sys.argv[0])
     if os.path.basename(program) == "sockwatch":
         return (program,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sockwatch.bind.generations import first_and_last, members
+from sockwatch.bind.generations import differ, first_and_last, members
 from sockwatch.model import Port, Process, Socket
 from sockwatch.units import plural, spoken_duration, verb
 from sockwatch.view import port_facts
@@ -52,16 +52,14 @@ def not_accepted(port: Port) -> Iterator[str]:
 def _differences(port: Port, now: float) -> Iterator[str]:
     for group in _groups(port):
         started = members(group)
-        if len(started) < 2:
-            continue
-        for differ, sentence in _KINDS:
-            values = {differ(member) for member in started}
-            if len(values) > 1:
-                yield sentence(started)
-                break
-        else:
-            ends = first_and_last(started)
-            if ends is not None:
+        match differ(started):
+            case "program":
+                yield f"different programs share this port: {_listed(started, lambda m: m.name)}"
+            case "user":
+                yield f"different users share this port: {_listed(started, lambda m: m.user)}"
+            case "start":
+                ends = first_and_last(started)
+                assert ends is not None
                 oldest, newest = ends
                 yield (
                     f"two generations share this port: pid {oldest.pid} started"
@@ -82,15 +80,3 @@ def _groups(port: Port) -> Iterator[list[Socket]]:
 def _listed(processes: list[Process], said: Callable[[Process], object]) -> str:
     shown = [f"{said(member)} (pid {member.pid})" for member in processes[:3]]
     return ", ".join(shown) + (", ..." if len(processes) > len(shown) else "")
-
-
-_KINDS: tuple[tuple[Callable[[Process], object], Callable[[list[Process]], str]], ...] = (
-    (
-        lambda member: member.executable or member.name,
-        lambda found: f"different programs share this port: {_listed(found, lambda m: m.name)}",
-    ),
-    (
-        lambda member: member.uid,
-        lambda found: f"different users share this port: {_listed(found, lambda m: m.user)}",
-    ),
-)

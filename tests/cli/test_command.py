@@ -56,6 +56,8 @@ def listener(netns: None) -> socket.socket:
         ("run-help", ["run"]),
         ("hold-help", ["hold"]),
         ("free-help", ["free"]),
+        ("metrics-help", ["metrics"]),
+        ("export-help", ["export"]),
     ],
 )
 def test_help(name: str, arguments: list[str]) -> None:

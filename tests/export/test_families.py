@@ -1,0 +1,176 @@
+"""Looks as families: golden text, unknown, limits, hostile names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from sockwatch.export import metrics
+from sockwatch.export.exposition import negotiated, text_of
+from sockwatch.export.failed_binds import failed_binds
+from sockwatch.export.families import (
+    MOST_LISTENERS,
+    Exporter,
+    ExportGap,
+    health_families,
+    merged,
+)
+from sockwatch.export.model import Family, Health, Metric
+from sockwatch.model import (
+    ClientGroup,
+    Clients,
+    Gap,
+    GapCode,
+    HostFacts,
+    HostSnapshot,
+    Netns,
+    Port,
+    PortSet,
+    ReuseFlags,
+    Snapshot,
+    TimeWait,
+)
+from tests.support import build
+
+GOLDEN = Path(__file__).parent / "golden" / "metrics.prom"
+FACTS = HostFacts(uid=0, port_range=(32768, 60999), reserved_ports=((40000, 40000),))
+
+
+def look(*ports: Port, gaps: tuple[Gap, ...] = (), clients: Clients | None = None) -> HostSnapshot:
+    return HostSnapshot(
+        (
+            Snapshot(
+                "web-1", "6.18.44", build.NOW, 0.02, Netns(1, "host"), ports, gaps, facts=FACTS,
+                clients=clients or Clients(told_apart=True),
+            ),
+        )
+    )  # fmt: skip
+
+
+def server(number: int, name: str = "httpd", flags: ReuseFlags = build.NONE, **more: int) -> Port:
+    process = build.process(800 + number, name, unit=f"{name}.service")
+    held = (build.holder(process),)
+    sock = build.socket("LISTEN", "127.0.0.1", number, flags=flags, holders=held, **more)  # type: ignore[arg-type]
+    return build.port(number, listeners=(sock,), holders=held)
+
+
+def values(families: tuple[Family, ...], metric: Metric) -> dict[tuple[str, ...], float]:
+    return {s.labels: s.value for f in families if f.metric == metric for s in f.samples}
+
+
+def test_golden() -> None:
+    waiting = build.group("TIME_WAIT", "127.0.0.1", 7, clock=(30.0, 41.0), flags=build.NONE)
+    blocked = server(8080, queue=3, backlog=128)._replace(
+        groups=(waiting,), time_wait=TimeWait.of((waiting,))
+    )
+    old = build.process(1, "web", age_s=90.0)
+    new = build.process(2, "web", age_s=9.0)
+    shared = build.port(
+        9000,
+        listeners=tuple(
+            build.socket("LISTEN", "::", 9000, flags=build.P, holders=(build.holder(each),))
+            for each in (old, new)
+        ),
+    )
+    unknown = build.port(40001, listeners=(build.socket("LISTEN", "0.0.0.0", 40001),))
+    group = ClientGroup(
+        "tcp", "ipv4", "ESTABLISHED", False, "10.0.0.1", None, "10.0.0.5", 5432, 0, 9, 9, 33000,
+        33008, None, None,
+    )  # fmt: skip
+    clients = Clients((group,), PortSet.of(range(33000, 33009)), told_apart=True)
+    gap = Gap(GapCode.FLAGS_UNKNOWN, "some flags", None)
+    families = Exporter("1.0").families(
+        look(blocked, shared, unknown, gaps=(gap,), clients=clients)
+    )
+    health = health_families(Health(5, 1, 0.02, 0.5), (ExportGap.FAILED_BINDS_UNWATCHED,))
+    labels = ("host", "tcp", "8080", "EADDRINUSE", "listener", "web.service")
+    text = text_of(merged((*families, *health, *failed_binds({labels: 4}, 0)))).decode()
+    if os.environ.get("SOCKWATCH_UPDATE_GOLDEN"):
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()
+
+
+def test_what_depends_is_absent() -> None:
+    waiting = build.group("TIME_WAIT", "127.0.0.1", 7, clock=(30.0, 41.0))
+    port = server(8080, flags=ReuseFlags())._replace(
+        groups=(waiting,), time_wait=TimeWait.of((waiting,))
+    )
+    families = Exporter("1").families(look(port))
+    assert not values(families, metrics.RESTART_BLOCKED)
+    assert not values(families, metrics.RESTART_BLOCKED_SECONDS)
+
+
+def test_an_unchanged_port_is_told_again() -> None:
+    exporter, port = Exporter("1"), server(8080)
+    first = exporter.families(look(port))
+    assert exporter.families(look(port)) == first
+    changed = exporter.families(look(server(8080, flags=build.A)))
+    assert values(changed, metrics.LISTENER_INFO) != values(first, metrics.LISTENER_INFO)
+
+
+def test_time_waits_keep_their_port_for_an_hour() -> None:
+    exporter = Exporter("1")
+    waiting = build.group("TIME_WAIT", "127.0.0.1", 7, clock=(30.0, 41.0), flags=build.NONE)
+    left = build.port(8080, groups=(waiting,))._replace(time_wait=TimeWait.of((waiting,)))
+    exporter.families(look(server(8080)))
+    soon, late = look(left), look(left)
+    late = HostSnapshot((replace(late.own, time=build.NOW + 3601),))
+    assert values(exporter.families(soon), metrics.TIME_WAITS)["host", "tcp", "8080", "no"] == 7
+    assert values(exporter.families(late), metrics.TIME_WAITS)["host", "tcp", "other", "no"] == 7
+
+
+def test_the_longest_queues_are_listed() -> None:
+    ports = [server(number, queue=number, backlog=9) for number in range(1, MOST_LISTENERS + 101)]
+    families = Exporter("1").families(look(*ports))
+    listed = values(families, metrics.QUEUE)
+    assert len(listed) == MOST_LISTENERS
+    assert min(listed.values()) == 101
+    assert values(families, metrics.LEFT_OUT) == {(): 100}
+    units = {labels[5] for labels in values(families, metrics.LISTENER_INFO)}
+    assert units == {"httpd.service"}
+
+
+def test_units_are_bounded() -> None:
+    ports = [server(number, f"unit{number}") for number in range(1, 200)]
+    families = Exporter("1").families(look(*ports))
+    units = {labels[5] for labels in values(families, metrics.LISTENER_INFO)}
+    assert len(units) == 101
+    assert "other" in units
+
+
+def test_clients_get_no_series() -> None:
+    resolver = build.port(
+        41000, protocol="udp", listeners=(build.socket("UNCONN", "0.0.0.0", 41000, protocol="udp"),)
+    )
+    bound = build.port(41001, bound=(build.socket("BOUND", "127.0.0.1", 41001),))
+    text = text_of(Exporter("1").families(look(resolver, bound))).decode()
+    assert "41000" not in text
+    assert "41001" not in text
+    assert (
+        'sockwatch_bound_only_sockets{address="",netns="host",port="other",protocol="tcp"} 1'
+        in text
+    )
+
+
+def test_hostile_names_stay_in_their_label() -> None:
+    name = 'a"} 1\nevil{x="\\'
+    port = server(8080, name)
+    families = Exporter("1").families(look(port))
+    for accept in ("", "application/openmetrics-text; version=1.0.0"):
+        _, text = negotiated(families, accept)
+        for line in text.decode().splitlines():
+            assert line.startswith(
+                ("sockwatch_", "# HELP sockwatch_", "# TYPE sockwatch_", "# EOF")
+            )
+    (labels,) = values(families, metrics.LISTENER_INFO)
+    assert labels[4] == 'a"} 1 evil{x="\\'
+
+
+def test_no_two_samples_are_alike() -> None:
+    families = Exporter("1").families(look(server(80), server(81), server(8080)))
+    for family in families:
+        labels = [sample.labels for sample in family.samples]
+        assert len(labels) == len(set(labels))
+        assert {len(each) for each in labels} <= {len(family.metric.labels)}
