@@ -131,7 +131,7 @@ def _no_password() -> str:
 def _page(options: argparse.Namespace) -> Callable[[str], tuple[str, bytes]]:
     """What answers a request; looks, and the watch for failures, have threads of their own."""
     from sockwatch import __version__
-    from sockwatch.export.exposition import negotiated
+    from sockwatch.export.exposition import Writer
     from sockwatch.export.failed_binds import FailedBinds
     from sockwatch.export.families import Exporter, ExportGap, merged
     from sockwatch.watch.looks import Looks
@@ -147,14 +147,16 @@ def _page(options: argparse.Namespace) -> Callable[[str], tuple[str, bytes]]:
         return look()
 
     looks = Looks(families)
-    counts = FailedBinds()
+    counts, writer = FailedBinds(), Writer()
     watch = _watched(counts)
 
     def page(accept: str) -> tuple[str, bytes]:
         last = looks.latest(TIMEOUT_S)
         gaps = [] if watch is not None else [ExportGap.FAILED_BINDS_UNWATCHED]
         failed = () if watch is None else counts.families(watch.lost)
-        return negotiated(merged((*(last.seen or ()), *_health(last, gaps), *failed)), accept)
+        return writer.negotiated(
+            merged((*(last.seen or ()), *_health(last, gaps), *failed)), accept
+        )
 
     return page
 

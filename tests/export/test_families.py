@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sockwatch.export import metrics
-from sockwatch.export.exposition import negotiated, text_of
+from sockwatch.export.exposition import Writer, text_of
 from sockwatch.export.failed_binds import failed_binds
 from sockwatch.export.families import (
     MOST_LISTENERS,
@@ -115,7 +115,7 @@ def test_time_waits_keep_their_port_for_an_hour() -> None:
     waiting = build.group("TIME_WAIT", "127.0.0.1", 7, clock=(30.0, 41.0), flags=build.NONE)
     left = build.port(8080, groups=(waiting,))._replace(time_wait=TimeWait.of((waiting,)))
     exporter.families(look(server(8080)))
-    soon, late = look(left), look(left)
+    soon, late = look(left), look(left, server(81))
     late = HostSnapshot((replace(late.own, time=build.NOW + 3601),))
     assert values(exporter.families(soon), metrics.TIME_WAITS)["host", "tcp", "8080", "no"] == 7
     assert values(exporter.families(late), metrics.TIME_WAITS)["host", "tcp", "other", "no"] == 7
@@ -159,7 +159,7 @@ def test_hostile_names_stay_in_their_label() -> None:
     port = server(8080, name)
     families = Exporter("1").families(look(port))
     for accept in ("", "application/openmetrics-text; version=1.0.0"):
-        _, text = negotiated(families, accept)
+        _, text = Writer().negotiated(families, accept)
         for line in text.decode().splitlines():
             assert line.startswith(
                 ("sockwatch_", "# HELP sockwatch_", "# TYPE sockwatch_", "# EOF")
@@ -174,3 +174,12 @@ def test_no_two_samples_are_alike() -> None:
         labels = [sample.labels for sample in family.samples]
         assert len(labels) == len(set(labels))
         assert {len(each) for each in labels} <= {len(family.metric.labels)}
+
+
+def test_what_is_written_again_is_what_the_library_writes() -> None:
+    exporter, writer = Exporter("1"), Writer()
+    for ports in ([80], [80, 81], [81, 82], [81, 82], [], [80]):
+        families = exporter.families(look(*(server(each, queue=each, backlog=1) for each in ports)))
+        assert writer.negotiated(families, "")[1] == text_of(families)
+        new = Writer().negotiated(families, "application/openmetrics-text")
+        assert writer.negotiated(families, "application/openmetrics-text") == new
