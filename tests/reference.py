@@ -28,8 +28,8 @@ from sockwatch.model import STATES, FlagsSource, GapCode, Id
 REFERENCE: Final = Path(__file__).parents[1] / "sockwatch" / "REFERENCE.md"
 INTRODUCTION: Final = """# Reference
 
-The ids in the JSON documents, the exit codes, the metrics, the names of states and the settings. Each
-means the same in every release; new ones may be added. Written by `python -m tests.reference`.
+The ids in the JSON documents, the exit codes, the metrics, the names of states and the settings.
+Each means the same in every release; new ones may be added. Written by `python -m tests.reference`.
 """
 
 Row = tuple[str, str]

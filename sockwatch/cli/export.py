@@ -143,7 +143,7 @@ def _page(options: argparse.Namespace) -> Callable[[str], tuple[str, bytes]]:
         nonlocal look
         if look is None:  # in the thread that looks
             take = looker(stack, all_netns=options.all_netns)
-            look = lambda: exporter.families(take())  # noqa: E731
+            look = lambda: exporter.families(*take())  # noqa: E731
         return look()
 
     looks = Looks(families)

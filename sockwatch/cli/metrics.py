@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
+    from sockwatch.export.families import Published
     from sockwatch.model import HostSnapshot
+
+    Looked = tuple[HostSnapshot, Published]
 
 NAME = "metrics"
 SUMMARY = "metrics for Prometheus, once"
@@ -51,10 +54,10 @@ def run(options: argparse.Namespace) -> ExitCode:
     from sockwatch.export.model import Health
 
     with ExitStack() as stack:
-        host = looker(stack, all_netns=options.all_netns)()
+        host, published = looker(stack, all_netns=options.all_netns)()
     took_s = sum(one.took_s for one in host.snapshots)
     health = health_families(Health(None, None, took_s, None), (ExportGap.FAILED_BINDS_UNWATCHED,))
-    text = text_of(merged((*Exporter(__version__).families(host), *health)))
+    text = text_of(merged((*Exporter(__version__).families(host, published), *health)))
     if options.output is None:
         write_data(text.decode())
     else:
@@ -62,17 +65,31 @@ def run(options: argparse.Namespace) -> ExitCode:
     return ExitCode.YES
 
 
-def looker(stack: ExitStack, *, all_netns: bool) -> Callable[[], HostSnapshot]:
+def looker(stack: ExitStack, *, all_netns: bool) -> Callable[[], Looked]:
     """What takes a look; it and the stack belong to one thread."""
+    from sockwatch.kernel.netfilter.reader import RedirectReader
+    from sockwatch.model import HostSnapshot
+
     if all_netns:
         from sockwatch.kernel.netns.survey import Survey
 
-        return stack.enter_context(Survey()).take
-    from sockwatch.kernel.snapshot import SnapshotReader
-    from sockwatch.model import HostSnapshot
+        take = stack.enter_context(Survey()).take
+    else:
+        from sockwatch.kernel.snapshot import SnapshotReader
 
-    reader = stack.enter_context(SnapshotReader())
-    return lambda: HostSnapshot((reader.take(),))
+        reader = stack.enter_context(SnapshotReader())
+
+        def take() -> HostSnapshot:
+            return HostSnapshot((reader.take(),))
+
+    redirects = RedirectReader()
+
+    def look() -> Looked:
+        host = take()
+        published, gaps = redirects.redirected_ports()
+        return host._replace(gaps=(*host.gaps, *gaps)), published
+
+    return look
 
 
 def write_file(path: str, text: bytes) -> None:

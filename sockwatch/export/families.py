@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 
 from sockwatch.bind import explain_restart
 from sockwatch.bind.ephemeral import usable_ports
@@ -21,6 +21,7 @@ from sockwatch.model import (
     Netns,
     NetnsKey,
     Port,
+    Protocol,
     Snapshot,
     TimeWait,
 )
@@ -32,6 +33,7 @@ MOST_PAIRS: Final = 5  # of addresses that client ports lead between
 MOST_PORTS: Final = 500  # with TIME_WAITs, and as many with bound sockets
 MEMORY_S: Final = 3600.0  # for which a port without a listener keeps its TIME_WAITs
 OTHER: Final = "other"
+Published: TypeAlias = frozenset[tuple[Protocol, int]]
 USUAL_RANGE: Final = (32768, 60999)  # where ip_local_port_range is unknown
 
 
@@ -55,11 +57,19 @@ class Exporter:
         self._asked: Snapshot | None = None
         self._seen: dict[tuple[NetnsKey, int], float] = {}  # TCP ports: when somebody listened
         self._last: HostSnapshot | None = None
+        self._published: Published = frozenset()
         self._families: tuple[Family, ...] = ()
 
-    def families(self, host: HostSnapshot) -> tuple[Family, ...]:
-        """The families that this look tells, in the order of METRICS."""
-        if self._last is not None and _is_alike(host, self._last):
+    def families(
+        self, host: HostSnapshot, published: Published = frozenset()
+    ) -> tuple[Family, ...]:
+        """The families that this look tells, in the order of METRICS.
+
+        `published` are ports of our own namespace whose traffic NAT rules take.
+        """
+        same_ports = published == self._published
+        self._published = published
+        if self._last is not None and same_ports and _is_alike(host, self._last):
             self._last = host
             return self._families
         if self._last is not None:
@@ -77,6 +87,11 @@ class Exporter:
         listeners = [each for one in host.snapshots for each in self._of(one)]
         for metric, sample in chain(_told(listeners), *map(self._per_port, host.snapshots)):
             found[metric].append(sample)
+        for protocol, number in sorted(self._published):
+            port = host.own.port(protocol, number)
+            labels = (netns_label(host.own.netns), protocol, str(number))
+            is_alone = port is None or not port.listeners
+            found[metrics.PUBLISHED].append(Sample(labels, float(is_alone)))
         left_out = max(0, len(listeners) - MOST_LISTENERS)
         found[metrics.LEFT_OUT].append(Sample((), left_out))
         found[metrics.GAP] += (Sample((code,), 1) for code in sorted(_codes(host)))

@@ -73,6 +73,11 @@ EPHEMERAL: Final = Metric(
     "sockwatch_ephemeral_ports", "gauge",
     "Ports of ip_local_port_range that are not reserved.", ("netns",),
 )  # fmt: skip
+PUBLISHED: Final = Metric(
+    "sockwatch_published_without_listener", "gauge",
+    "Whether NAT rules take the traffic of a port on which nobody listens.",
+    ("netns", "protocol", "port"),
+)  # fmt: skip
 FAILED_BINDS: Final = Metric(
     "sockwatch_failed_binds_total", "counter",
     "bind() and listen() calls that failed, since export began to watch (root).",
@@ -97,6 +102,6 @@ LOOK_ERRORS: Final = Metric("sockwatch_look_errors_total", "counter", "Looks tha
 METRICS: Final = (
     BUILD_INFO, LISTENER_INFO, START_TIME, QUEUE, QUEUE_LIMIT, DROPS, RESTART_BLOCKED,
     RESTART_BLOCKED_SECONDS, DOUBLE_START, IN_RANGE, LEFT_OUT, TIME_WAITS, BOUND_ONLY,
-    EPHEMERAL_USED, EPHEMERAL, FAILED_BINDS, FAILED_BINDS_LOST, GAP, LOOK_SECONDS, LOOK_AGE, LOOKS,
-    LOOK_ERRORS,
+    EPHEMERAL_USED, EPHEMERAL, PUBLISHED, FAILED_BINDS, FAILED_BINDS_LOST, GAP, LOOK_SECONDS,
+    LOOK_AGE, LOOKS, LOOK_ERRORS,
 )  # fmt: skip

@@ -227,6 +227,25 @@ def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
     assert "No such file" in missing.stderr
 
 
+@needs_root
+def test_a_port_that_nat_takes() -> None:
+    need("nft")
+    rules = """
+        add table ip shop
+        add chain ip shop pre { type nat hook prerouting priority -100; }
+        add rule ip shop pre tcp dport 8080 dnat to 10.0.0.2:80
+        add rule ip shop pre tcp dport 8081 dnat to 10.0.0.2:80
+        add rule ip shop pre tcp dport 8082 accept
+    """
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True, timeout=60)
+    with socket.create_server(("127.0.0.1", 8081)):
+        done = subprocess.run(
+            [*COMMAND, "metrics"], check=True, capture_output=True, text=True, timeout=60
+        )
+    found = re.findall(r'_without_listener\{.*port="(\d+)".*\} (\S+)', done.stdout)
+    assert found == [("8080", "1.0"), ("8081", "0.0")]
+
+
 def test_what_to_install_is_said(tmp_path: Path) -> None:
     hide = "import sys; sys.modules['prometheus_client'] = None; from sockwatch.cli import main"
     done = subprocess.run(

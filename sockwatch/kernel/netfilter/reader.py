@@ -34,14 +34,28 @@ class RedirectReader:
         It waits for nft(8) and iptables-save(8), for LIMIT_S together, and as long for the text of
         what is found. Raises KernelError if /proc is not mounted.
         """
-        inode = host.netns_inode()
-        if inode not in self._looks or time.monotonic() > self._looks[inode].until:
-            self._looks[inode] = _Look()
-        look = self._looks[inode]
+        look = self._look()
         try:
             return look.redirects(protocols, port), look.gaps
         except KernelError as error:
             return (), (*look.gaps, nat_gap(f"{error}: NAT rules", None))
+
+    def redirected_ports(self) -> tuple[frozenset[tuple[Protocol, int]], tuple[Gap, ...]]:
+        """The ports whose traffic rules take which name them, and what could not be read.
+
+        It waits, and raises, as read() does.
+        """
+        look = self._look()
+        try:
+            return look.redirected_ports(), look.gaps
+        except KernelError as error:
+            return frozenset(), (*look.gaps, nat_gap(f"{error}: NAT rules", None))
+
+    def _look(self) -> _Look:
+        inode = host.netns_inode()
+        if inode not in self._looks or time.monotonic() > self._looks[inode].until:
+            self._looks[inode] = _Look()
+        return self._looks[inode]
 
 
 class _Look:
@@ -52,6 +66,7 @@ class _Look:
         self.until = now + KEPT_S
         self.gaps: tuple[Gap, ...] = ()
         self._rules: NatRules | None = None
+        self._ports: frozenset[tuple[Protocol, int]] | None = None  # before they are asked for
         # of rules of nftables, by their place; None before they are asked for
         self._texts: dict[str, str] | None = None
         try:
@@ -73,6 +88,15 @@ class _Look:
         for family in legacy:
             listing.read_legacy(family)
         self._rules, self.gaps = listing.rules, listing.gaps
+
+    def redirected_ports(self) -> frozenset[tuple[Protocol, int]]:
+        """Those that the rules name. Raises KernelError if there are too many rules."""
+        if self._rules is None:
+            return frozenset()
+        rules = self._rules
+        if self._ports is None:
+            self._ports = frozenset(each for each in rules.named_ports() if rules.redirects(*each))
+        return self._ports
 
     def redirects(self, protocols: Iterable[Protocol], port: int) -> tuple[Redirect, ...]:
         """Those of the port. Raises KernelError if there are too many rules."""

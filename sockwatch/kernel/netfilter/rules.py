@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
-from sockwatch.model import Destinations, Family, Hook, KernelError, Protocol, Redirect
+from sockwatch.model import PROTOCOLS, Destinations, Family, Hook, KernelError, Protocol, Redirect
 
 FAMILIES: Final[frozenset[Family]] = frozenset(get_args(Family))
 HOOKS: Final[frozenset[Hook]] = frozenset(get_args(Hook))
@@ -18,6 +19,7 @@ TEXT_LIMIT: Final = 300  # characters of a rule
 MAX_PORT: Final = 65535
 MOST_STEPS: Final = 100_000  # rules that are looked at for one port
 MOST_FOUND: Final = 1000
+MOST_NAMED: Final = 500
 MOST_JUMPS: Final = 16  # NFT_JUMP_STACK_SIZE of include/net/netfilter/nf_tables.h
 
 Chain: TypeAlias = tuple[str, str]  # table, name
@@ -102,14 +104,25 @@ class NatRules:
         """
         found: dict[Redirect, None] = {}
         steps = 0
-        for chain, hook, families in self.bases:
+        for base, hook, families in self.bases:
             walk = _Walk(self.rules, protocol, port, steps)
-            for redirect in walk.follow(chain, _Way(hook, families)):
+            for redirect in walk.follow(base, _Way(hook, families)):
                 found.setdefault(redirect)
                 if len(found) > MOST_FOUND:
                     raise KernelError("more of them take the port's traffic than are shown", 0)
             steps = walk.steps
         return tuple(found)
+
+    def named_ports(self) -> Iterator[tuple[Protocol, int]]:
+        """The ports that rules name as those to be redirected, at most MOST_NAMED, each once."""
+        numbers: dict[tuple[Protocol, int], None] = {}
+        for rule in chain.from_iterable(self.rules.values()):
+            for first, last in (pair for each in rule.ports[:1] for pair in each.ranges):
+                for protocol in PROTOCOLS:
+                    if rule.protocols is None or protocol in rule.protocols:
+                        some = range(first, min(last, first + MOST_NAMED) + 1)
+                        numbers.update(dict.fromkeys((protocol, number) for number in some))
+        return islice(numbers, MOST_NAMED)
 
 
 class _Walk:
