@@ -215,8 +215,8 @@ def test_the_command_for_root_is_the_file(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", [str(file)])
-    assert facts._own_command() == (str(file),)
+    assert facts.own_command() == (str(file),)
     copy = tmp_path / "copy.pyz"
     copy.touch()
     monkeypatch.setattr(sys, "argv", [str(copy)])
-    assert facts._own_command() == (sys.executable, str(copy))
+    assert facts.own_command() == (sys.executable, str(copy))
