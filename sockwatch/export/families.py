@@ -53,7 +53,7 @@ class Exporter:
 
     def __init__(self, version: str) -> None:
         self._version = version
-        self._kept: Kept[Port, HostFacts, bool, str, tuple[Listener, ...]] = Kept(self._listeners)
+        self._kept: Kept[[Port, HostFacts, bool, str], tuple[Listener, ...]] = Kept(self._listeners)
         self._asked: Snapshot | None = None
         self._seen: dict[tuple[NetnsKey, int], float] = {}  # TCP ports: when somebody listened
         self._last: HostSnapshot | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
 from sockwatch.model import SockwatchError, shortage
 
@@ -13,7 +14,8 @@ Seen = TypeVar("Seen")
 FRESH_S: Final = 1.0  # a look this old answers again
 
 
-class LastLook(NamedTuple, Generic[Seen]):
+@dataclass(frozen=True)
+class LastLook(Generic[Seen]):
     """The last look that succeeded; None in all three if there was none.
 
     `looks` is how many there were, `errors` how many of them failed, and `error` the sentence of
