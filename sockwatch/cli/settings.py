@@ -16,7 +16,7 @@ from sockwatch.cli.command import Parser
 NOT_SETTINGS: Final = frozenset(
     {
         # They ask for something else than the answer.
-        "help", "version", "print-config", "debug",
+        "help", "version", "print-config", "print", "output", "debug",
         # They say what is asked this time: unseen, they would make it another answer.
         "udp", "uid", "device", "netns", "from", "host", "json", "for", "count", "listening",
         # They act, or let act without asking.
