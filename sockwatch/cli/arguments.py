@@ -11,6 +11,7 @@ from sockwatch.cli.command import Command, Parser, UsageError, add_parser, finis
 from sockwatch.cli.config import Configuration
 from sockwatch.cli.hints import HINTS, hint
 from sockwatch.cli.output import narrate
+from sockwatch.cli.source import READERS, add_source
 from sockwatch.kernel.services import known_services
 from sockwatch.lab.languages import LANGUAGES
 from sockwatch.view.asked import LOCALHOST, NoPortError, WrongPortError, parse_asked
@@ -51,7 +52,8 @@ sockwatch PORT [PORT ...] [--udp] [--json] [options of why]
        sockwatch [-h] [--version] [--print-config] [--debug]
                  [--interval SECONDS] [--theme auto|dark|light] [--lang en|zh]
                  [--ascii] [--no-color] [--no-mouse] [--readonly]
-                 [--watch-failures]"""
+                 [--watch-failures]
+                 [--from FILE | --host USER@HOST [--host-command COMMAND]]"""
 PORT_HELP: Final = "A PORT in place of COMMAND: who has it, would bind() succeed, what to do."
 
 
@@ -72,6 +74,8 @@ def top_parser(commands: Iterable[Command]) -> Parser:
             parsers, command.NAME, command.SUMMARY, command.DESCRIPTION, command.EPILOG
         )
         command.add_arguments(parser)
+        if command.NAME in READERS:
+            add_source(parser, argparse.SUPPRESS)  # it may be named before the command too
     return top
 
 
@@ -108,6 +112,7 @@ def _add_general(parser: Parser) -> None:
     parser.add_argument(
         "--debug", action="store_true", help="show the traceback of an internal error"
     )
+    add_source(parser)
 
 
 def _add_screen(parser: Parser, *, shown: bool = True) -> None:

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import signal
 import sys
 from typing import Final
 
-from sockwatch.cli import export, failures, free, hold, lab, metrics, ports, run, screen, wait, why
+from sockwatch.cli import (
+    export,
+    failures,
+    free,
+    hold,
+    lab,
+    metrics,
+    ports,
+    run,
+    screen,
+    snapshot,
+    wait,
+    why,
+)  # fmt: skip
 from sockwatch.cli.arguments import parse
 from sockwatch.cli.command import Command, UsageError
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.output import narrate, write_data
+from sockwatch.cli.source import CONTRADICTION, check_source
 from sockwatch.model import SockwatchError, shortage
 
 # As --help lists them.
 COMMANDS: Final[tuple[Command, ...]] = (
-    ports, why, wait, free, run, hold, lab, failures, metrics, export,
+    ports, why, wait, free, run, hold, lab, failures, metrics, export, snapshot,
 )  # fmt: skip
 
 
 def dispatch(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
+    is_far = False
     try:
-        return _run(arguments)
+        if sys.stdout is None:
+            raise SockwatchError("cannot write to standard output: it is closed")  # noqa: TRY301
+        options = parse(arguments, COMMANDS, why)
+        is_far = options.source is not None or options.host is not None
+        return _run(options)
     except UsageError as error:
         narrate(str(error))
         return ExitCode.USAGE
@@ -41,14 +61,11 @@ def dispatch(arguments: list[str]) -> int:
 
             traceback.print_exc()
         bug = f"this is a bug: {type(error).__name__}: {error}; --debug shows the traceback"
-        narrate(shortage(error) or bug)
+        narrate(shortage(error) or (f"{CONTRADICTION}: {type(error).__name__}" if is_far else bug))
         return ExitCode.UNKNOWN
 
 
-def _run(arguments: list[str]) -> int:
-    if sys.stdout is None:
-        raise SockwatchError("cannot write to standard output: it is closed")
-    options = parse(arguments, COMMANDS, why)
+def _run(options: argparse.Namespace) -> int:
     if options.command is not None or options.version or options.print_config:
         # A reader that goes away ends us in silence, as a pipe wants.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -61,6 +78,7 @@ def _run(arguments: list[str]) -> int:
     if options.print_config:
         write_data(options.config)
         return ExitCode.YES
+    check_source(options)
     if options.command not in (ports.NAME, why.NAME):
         gc.enable()
     if options.command is None:

@@ -9,6 +9,7 @@ from sockwatch.cli.command import Parser, UsageError, add_json
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.output import narrate, write_data, write_json
 from sockwatch.cli.place import Place, add_netns
+from sockwatch.model import SockwatchError
 
 if TYPE_CHECKING:
     from sockwatch.model import HostSnapshot, Port
@@ -87,6 +88,8 @@ def _look(options: argparse.Namespace, number: int | None, *, each: bool) -> Hos
     """All namespaces, or one; the kernel is asked for the one port that can match."""
     from sockwatch.model import HostSnapshot
 
+    if options.source is not None or options.host is not None:
+        return _far_look(options, number, each=each)
     if options.all_netns:
         from sockwatch.kernel.netns.survey import Survey
 
@@ -98,3 +101,22 @@ def _look(options: argparse.Namespace, number: int | None, *, each: bool) -> Hos
         # None has the number 0.
         snapshot = take_snapshot(number or None, place, debug=options.debug, fold=not each)
     return HostSnapshot((snapshot,))
+
+
+def _far_look(options: argparse.Namespace, number: int | None, *, each: bool) -> HostSnapshot:
+    """What a document has. Raises SockwatchError where it has less than what was asked for."""
+    from sockwatch.cli.source import one_look
+    from sockwatch.model import HostSnapshot
+
+    words = [("--all", each), ("--all-netns", options.all_netns)]
+    carried = one_look(options, [word for word, is_given in words if is_given])
+    only = carried.own.only_port
+    if only is not None and number != only:
+        raise SockwatchError(f"the document is of port {only} alone; type that port")
+    if options.all_netns and not carried.is_wide:
+        raise SockwatchError(
+            "the document is of one network namespace; sockwatch snapshot --all-netns has them all"
+        )
+    if each and carried.own.clients.groups and not carried.is_wide:
+        narrate("client ports are counted by destination there; sockwatch snapshot --all has each")
+    return carried.seen if options.all_netns else HostSnapshot((carried.own,))

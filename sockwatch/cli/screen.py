@@ -7,15 +7,24 @@ import sys
 from typing import TYPE_CHECKING
 
 from sockwatch.cli.command import UsageError, is_terminal
+from sockwatch.cli.source import STDIN, Source
 
 if TYPE_CHECKING:
     import argparse
 
+    from sockwatch.tui.watched import FarHost
+
 _TABLE = "run sockwatch ports to print the table"
+_TERMINAL = "/dev/tty"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Open the screen; returns its exit code. Raises UsageError where there is no terminal."""
+    """Open the screen; returns its exit code.
+
+    Raises UsageError where there is no terminal, SockwatchError where a source has no document.
+    """
+    if options.source == STDIN:
+        options.source = _freed_stdin()
     if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
         raise UsageError(f"the live screen needs a terminal; {_TABLE}")
     term = os.environ.get("TERM", "")
@@ -24,6 +33,16 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{state}, so there is no live screen; {_TABLE}")
     if options.lang == "zh" and options.ascii:
         raise UsageError("--lang zh needs more characters than --ascii allows; leave one out")
+    if options.source is None and options.host is None:
+        return _show(options)
+    from sockwatch.cli.far_host import FarHost
+
+    # ssh asks for what it needs before the screen takes the terminal.
+    with Source(options, ("--every", f"{options.interval:g}")) as source:
+        return _show(options, FarHost(source, options.interval))
+
+
+def _show(options: argparse.Namespace, far: FarHost | None = None) -> int:
     from sockwatch import tui
     from sockwatch.lab.languages import language_of
 
@@ -33,10 +52,25 @@ def run(options: argparse.Namespace) -> int:
             ascii=options.ascii,
             theme=options.theme,
             mouse=not options.no_mouse,
-            readonly=options.readonly,
+            readonly=options.readonly or far is not None,
             debug=options.debug,
             language=options.lang or language_of(os.environ, sys.stdout.encoding),
-            watch_failures=options.watch_failures,
+            watch_failures=options.watch_failures and far is None,
             no_color=options.no_color,
-        )
+        ),
+        far=far,
     )
+
+
+def _freed_stdin() -> str:
+    """The path of what standard input was: keys come from the terminal from now on."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return STDIN  # which the source refuses
+    source = os.dup(0)
+    try:
+        terminal = os.open(_TERMINAL, os.O_RDWR)
+    except OSError as error:
+        raise UsageError(f"{_TERMINAL}: {error.strerror}; {_TABLE}") from None
+    os.dup2(terminal, 0)
+    os.close(terminal)
+    return f"/dev/fd/{source}"

@@ -18,7 +18,8 @@ NOT_SETTINGS: Final = frozenset(
         # They ask for something else than the answer.
         "help", "version", "print-config", "print", "output", "debug",
         # They say what is asked this time: unseen, they would make it another answer.
-        "udp", "uid", "device", "netns", "from", "host", "json", "for", "count", "listening",
+        "udp", "uid", "device", "netns", "from", "host", "host-command", "json", "for", "count",
+        "every", "listening",
         # They act, or let act without asking.
         "yes", "kill", "destroy",
     }

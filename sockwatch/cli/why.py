@@ -47,12 +47,15 @@ def run(options: argparse.Namespace) -> ExitCode:
     """Print the answers; the exit code sums them up. Raises UsageError, KernelError."""
     from sockwatch.cli.also_in import OtherNamespaces
 
+    is_far = options.source is not None or options.host is not None
     verdicts: list[Verdict] = []
     documents = []
-    with Place(options.netns) as place:
+    with Place(None if is_far else options.netns) as place:
         requests = asked_requests(options, place)
-        others = OtherNamespaces([] if place.netns else [request for request, _ in requests])
-        for index, page in enumerate(_pages(requests, place, debug=options.debug)):
+        is_narrow = is_far or place.netns is not None
+        others = OtherNamespaces([] if is_narrow else [request for request, _ in requests])
+        pages = _far_pages(requests, options) if is_far else _pages(requests, place, options)
+        for index, page in enumerate(pages):
             verdicts += [each.verdict for each in (page.answer, page.also) if each is not None]
             if options.json:
                 from sockwatch.cli.document import page_document
@@ -71,7 +74,9 @@ def run(options: argparse.Namespace) -> ExitCode:
     return verdicts_exit_code(verdicts)
 
 
-def _pages(requests: Sequence[RequestPair], place: Place, *, debug: bool) -> Iterator[Page]:
+def _pages(
+    requests: Sequence[RequestPair], place: Place, options: argparse.Namespace
+) -> Iterator[Page]:
     """The answer to each request, and to the same request for its other address."""
     from dataclasses import replace
 
@@ -80,9 +85,24 @@ def _pages(requests: Sequence[RequestPair], place: Place, *, debug: bool) -> Ite
 
     # The kernel chooses port 0 from all of them.
     ports = (request.port or None for request, _ in requests)
-    snapshots = take_snapshots(ports, place, debug=debug)
+    snapshots = take_snapshots(ports, place, debug=options.debug)
     for (request, also), snapshot in zip(requests, snapshots, strict=True):
         yield replace(Page.about(request, snapshot, also), is_outside=place.netns is not None)
+
+
+def _far_pages(requests: Sequence[RequestPair], options: argparse.Namespace) -> Iterator[Page]:
+    """The same from a document; a host is asked for the one port, of which it then tells more."""
+    from dataclasses import replace
+
+    from sockwatch.cli.source import one_look
+    from sockwatch.view.page import Page
+
+    ports = {request.port for request, _ in requests}
+    port = ports.pop() if len(ports) == 1 else 0
+    carried = one_look(options, (str(port),) if port else ())
+    for request, also in requests:
+        page = Page.about(request, carried.own, also)
+        yield replace(page, is_outside=carried.is_outside)
 
 
 def _lines(page: Page, options: argparse.Namespace) -> Iterator[str]:

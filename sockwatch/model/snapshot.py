@@ -153,6 +153,8 @@ class Snapshot:
     `socket_units` has what a systemd that holds a socket of that port says of the port, by its pid;
     nothing of one that was not asked or did not answer. `publications` and `redirects` are what its
     holders serve it for and the NAT rules that take its traffic, where that was asked for.
+    `on_host` is how the host is called where the snapshot was read from a document; None where it
+    was taken.
     """
 
     host: str
@@ -169,6 +171,7 @@ class Snapshot:
     socket_units: Mapping[int, tuple[SocketUnit, ...]] = field(default_factory=dict)
     publications: tuple[Publication, ...] = ()
     redirects: tuple[Redirect, ...] = ()
+    on_host: str | None = None
     _by_key: dict[tuple[str, int], Port] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

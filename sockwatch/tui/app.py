@@ -52,7 +52,7 @@ from sockwatch.tui.screens.main import MainScreen
 from sockwatch.tui.signals import exit_on_signals
 from sockwatch.tui.symbols import ASCII, UNICODE
 from sockwatch.tui.themes import Themes
-from sockwatch.tui.watched import Namespaces, Take, Watched
+from sockwatch.tui.watched import FarHost, Namespaces, Take, Watched
 
 if TYPE_CHECKING:  # all are loaded when they are used first
     from sockwatch.tui.acts import Acts
@@ -66,6 +66,7 @@ _SIXTEEN_COLOURS = (None, "standard")
 class SockwatchApp(App[int]):
     """The app. `take` returns a snapshot of one port, or of all ports for None.
 
+    `far` is the host whose documents `take` returns; None for our own.
     `question` is what the terminal was asked, or None. `clock`, `lab`, `open_watch` and `perform`
     replace the real ones in tests.
     """
@@ -88,6 +89,7 @@ class SockwatchApp(App[int]):
         namespaces: Namespaces | None = None,
         question: Question | None = None,
         perform: Perform | None = None,
+        far: FarHost | None = None,
     ) -> None:
         no_color = options.no_color or "NO_COLOR" in os.environ
         if options.no_color:
@@ -98,9 +100,15 @@ class SockwatchApp(App[int]):
         self._debug = options.debug
         self._symbols = ASCII if options.ascii else UNICODE
         self._readonly = options.readonly
-        self._host = Watched(take, take_each_port=take_each_port, namespaces=namespaces)
+        self._far = far
+        self._host = Watched(
+            take,
+            take_each_port=take_each_port,
+            is_outside=far is not None and far.is_outside,
+            namespaces=namespaces,
+        )
         self.poller = Poller(self._host, self.post_message, options.interval_s)
-        self.pace = Pace(self.poller, clock)
+        self.pace = Pace(self.poller, clock, far)
         self.shown = OpenScreens(lambda: self.screen_stack, self.pace, clock)
         self._latest: Polled | None = None
         self.labs = Labs(lab, options.language)
@@ -182,10 +190,15 @@ class SockwatchApp(App[int]):
             self.open(BlindSpotsScreen(front, latest.gaps, self._symbols))
 
     def action_failures(self) -> None:
+        if self._far is not None:
+            self.shown.show_notice(f"failures are watched on {self._far.name}: sockwatch failures")
+            return
         self.open(FailuresScreen(self._symbols))
 
     async def action_lab(self) -> None:
-        if self._readonly:
+        if self._far is not None:
+            self.shown.show_notice(f"the lab is of this host, and {self._far.name} is shown")
+        elif self._readonly:
             self.shown.show_notice("--readonly disables the lab")
         else:
             self.open(await self.labs.open(self._symbols))
@@ -315,4 +328,6 @@ class SockwatchApp(App[int]):
         error = sys.exc_info()[1]
         scarce = None if error is None else shortage(error)
         bug = f"this is a bug: {type(error).__name__}: {error}; --debug shows the traceback"
+        if self._far is not None:
+            bug = f"what {self._far.name} says does not fit together: {type(error).__name__}"
         self.panic(Text(f"sockwatch: {scarce or bug}"))

@@ -7,15 +7,19 @@ import time
 from collections.abc import Callable
 
 from sockwatch.tui.poller import Poller
+from sockwatch.tui.watched import FarHost
 
 INTERVALS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _SLOW = 1.5  # the header says so where polls are further apart than this many intervals
 
 
 class Pace:
-    """The pace of the polls. `clock` returns seconds since any fixed time."""
+    """The pace of the polls, or of `far`. `clock` returns seconds since any fixed time."""
 
-    def __init__(self, poller: Poller, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, poller: Poller, clock: Callable[[], float], far: FarHost | None = None
+    ) -> None:
+        self._far = far
         self._poller = poller
         self._clock = clock
         self._paused_at: float | None = None
@@ -41,6 +45,8 @@ class Pace:
         """The text for the header, and its style."""
         if self._paused_at is not None:
             return f"PAUSED {int(self._clock() - self._paused_at)}s ago", "-warn"
+        if self._far is not None:
+            return self._far.pace()
         late_s = self._poller.late_s(time.monotonic())
         if late_s >= 1:
             return f"late by {int(late_s)}s", "-bad"

@@ -12,21 +12,24 @@ from sockwatch.tui.background import Question
 from sockwatch.tui.first_look import HostReader
 from sockwatch.tui.namespaces import HostNamespaces
 from sockwatch.tui.options import Options
-from sockwatch.tui.watched import Take
+from sockwatch.tui.watched import FarHost, Namespaces, Take
 
 THREADS: Final = 5  # textual's two, the one that polls, the first look and its helper
 ANSWER_S: Final = 0.1  # how long the terminal may keep the screens waiting
 CRASHED: Final = 3  # as every command that could not determine its answer
 
 
-def run(options: Options, take: Take | None = None) -> int:
-    """Show the screens until the user quits; returns the exit code.
+def run(options: Options, take: Take | None = None, far: FarHost | None = None) -> int:
+    """Show the screens until the user quits; returns the exit code. `far` is another host.
 
     Raises RuntimeError where their threads cannot be started.
     """
     _check_threads()
-    take_each_port = namespaces = None
-    if take is None:
+    take_each_port: Take | None = None
+    namespaces: Namespaces | None = None
+    if far is not None:
+        take, namespaces = far.take, far.namespaces
+    elif take is None:
         reader = HostReader()
         take, take_each_port, namespaces = reader.take, reader.take_each_port, HostNamespaces()
     asks = options.theme == "auto" and not os.environ.get("TEXTUAL_THEME")
@@ -43,7 +46,12 @@ def run(options: Options, take: Take | None = None) -> int:
         if question is not None and question.answer(ANSWER_S):
             options = replace(options, theme="light")
         app = SockwatchApp(
-            options, take, take_each_port=take_each_port, namespaces=namespaces, question=question
+            options,
+            take,
+            take_each_port=take_each_port,
+            namespaces=namespaces,
+            question=question,
+            far=far,
         )
         app.run(mouse=options.mouse)
     finally:

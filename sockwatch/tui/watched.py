@@ -21,6 +21,28 @@ class Namespaces(Protocol):
         """That port in one of them."""
 
 
+class FarHost(Protocol):
+    """A host of which there are documents alone: nothing that is done here changes it."""
+
+    @property
+    def name(self) -> str:
+        """How it is called."""
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether commands are typed in another network namespace than that of the snapshots."""
+
+    @property
+    def namespaces(self) -> Namespaces | None:
+        """All of its network namespaces; None where one was looked at."""
+
+    def take(self, port: int | None) -> Snapshot:
+        """The latest snapshot, of all ports whatever was asked for. Raises SockwatchError."""
+
+    def pace(self) -> tuple[str, str]:
+        """How recent the snapshot is, for the header, and the style of that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """`take` returns a snapshot of one port, or of all ports for None.

@@ -1,4 +1,4 @@
-"""Advice for somebody who types in another network namespace than that of the port."""
+"""Advice for somebody who types in another network namespace, or on another host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sockwatch.view.names import origin_text
 
 if TYPE_CHECKING:
     from sockwatch.bind import Fix
-    from sockwatch.model import Gap, Netns
+    from sockwatch.model import Gap, Netns, Snapshot
 
 AS_ROOT: Final = ("as root, ", "run this again as root")
 _NAME: Final = re.compile(r"\w[\w.-]*", re.ASCII)
@@ -37,6 +37,28 @@ def gap_from_outside(gap: Gap, netns: Netns) -> Gap:
     if entry is None:
         return gap._replace(remedy=f"in that network namespace, {gap.remedy}")
     return gap._replace(remedy=_COMMAND.sub(rf"`{entry} \1`", gap.remedy))
+
+
+def on_its_host(fix: Fix, snapshot: Snapshot) -> Fix:
+    """The fix, with the host on which it is one where that is another."""
+    if snapshot.on_host is None:
+        return fix
+    return fix._replace(text=f"on {snapshot.on_host}, {fix.text}")
+
+
+def gap_of_host(gap: Gap, snapshot: Snapshot) -> Gap:
+    """The same for the remedy of a gap."""
+    if snapshot.on_host is None or gap.remedy is None:
+        return gap
+    return gap._replace(remedy=f"on {snapshot.on_host}, {gap.remedy}")
+
+
+def title_place(snapshot: Snapshot, *, is_outside: bool) -> str:
+    """``on web-1, in netns blue``: what tells where the port is; empty where one types there."""
+    places = [where(snapshot.netns)] if is_outside else []
+    if snapshot.on_host is not None:
+        places.insert(0, f"on {snapshot.on_host}")
+    return ", ".join(places)
 
 
 def where(netns: Netns) -> str:

@@ -23,7 +23,13 @@ from sockwatch.view.code_lines import LANGUAGES, language_of
 from sockwatch.view.lines import Kind, Line
 from sockwatch.view.names import gap_text
 from sockwatch.view.next_steps import step_lines
-from sockwatch.view.outside import from_outside, gap_from_outside, where
+from sockwatch.view.outside import (
+    from_outside,
+    gap_from_outside,
+    gap_of_host,
+    on_its_host,
+    title_place,
+)
 from sockwatch.view.restart import restart_text
 from sockwatch.view.verdict import by_rule, condition_text, evidence_text
 from sockwatch.view.who import who_lines
@@ -88,15 +94,15 @@ class Page:
 
     def as_typed(self, fixes: Iterable[Fix]) -> tuple[Fix, ...]:
         """The fixes with their commands as they have to be typed where the asker is."""
-        if not self.is_outside:
-            return tuple(fixes)
-        return tuple(from_outside(fix, self.snapshot.netns) for fix in fixes)
+        if self.is_outside:
+            fixes = (from_outside(fix, self.snapshot.netns) for fix in fixes)
+        return tuple(on_its_host(fix, self.snapshot) for fix in fixes)
 
     def as_asked(self, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
         """The same for what the remedies of gaps ask to type."""
-        if not self.is_outside:
-            return tuple(gaps)
-        return tuple(gap_from_outside(gap, self.snapshot.netns) for gap in gaps)
+        if self.is_outside:
+            gaps = (gap_from_outside(gap, self.snapshot.netns) for gap in gaps)
+        return tuple(gap_of_host(gap, self.snapshot) for gap in gaps)
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -135,9 +141,9 @@ class Page:
 def page_lines(page: Page, language: str) -> Iterator[Line]:
     """All but the evidence."""
     who = who_lines(page.request, page.snapshot)
-    if page.is_outside:
+    if place := title_place(page.snapshot, is_outside=page.is_outside):
         title = next(who)
-        yield title._replace(text=f"{where(page.snapshot.netns)}, {title.text}")
+        yield title._replace(text=f"{place}, {title.text}")
     yield from who
     yield from answer_lines(page)
     for index, line in enumerate(step_lines(page.fixes, language)):

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from sockwatch.bind import BindRequest, explain_bind
+from sockwatch.export.carried import Carried, carried_document, read_carried
 from sockwatch.kernel.snapshot import SnapshotReader
-from sockwatch.model import Snapshot
+from sockwatch.model import HostSnapshot, Snapshot
 from tests.bind.histories import without_flags
 from tests.bind.oracle import FIRST_PORT, Shared, Stage
 from tests.bind.states import Case, all_cases, build
@@ -31,6 +32,7 @@ class Judged(NamedTuple):
     kernel: tuple[str, str | None]
     masked: str  # the verdict with no reuse flag known
     hidden: str  # the verdict with IPV6_V6ONLY of connections unknown
+    is_carried: bool  # the verdict is the same of the snapshot once written and read back
 
     @property
     def agrees(self) -> bool:
@@ -50,15 +52,16 @@ def judge_all(cases: Sequence[Case]) -> list[Judged]:
                 for stage, (_, case) in zip(stages, batch, strict=True):
                     build(stage, case)
                 snapshot = reader.take(fold=False)
+                carried = _carried(snapshot)
                 for stage, (_, case) in zip(stages, batch, strict=True):
-                    judged.append(_judge(stage, case, snapshot))
+                    judged.append(_judge(stage, case, snapshot, carried))
             finally:
                 for stage in stages:
                     stage.close()
     return judged
 
 
-def _judge(stage: Stage, case: Case, seen: Snapshot) -> Judged:
+def _judge(stage: Stage, case: Case, seen: Snapshot, carried: Snapshot) -> Judged:
     request = BindRequest(
         case.protocol, case.second.text, stage.port, reuseaddr=case.second_flags[0],
         reuseport=case.second_flags[1], v6only=case.second.v6only, uid=case.second_uid,
@@ -73,7 +76,14 @@ def _judge(stage: Stage, case: Case, seen: Snapshot) -> Judged:
         stage.ask(request),
         explain_bind(request, without_flags(snapshot)).bind,
         explain_bind(request, _without_v6only(snapshot)).bind,
+        verdict == explain_bind(request, carried),
     )
+
+
+def _carried(snapshot: Snapshot) -> Snapshot:
+    """What arrives elsewhere."""
+    document = carried_document(Carried(HostSnapshot((snapshot,)), "0"))
+    return read_carried(document, "0").own
 
 
 def _without_v6only(snapshot: Snapshot) -> Snapshot:
@@ -89,6 +99,7 @@ def check(cases: list[Case]) -> list[Judged]:
     assert len(judged) == len(cases)
     certain = [j for j in judged if j.said[0] != "depends"]
     assert [j for j in certain if not j.agrees] == []
+    assert [j for j in judged if not j.is_carried] == []
     assert len(judged) - len(certain) < len(judged) / 100
     # What is hidden makes the answer "depends" or leaves it right, and matters only where it can.
     assert [j for j in judged if j.masked not in ("depends", j.kernel[0])] == []

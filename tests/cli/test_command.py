@@ -58,6 +58,7 @@ def listener(netns: None) -> socket.socket:
         ("free-help", ["free"]),
         ("metrics-help", ["metrics"]),
         ("export-help", ["export"]),
+        ("snapshot-help", ["snapshot"]),
     ],
 )
 def test_help(name: str, arguments: list[str]) -> None:

@@ -11,7 +11,7 @@ from referencing import Registry, Resource
 
 Document = Literal[
     "ports", "namespaces", "why", "answers", "wait", "failures", "lab-list", "lab-run",
-    "lab-run-all", "run", "hold", "free",
+    "lab-run-all", "run", "hold", "free", "snapshot",
 ]  # fmt: skip
 
 _FOLDER: Final = resources.files("sockwatch.cli") / "schemas"

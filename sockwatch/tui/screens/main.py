@@ -170,7 +170,8 @@ class MainScreen(FilteredScreen[Port]):
             box.show_text(_gone_text(port))
             return
         age_s = max(0.0, look.time - snapshot.time)
-        is_outside = not look.is_own(port)
+        assert self.watched is not None
+        is_outside = self.watched.is_outside or not look.is_own(port)
         box.show(panel(new_request(port), snapshot, is_outside=is_outside, age_s=age_s))
 
     def _show_closer(self) -> None:
