@@ -141,6 +141,13 @@ class Plan:
         return bool(self.steps) and not self.refusals
 
     @property
+    def may_be_closing(self) -> bool:
+        """Whether what is let be has no holder that is seen, as while a process ends."""
+        return bool(self.refusals) and all(
+            refusal.code == RefusalCode.UNSEEN for refusal in self.refusals
+        )
+
+    @property
     def targets(self) -> tuple[EndTarget, ...]:
         """The processes that the steps end."""
         return tuple(target for step in self.steps for target in step.targets)

@@ -99,6 +99,8 @@ class _Work:
         if step.asks and not self._consent.to_step(step):
             yield Event(EventKind.LET_BE, f"{step.subject} was let be", step)
             return False
+        if self._cancel.is_set:
+            return False
         yield Event(EventKind.BEGUN, step.text, step)
         if step.kind == StepKind.SIGNAL:
             return (yield from self._signal(step))
@@ -111,6 +113,8 @@ class _Work:
         if step.sockets is None:
             return True
         sockets = self._replan().leftovers(step.sockets)
+        if self._cancel.is_set:
+            return False
         try:
             count = self._inside(lambda: destroy(sockets))
         except KernelError as error:
@@ -122,6 +126,13 @@ class _Work:
         return True
 
     def _run(self, step: Step) -> Told:
+        """Stop a unit or a container, if a new look shows that it still has to be."""
+        now = self._replan().plan
+        if self._cancel.is_set:
+            return False
+        if all((each.kind, each.argv) != (step.kind, step.argv) for each in now.steps):
+            yield Event(EventKind.LET_BE, f"{step.subject} is not in the way any more", step)
+            return True
         environment = {}
         if step.manager_uid is not None and step.manager_uid == os.geteuid():
             environment["XDG_RUNTIME_DIR"] = f"/run/user/{step.manager_uid}"
@@ -202,6 +213,8 @@ class _Work:
 
     def _send(self, step: Step, pinned: Sequence[Pinned], number: Signals) -> Told:
         for each in pinned:
+            if self._cancel.is_set:  # while it was waited, or looked
+                return False
             try:
                 each.signal(number)
                 self.has_signalled = True

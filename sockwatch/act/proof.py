@@ -18,7 +18,8 @@ from sockwatch.units import process_name
 SETTLE_S: Final = 1.0  # in which a supervisor starts again what was signalled
 LOOK_S: Final = 1.0  # between two looks at what has no clock
 LOOK_BY_CLOCK_S: Final = 5.0
-AFTER_DESTROY_S: Final = 0.05
+SOON_S: Final = 0.05  # between two looks at what should have gone
+CLOSING_S: Final = 2.0  # in which the kernel closes the sockets of a process that is ending
 LONGEST_WAIT_S: Final = 300.0  # the kernel gives up on orphans long before
 SERVERS: Final = frozenset({"LISTEN", "UNCONN", "BOUND"})
 
@@ -58,7 +59,8 @@ def prove(
     None if nothing was.
     What goes by itself is waited for, `longest_wait_s` at most.
     """
-    until = time.monotonic() + longest_wait_s
+    started = time.monotonic()
+    until = started + longest_wait_s
     told = ""
     while not cancel.is_set:
         now = replan().plan
@@ -73,6 +75,9 @@ def prove(
             yield Event(EventKind.CAME_BACK, newcomer)
             yield _verdict(now)
             return
+        if now.may_be_closing and time.monotonic() < started + CLOSING_S:
+            cancel.wait(SOON_S)
+            continue
         kinds = {step.kind for step in now.steps}
         if now.refusals or not kinds or kinds - {StepKind.WAIT, StepKind.DESTROY}:
             yield _verdict(now)
@@ -88,7 +93,7 @@ def prove(
         if waits and waits[0].subject != told:
             told = waits[0].subject
             yield Event(EventKind.TOLD, waits[0].text + _with_flags(now), waits[0])
-        pause_s = _pause(now.main.frees_in_s) if waits else AFTER_DESTROY_S
+        pause_s = _pause(now.main.frees_in_s) if waits else SOON_S
         cancel.wait(min(pause_s, max(0.0, until - time.monotonic())))
 
 

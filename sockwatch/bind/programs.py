@@ -14,7 +14,10 @@ NEVER_LISTEN: Final = frozenset(
     | {"timeout", "nohup", "script", "less", "mpv"}
 )
 # Programs by which people log in: ending one may lock everybody out.
-LOGINS: Final = frozenset({"sshd", "dropbear", "tailscaled", "teleport"})
+LOGINS: Final = frozenset(
+    {"sshd", "sshd-session", "sshd-auth", "dropbear", "mosh-server", "telnetd", "in.telnetd"}
+    | {"tailscaled", "teleport", "xrdp"}
+)
 KTHREADD_PID: Final = 2
 MULTI_CALL: Final = frozenset({"busybox", "toybox", "coreutils"})  # the name says which it is
 

@@ -35,7 +35,7 @@ _THEN: Final = {
     "pm2": "pm2 stop ID, once this has shown which id has its pid",
 }
 # What is above these is a supervisor of the login, not of what somebody starts there.
-_APART: Final = LOGINS | {"sshd-session", "login", "su", "sudo", "cron", "crond", "atd", "systemd"}
+_APART: Final = LOGINS | {"login", "su", "sudo", "cron", "crond", "atd", "systemd"}
 _POD: Final = re.compile(r"[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*")
 _COMM_LENGTH: Final = 15
 

@@ -43,7 +43,10 @@ def run(options: argparse.Namespace) -> ExitCode:
         pair = _pair(options, place)
         session = _Session(options, place, pair, cancel)
         first = session.replan()
+        if first.plan.may_be_closing:
+            first = session.replan()
         plan = first.plan
+        _check_named(options.pids, plan)
         if not options.json:
             write_data("".join(f"{line}\n" for line in _lines(first, place)))
         if plan.is_free or not plan.steps or options.dry_run:
@@ -141,6 +144,14 @@ def _pair(options: argparse.Namespace, place: Place) -> RequestPair:
     if pairs[0].request.port == 0:
         raise UsageError("port 0 lets the kernel choose a free port: there is none to free")
     return pairs[0]
+
+
+def _check_named(pids: Sequence[int] | None, plan: Plan) -> None:
+    """Who names a process does not mean the others: raises UsageError if it would not be ended."""
+    known = {target.pid for target in plan.targets}
+    for pid in pids or ():
+        if plan.steps and pid not in known:
+            raise UsageError(f"--pid {pid} is no process that the plan ends; --dry-run prints it")
 
 
 def _lines(replanned: Replanned, place: Place) -> Iterable[Line]:

@@ -20,7 +20,9 @@ import pytest
 from sockwatch.act.cancel import Cancellation
 from sockwatch.act.model import EventKind, Plan, StepKind
 from sockwatch.act.perform import Consent, perform
+from sockwatch.act.proof import Replanned
 from sockwatch.bind import BindRequest
+from sockwatch.bind.acts import DestroySockets
 from tests.act.freeing import (
     REQUEST,
     Killing,
@@ -432,6 +434,79 @@ def test_cancelled_in_the_middle(netns: None) -> None:
         assert events[-1].kind == EventKind.CANCELLED
         assert f"SIGTERM was sent to {_name(pid)}" in events[-1].text
         assert is_alive(pid)
+
+
+def test_cancelled_while_workers_end_with_their_master(netns: None) -> None:
+    with family(begins_a_session, idle, idle) as (master, *workers), Cancellation() as cancel:
+        consent = Consent(lambda _: True, Killing(True))
+        for event in perform(replan().plan, replan, consent, cancel):
+            if event.kind == EventKind.BEGUN and "left of" in event.text:
+                cancel.cancel()
+        assert not is_alive(master)
+        assert all(map(is_alive, workers))
+        assert event.kind == EventKind.CANCELLED
+        assert event.text.count("SIGTERM") == 1
+
+
+def test_cancelled_while_it_looks_what_to_destroy(netns: None) -> None:
+    destroyed: list[object] = []
+
+    def inside(function: Callable[[], int]) -> int:
+        destroyed.append(function)
+        return 0
+
+    with leftover(flag=False), Cancellation() as cancel:
+        plan = replan().plan
+        sockets = DestroySockets("TIME_WAIT", "127.0.0.1")
+        (step,) = (replace(s, kind=StepKind.DESTROY, sockets=sockets) for s in plan.steps)
+
+        def looks() -> Replanned:
+            cancel.cancel()
+            return replan()
+
+        consent = Consent(lambda _: True, Killing(True))
+        events = [*perform(replace(plan, steps=(step,)), looks, consent, cancel, inside=inside)]
+    assert kinds(events) == [EventKind.BEGUN, EventKind.CANCELLED]
+    assert not destroyed
+
+
+def test_a_unit_that_does_not_have_the_port_any_more_is_not_stopped(
+    netns: None, tmp_path: Path
+) -> None:
+    with server() as pid:
+        (step,) = replan().plan.steps
+    mark = tmp_path / "stopped"
+    unit = replace(step, kind=StepKind.STOP_UNIT, subject="web.service", argv=("touch", str(mark)))
+    with server() as other:
+        events = carried_out(replace(replan().plan, steps=(unit,)))
+        assert "web.service is not in the way any more" in text(events)
+        assert outcome(events) == "EADDRINUSE"
+        assert is_alive(other)
+    assert not mark.exists()
+    assert pid != other
+
+
+def test_a_socket_that_is_being_closed_is_waited_for(netns: None) -> None:
+    """While a process ends, its sockets have no holder any more, and still have the port."""
+    with server() as pid:
+        plan = replan().plan
+        kill(pid)
+    ours, theirs = socket.socketpair()
+    with socket.create_server(("127.0.0.1", PORT)) as sock:
+        socket.send_fds(ours, [b"x"], [sock.fileno()])  # on its way, it has no holder
+    looks = []
+
+    def looks_and_closes() -> Replanned:
+        found = replan()
+        looks.append(found.plan)
+        theirs.close()
+        return found
+
+    with Cancellation() as cancel, ours, theirs:
+        consent = Consent(lambda _: True, Killing(True))
+        events = [*perform(plan, looks_and_closes, consent, cancel)]
+    assert looks[0].may_be_closing
+    assert outcome(events) == "ok"
 
 
 def test_the_performer_trusts_no_plan(netns: None) -> None:

@@ -173,6 +173,8 @@ def test_a_published_port_is_its_containers() -> None:
     [
         (held((INIT,)), "protected"),
         (held((process(name="sshd", executable="/usr/sbin/sshd"),)), "protected"),
+        (held((process(executable="/usr/lib/openssh/sshd-session"),)), "protected"),
+        (held((process(name="mosh-server"),)), "protected"),
         (held((process(name="dockerd", executable="/usr/bin/dockerd"),)), "protected"),
         (held((MASTER,), ancestors=frozenset({9})), "protected"),
         (held((MASTER, ONE), ancestors=frozenset({10})), "protected"),

@@ -80,6 +80,7 @@ def test_nothing_to_do(netns: None) -> None:
         (["0"], ExitCode.USAGE, "port 0 lets the kernel choose"),
         (["8080,8081"], ExitCode.USAGE, "these are 2 ports; free one at a time"),
         (["8080", "--pid", "x"], ExitCode.USAGE, "'x' is not a PID"),
+        (["8080", "--yes", "--pid", "1"], ExitCode.USAGE, "--pid 1 is no process that the plan"),
     ],
 )
 def test_what_does_nothing(netns: None, arguments: Sequence[str], code: int, said: str) -> None:
