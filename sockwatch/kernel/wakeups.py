@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sockwatch.kernel.sock_diag.destroyed import DestroyEvents
 from sockwatch.kernel.sock_diag.netlink import open_groups, waiting_messages
+from sockwatch.readable import HasFd
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,6 +30,7 @@ LONGEST_S: Final = 3600.0  # poll(2) takes milliseconds as an int
 class Wakeup(NamedTuple):
     """What has happened: a watched process ended, sockets of the ports were destroyed, by cookie.
 
+    `ended` is true also when the wait was cancelled.
     `addresses`: an address or an interface came, went or changed. `lost`: it may be more.
     """
 
@@ -49,13 +51,19 @@ class Wakeups:
     something is refused it is silent about it: nobody may rely on wakeups alone.
     """
 
-    def __init__(self, ports: Collection[int], *, everywhere: bool = False) -> None:
+    def __init__(
+        self, ports: Collection[int], *, everywhere: bool = False, cancel: HasFd | None = None
+    ) -> None:
+        """`cancel` ends the wait as a process does, once it is readable."""
+        self._cancel = cancel
         self._everywhere = everywhere
         self._poll = select.poll()
         self._pidfds: dict[int, int] = {}  # pid -> pidfd
         self._unwatched: frozenset[int] = frozenset()
         self._addresses: socket.socket | None = None
         self._destroyed: DestroyEvents | None = None
+        if cancel is not None:
+            self._poll.register(cancel, select.POLLIN)
         with suppress(OSError):
             self._destroyed = DestroyEvents(ports, everywhere=everywhere)
             self._poll.register(self._destroyed, select.POLLIN)
@@ -111,6 +119,7 @@ class Wakeups:
         ready = {fd for fd, _ in self._poll.poll(limit_ms)}
         if not ready:
             return NOTHING
+        is_cancelled = self._cancel is not None and self._cancel.fileno() in ready
         ended = [pid for pid, pidfd in self._pidfds.items() if pidfd in ready]
         for pid in ended:
             self._forget(pid)  # it stays readable
@@ -120,7 +129,7 @@ class Wakeups:
         if self._addresses is not None and self._addresses.fileno() in ready:
             waiting_messages(self._addresses)
             addresses = True
-        return Wakeup(bool(ended), cookies, addresses, lost)
+        return Wakeup(bool(ended) or is_cancelled, cookies, addresses, lost)
 
     def close(self) -> None:
         """Wait for nothing any more."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
-
-from textual.message import Message
+from typing import TYPE_CHECKING, Final
 
 from sockwatch.tui.watched import Watched
 
 if TYPE_CHECKING:  # loaded when it is used first
     from sockwatch.act.model import Plan
     from sockwatch.act.proof import Replan
+    from sockwatch.tui.act_thread import ActThread, Post
     from sockwatch.tui.free_thread import FreeThread, Perform
     from sockwatch.tui.wait_thread import WaitThread
     from sockwatch.view.acts import Goal
 
-Post: TypeAlias = Callable[[Message], object]
 ENDS_IN_S: Final = 3.0  # a thread that hangs longer ends with the process
 
 
@@ -26,7 +23,7 @@ class ActThreads:
     def __init__(self, post: Post, perform: Perform | None = None) -> None:
         self._post = post
         self._perform = perform
-        self._threads: list[FreeThread | WaitThread] = []
+        self._threads: list[ActThread] = []
         self.wait: WaitThread | None = None
 
     def free(self, plan: Plan, replan: Replan, post: Post) -> FreeThread:
@@ -55,7 +52,7 @@ class ActThreads:
             self.wait.stop()
             self.wait = None
 
-    def _start(self, thread: FreeThread | WaitThread) -> None:
+    def _start(self, thread: ActThread) -> None:
         over = [each for each in self._threads if each.ended]
         self._threads = [each for each in self._threads if each not in over]
         for each in over:

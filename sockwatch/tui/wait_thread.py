@@ -1,105 +1,78 @@
-"""One thread looks at a port until the requests of a goal would succeed."""
+"""One thread waits until the requests of a goal would succeed."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
-from typing import Final, TypeAlias
+import math
+from typing import TYPE_CHECKING, Final
 
-from textual.message import Message
-
-from sockwatch.act.cancel import Cancellation
-from sockwatch.bind import Verdict
 from sockwatch.model import SockwatchError
-from sockwatch.tui.messages import Crashed, WaitTold
-from sockwatch.tui.poller import REST_PER_POLL
+from sockwatch.tui.act_thread import ActThread, Post, send
+from sockwatch.tui.messages import WaitTold
 from sockwatch.tui.watched import Watched
 from sockwatch.view.acts import Goal
 
-Post: TypeAlias = Callable[[Message], object]
+if TYPE_CHECKING:
+    from sockwatch.act.waiting import Judge, Standing
+    from sockwatch.model import Snapshot
 
-LOOK_S: Final = 0.5  # between two looks, longer where these are slow
+AGAIN_S: Final = 0.5  # after a look that was refused
 MOST_REFUSALS: Final = 10  # then the namespace has gone, or may not be entered any more
-CLOCK_S: Final = 0.05  # a TIME_WAIT may last so much longer than its clock says
 
 
-class WaitThread:
-    """Posts WaitTold when what is known changes; the last one is over."""
+class WaitThread(ActThread):
+    """Posts WaitTold after each look; the last one is over."""
 
     def __init__(self, goal: Goal, watched: Watched, post: Post) -> None:
+        super().__init__("sockwatch-wait", post)
         self.goal = goal
-        self._watched = watched
-        self._post = post
-        self._cancel = Cancellation()
-        # A daemon: a look that hangs in the kernel must not hold up the exit.
-        self._thread = threading.Thread(target=self._main, name="sockwatch-wait", daemon=True)
+        self._watched, self._post = watched, post
 
-    def start(self) -> None:
-        """Begin. Raises RuntimeError where no thread can be started."""
-        self._thread.start()
+    def act(self) -> None:
+        """Wait, until the goal is reached or the port may be looked at no more."""
+        from sockwatch.act.waiting import wait_until_free  # noqa: PLC0415 - when it is used first
+        from sockwatch.kernel.wakeups import Wakeups  # noqa: PLC0415
 
-    def stop(self) -> None:
-        """Look no more. Does not wait for a look under way."""
-        self._cancel.cancel()
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether it was asked to stop."""
-        return self._cancel.is_set
-
-    @property
-    def ended(self) -> bool:
-        """Whether the thread has run and has ended."""
-        return self._thread.ident is not None and not self._thread.is_alive()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for its end; not in the event loop."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-
-    def close(self) -> None:
-        """Close the fd by which it is stopped, once it has ended. For the thread that stops it."""
-        self._cancel.close()
-
-    def _main(self) -> None:
+        port, is_outside = self.goal.pair.request.port, self._watched.is_outside
         try:
-            self._wait()
-        except Exception as error:  # noqa: BLE001 - the app raises it again, in its own thread
-            self._tell(Crashed(error))
+            with Wakeups([port], everywhere=is_outside, cancel=self._cancel) as wakeups:
+                wait_until_free([self.goal.pair], self._look, wakeups, math.inf, self._standing)
+        except _StoppedError:
+            return
+        except SockwatchError as error:
+            self._tell(WaitTold(self, refused=str(error), is_over=True))
+        else:
+            self._tell(WaitTold(self, is_over=True))
 
-    def _wait(self) -> None:
-        refusals = 0  # one after the other
-        while not self._cancel.is_set:
-            started = time.monotonic()
-            pause_s = LOOK_S
+    def _look(self, port: int, is_free: Judge) -> Snapshot:
+        """A new look; another one if it is refused. Raises what the last of some raises."""
+        for _ in range(MOST_REFUSALS - 1):
+            self._check()
             try:
-                # A table that is read while sockets come and go may miss one: look twice.
-                worst = self._in_the_way() or self._in_the_way()
+                return self._confirmed(port, is_free)
             except SockwatchError as error:
-                refusals += 1
-                is_over = refusals >= MOST_REFUSALS
-                self._tell(WaitTold(self, refused=str(error), is_over=is_over))
-                if is_over:
-                    return
-            else:
-                refusals = 0
-                self._tell(WaitTold(self, verdict=worst, is_over=worst is None))
-                if worst is None:
-                    return
-                if worst.frees_in_s is not None:
-                    pause_s = min(LOOK_S, worst.frees_in_s + CLOCK_S)
-            self._cancel.wait(max(pause_s, (time.monotonic() - started) * REST_PER_POLL))
+                self._tell(WaitTold(self, refused=str(error)))
+            self._cancel.wait(AGAIN_S)
+        self._check()
+        return self._confirmed(port, is_free)
 
-    def _in_the_way(self) -> Verdict | None:
-        """The verdict of a new look on what fails; None if nothing does. Raises SockwatchError."""
-        verdicts = self.goal.pair.explain(self._watched.take(self._watched.port))
-        return next((verdict for verdict in verdicts if verdict.outcome != "ok"), None)
+    def _confirmed(self, port: int, is_free: Judge) -> Snapshot:
+        """A table that is read while sockets come and go may miss one: look twice."""
+        snapshot = self._watched.take(port)
+        return self._watched.take(port) if is_free(snapshot) else snapshot
 
-    def _tell(self, message: Message) -> None:
+    def _standing(self, standing: Standing) -> None:
+        self._check()
+        verdict = next(each for each in standing.all() if each.outcome != "ok")
+        self._tell(WaitTold(self, verdict=verdict))
+
+    def _check(self) -> None:
         if self._cancel.is_set:
-            return
-        try:
-            self._post(message)
-        except RuntimeError:  # the event loop is closed: the app has ended
-            return
+            raise _StoppedError
+
+    def _tell(self, message: WaitTold) -> None:
+        if not self._cancel.is_set:
+            send(self._post, message)
+
+
+class _StoppedError(Exception):
+    """Nobody waits any more."""

@@ -229,7 +229,7 @@ async def test_the_details_of_a_port_of_the_lab_offer_no_acts() -> None:
 async def test_a_port_that_cannot_be_looked_at_is_waited_for_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wait_thread, "LOOK_S", 0.0)
+    monkeypatch.setattr(wait_thread, "AGAIN_S", 0.0)
     host = WideHost()
     app = host.app()
     async with app.run_test(size=(100, 24)) as pilot:
