@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import termios
 from collections.abc import Iterable
@@ -24,12 +25,21 @@ def ask(lines: Iterable[str], cancel: Cancellation) -> bool:
     """Ask the question on stderr; True only for ``y`` or ``yes``, typed after it was asked."""
     if not can_ask():
         return False
-    fd = sys.stdin.fileno()
-    with suppress(termios.error):
-        termios.tcflush(fd, termios.TCIFLUSH)  # what was typed before is no answer to this
-    sys.stderr.write("\n".join(lines) + " [y/N] ")
-    sys.stderr.flush()
-    if not cancel.wait(None, fd):
+    fd, question = sys.stdin.fileno(), "\n".join(lines) + " [y/N] "
+
+    def put(*_: object) -> None:
+        with suppress(termios.error):
+            termios.tcflush(fd, termios.TCIFLUSH)  # what was typed before is no answer to this
+        sys.stderr.write(question)
+        sys.stderr.flush()
+
+    before = signal.signal(signal.SIGCONT, put)  # after fg, nothing else shows it again
+    try:
+        put()
+        has_answer = cancel.wait(None, fd)
+    finally:
+        signal.signal(signal.SIGCONT, before)
+    if not has_answer:
         sys.stderr.write("\n")
         return False
     try:

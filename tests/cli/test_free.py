@@ -158,6 +158,20 @@ def test_what_was_typed_ahead_is_no_answer(netns: None) -> None:
         assert started.poll() is None
 
 
+def test_resumed_at_the_question(netns: None) -> None:
+    """As by fg, which shows nothing of what stood there."""
+    with server() as started, asking("8080") as terminal:
+        terminal.wait_for("[y/N] ")
+        terminal.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, terminal.process.pid, os.WSTOPPED | os.WNOWAIT)
+        terminal.press("y\n")
+        terminal.process.send_signal(signal.SIGCONT)
+        terminal.wait_until(lambda: terminal.output.count(b"[y/N] ") == 2, "not asked again")
+        terminal.press("n\n")
+        assert terminal.wait_exit() == ExitCode.NO
+        assert started.poll() is None
+
+
 def test_interrupted_at_the_question(netns: None) -> None:
     with server() as started, asking("8080") as terminal:
         terminal.wait_for("[y/N] ")
