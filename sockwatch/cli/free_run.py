@@ -86,6 +86,10 @@ class _Session:
         """Whether the plan may be carried out; to wait takes nobody's consent."""
         _interrupt_by(self.cancel)
         steps = [s for s in first.plan.steps if s.kind != StepKind.WAIT and not s.asks]
+        heirs = [s.targets[0] for s in first.plan.steps if s.asks]
+        if heirs and not can_ask():  # without them, the others would end in vain
+            pids = " ".join(f"--pid {heir.pid}" for heir in heirs)
+            raise UsageError(f"{heirs[0].name} only inherited the socket; {pids} agrees to end it")
         if not steps or self.options.yes:
             return True
         if not can_ask():
@@ -117,11 +121,7 @@ class _Session:
             write_json(free_document(first.plan, first.snapshot, events))
 
     def _to_step(self, plan: Plan, step: Step) -> bool:
-        if can_ask():
-            return self._ask([step_question(step, plan.time)])
-        pid = step.targets[0].pid if step.targets else "PID"
-        narrate(f"{step.subject} only inherited the socket; --pid {pid} agrees to end it")
-        return False
+        return self._ask([step_question(step, plan.time)])
 
     def _to_kill(self, plan: Plan, step: Step, targets: Sequence[EndTarget]) -> bool:
         del step

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -103,6 +103,32 @@ def test_yes_to_all(netns: None) -> None:
         assert done.returncode == ExitCode.YES, done.stderr
         assert done.stderr.endswith("sockwatch: the port is free\n")
         assert started.wait(10) == -signal.SIGTERM
+
+
+def test_a_server_does_not_end_in_vain(netns: None) -> None:
+    """Where a child of it would keep the port, since nobody agrees to its end."""
+    leaking = SERVER.replace(
+        'print("ready"',
+        "import subprocess; sock.set_inheritable(True)\n"
+        'heir = subprocess.Popen(["sleep", "600"], close_fds=False)\n'
+        'print(heir.pid, "ready"',
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", leaking, "SIG_DFL"], stdout=subprocess.PIPE, text=True
+    ) as started:
+        assert started.stdout is not None
+        heir = started.stdout.readline().split()[0]
+        try:
+            done = free("127.0.0.1:8080", "--yes")
+            assert done.returncode == ExitCode.USAGE
+            assert f"sleep({heir}) only inherited the socket; --pid {heir} agrees" in done.stderr
+            assert started.poll() is None
+            done = free("127.0.0.1:8080", "--yes", "--pid", heir)
+            assert done.returncode == ExitCode.YES, done.stderr
+        finally:
+            started.kill()
+            with suppress(ProcessLookupError):
+                os.kill(int(heir), signal.SIGKILL)
 
 
 def test_yes_is_no_yes_to_sigkill(netns: None) -> None:
