@@ -31,7 +31,6 @@ class RefusalCode(Id):
     SESSION = "session", "the session of who asks runs through this port"
     SUPERVISED = "supervised", "a supervisor would start it again: that has to stop it"
     CLIENT = "client", "it is a client that has the port as its source port"
-    INHERITED = "inherited", "it only inherited the socket, and was not named"
     NOT_PERMITTED = "not-permitted", "it belongs to another user, and only root may end it"
     UNSEEN = "unseen", "who holds it could not be seen"
     NOT_CERTAIN = "not-certain", "whether it is in the way at all is not known"
@@ -136,9 +135,9 @@ class Plan:
         return all(verdict.outcome == "ok" for verdict in self.verdicts)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether nothing in the way is let be: the steps should be enough."""
-        return bool(self.steps) and not self.refusals
+    def may_suffice(self) -> bool:
+        """Whether nothing is let be that is known to be in the way."""
+        return all(refusal.code == RefusalCode.NOT_CERTAIN for refusal in self.refusals)
 
     @property
     def may_be_closing(self) -> bool:

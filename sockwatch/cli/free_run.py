@@ -32,6 +32,7 @@ from sockwatch.view.who import who_lines
 
 WIDTH: Final = 80
 READONLY: Final = "--readonly disables free, since it stops servers; --dry-run prints the plan"
+IN_VAIN: Final = "that does not free the port, since something else in the way is let be"
 NOBODY: Final = "there is no terminal to ask at; --yes agrees to the plan"
 
 
@@ -90,13 +91,18 @@ class _Session:
         if heirs and not can_ask():  # without them, the others would end in vain
             pids = " ".join(f"--pid {heir.pid}" for heir in heirs)
             raise UsageError(f"{heirs[0].name} only inherited the socket; {pids} agrees to end it")
-        if not steps or self.options.yes:
+        if not steps:
             return True
+        if self.options.yes:
+            if not first.plan.may_suffice:
+                narrate(IN_VAIN)
+            return first.plan.may_suffice
         if not can_ask():
             raise UsageError(NOBODY)
         if self.options.json:  # the plan is not on stdout
             sys.stderr.write("".join(f"{line}\n" for line in _lines(first, self.place)))
-        return self._ask([step_question(step, first.plan.time) for step in steps])
+        questions = [step_question(step, first.plan.time) for step in steps]
+        return self._ask(questions if first.plan.may_suffice else (IN_VAIN, *questions))
 
     def act(self, plan: Plan) -> Sequence[Event]:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # what is begun is told, or done in silence

@@ -122,7 +122,7 @@ IGNORING = process(ignores_sigterm=True)
 def test_steps(shown: Snapshot, steps: list[tuple[str, list[int], str | None]]) -> None:
     made = planned(shown)
     assert told(made) == steps
-    assert made.is_whole
+    assert made.steps
     assert not made.is_free
 
 
@@ -206,7 +206,6 @@ def test_refusals(shown: Snapshot, code: str) -> None:
     made = planned(shown)
     assert not made.steps
     assert {refusal.code for refusal in made.refusals} == {code}
-    assert not made.is_whole
 
 
 def test_the_session_is_seen_by_its_connection_too() -> None:

@@ -131,6 +131,23 @@ def test_a_server_does_not_end_in_vain(netns: None) -> None:
                 os.kill(int(heir), signal.SIGKILL)
 
 
+def test_yes_ends_nobody_beside_what_is_let_be(netns: None) -> None:
+    """We have the port too, and are an ancestor of the command."""
+    with server() as started, socket.create_server(("127.0.0.2", PORT)):
+        done = free("8080", "--yes")
+        assert done.returncode == ExitCode.NO
+        assert f"({started.pid}) by SIGTERM" in done.stdout
+        assert "that does not free the port" in done.stderr
+        assert done.stderr.endswith("nothing was done\n")
+        assert started.poll() is None
+        with asking("8080") as terminal:
+            terminal.wait_for("[y/N] ")
+            assert b"sockwatch: that does not free the port" in terminal.output
+            terminal.press("y\n")
+            assert terminal.wait_exit() == ExitCode.NO
+        assert started.wait(10) == -signal.SIGTERM
+
+
 def test_yes_is_no_yes_to_sigkill(netns: None) -> None:
     with server("SIG_IGN") as started:
         done = free("8080", "--yes")
