@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from sockwatch.act.cancel import Cancellation
 from sockwatch.act.commands import run_command
-from sockwatch.act.ending import Pinned
+from sockwatch.act.ending import ELSEWHERE, Pinned, is_there
 from sockwatch.act.model import PATIENCE_S, EndTarget, Event, EventKind, Plan, Step, StepKind
 from sockwatch.act.proof import LONGEST_WAIT_S, SETTLE_S, Replan, prove
 from sockwatch.kernel.proc.holders import held_by
@@ -154,6 +154,9 @@ class _Work:
                 try:
                     pinned.append(Pinned(target))
                 except ProcessLookupError:
+                    if is_there(target):
+                        yield Event(EventKind.FAILED, f"{target.name} {ELSEWHERE}", step)
+                        return False
                     yield Event(EventKind.TOLD, f"{target.name} has ended", step)
                 except OSError as error:
                     text = f"{target.name} cannot be signalled safely: {error.strerror}"

@@ -130,13 +130,13 @@ class _Session:
         return self._ask([step_question(step, plan.time)])
 
     def _to_kill(self, plan: Plan, step: Step, targets: Sequence[EndTarget]) -> bool:
-        del step
         if self.options.kill:
             return True
         if can_ask() and not self.options.yes:
             return self._ask([kill_question(targets, plan.time)])
         names = " and ".join(target.name for target in targets)
-        narrate(f"{names} did not end by SIGTERM; --kill agrees to SIGKILL")
+        why = "ends by SIGKILL alone" if step.by_sigkill else "did not end by SIGTERM"
+        narrate(f"{names} {why}; --kill agrees to SIGKILL")
         return False
 
     def _ask(self, questions: Iterable[str]) -> bool:

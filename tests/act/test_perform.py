@@ -136,7 +136,8 @@ def test_a_plain_server(netns: None) -> None:
         assert bindable()
 
 
-def test_a_master_before_its_workers(netns: None) -> None:
+def test_a_master_before_its_workers(netns: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sockwatch.act.perform.FOLLOWS_S", SHORT_S)
     with family(begins_a_session, idle, idle) as (master, *workers):
         plan = replan().plan
         assert [[t.pid for t in step.targets] for step in plan.steps] == [[master], workers]
@@ -345,6 +346,38 @@ def _reuses_the_pid() -> None:
             assert "another process has its pid" in text(events)
             assert is_alive(pid)
             assert outcome(events) == "EADDRINUSE"
+
+
+@needs_root
+@pytest.mark.parametrize("has_namesake", [True, False])
+def test_a_namesake_in_our_own_pid_namespace_lives(netns: None, has_namesake: bool) -> None:
+    """Where /proc is that of another one: there, the number means another process."""
+    with server() as pid:
+        in_child(_beside_a_foreign_proc, pid, has_namesake)
+        assert is_alive(pid)
+
+
+def _beside_a_foreign_proc(pid: int, has_namesake: bool) -> None:
+    unshare(CLONE_NEWPID)
+    in_child(_frees_by_a_foreign_proc, pid, has_namesake)
+
+
+def _frees_by_a_foreign_proc(pid: int, has_namesake: bool) -> None:
+    if has_namesake:
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        if (namesake := os.fork()) == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pause()
+        assert namesake == pid
+    plan = replan().plan
+    assert [target.pid for target in plan.targets] == [pid]
+    events = carried_out(plan, to_kill=Killing(True), patience_s=SHORT_S)
+    assert f"({pid}) cannot be signalled: /proc is that of another pid namespace" in text(events)
+    assert outcome(events) == "EADDRINUSE"
+    if has_namesake:
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 @contextmanager

@@ -176,9 +176,14 @@ def test_the_plan_as_json(netns: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "code"), [("y\n", ExitCode.YES), ("n\n", ExitCode.NO), ("\n", ExitCode.NO),
-                       ("\x04", ExitCode.NO), ("yesterday\n", ExitCode.NO)],
-)  # fmt: skip
+    ("keys", "code"),
+    [
+        ("y\n", ExitCode.YES),
+        ("\n", ExitCode.NO),
+        ("\x04", ExitCode.NO),
+        ("yesterday\n", ExitCode.NO),
+    ],
+)
 def test_the_question(netns: None, keys: str, code: int) -> None:
     with server() as started, asking("8080") as terminal:
         terminal.wait_for("[y/N] ")
@@ -262,7 +267,7 @@ def test_another_server_that_gets_the_port_while_asking(netns: None) -> None:
             assert second.poll() is None
 
 
-@pytest.mark.parametrize("name", ["\x1b[31mred\nx", "[b]y[/b] \x07", "\u202eevil", "y/N] y"])
+@pytest.mark.parametrize("name", ["\x1b[31mr\n\x07[b]x", "\u202eevil y/N] y"])
 def test_a_hostile_name(netns: None, name: str) -> None:
     with server("SIG_DFL", name) as started, asking("8080") as terminal:
         terminal.wait_for("[y/N] ")
