@@ -62,12 +62,9 @@ class Foreground:
 
     def wait(self, program: Program, companion: Companion) -> int:
         """The program's exit status, as the shell's $?."""
-        pidfd = os.pidfd_open(program.pid)
-        try:
-            while (status := self._reap(program, pidfd, companion)) is None:
-                self._serve(program, pidfd, companion)
-        finally:
-            os.close(pidfd)
+        pidfd = program.pidfd
+        while (status := self._reap(program, pidfd, companion)) is None:
+            self._serve(program, pidfd, companion)
         return status
 
     def _serve(self, program: Program, pidfd: int, companion: Companion) -> None:

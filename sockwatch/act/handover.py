@@ -73,16 +73,26 @@ class Handover:
         if call.sock.type != held.type:
             return False
         if difference := _difference(held, call):
-            self._say(f"{_name(held)} is released, and not handed over: {difference}")
-            self.release()
+            self.give_up(difference)
             return False
         _copy_options(call.sock, held)
         flags = _flags(call)
         os.set_blocking(held.fileno(), not flags & os.O_NONBLOCK)
-        listener.replace_fd(notification.id, held.fileno(), call.fd, flags & os.O_CLOEXEC)
+        try:
+            listener.replace_fd(notification.id, held.fileno(), call.fd, flags & os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # ENOENT: a signal has ended the call
+                self.give_up(f"the kernel does not replace the program's fd: {error.strerror}")
+            return False
         self._say(f"{_name(held)} is handed over to the program")
         self.release()
         return True
+
+    def give_up(self, why: str) -> None:
+        """Release it for the program to bind, and say why it is not handed over."""
+        if self._sock is not None:
+            self._say(f"{_name(self._sock)} is released, and not handed over: {why}")
+            self.release()
 
     def release(self) -> None:
         """Close our fd of it."""

@@ -34,6 +34,14 @@ def leave_terminal(keep: Iterable[int]) -> None:
     close_others(keep)
 
 
+def open_nowhere() -> int:
+    """/dev/null; where there is none, a folder, which can be neither read nor written."""
+    try:
+        return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return os.open("/", os.O_RDONLY | os.O_CLOEXEC)
+
+
 def close_others(keep: Iterable[int]) -> None:
     """Close every fd but these; of 0, 1 and 2 leave /dev/null."""
     kept = frozenset(keep)
@@ -41,7 +49,7 @@ def close_others(keep: Iterable[int]) -> None:
         if fd not in kept and fd not in STANDARD_FDS:
             with suppress(OSError):  # the one of the listing itself
                 os.close(fd)
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    nowhere = open_nowhere()
     for fd in STANDARD_FDS:
         if fd not in kept:
             os.dup2(nowhere, fd)

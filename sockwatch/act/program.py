@@ -43,6 +43,8 @@ class Program:
             finally:
                 os._exit(127)
         theirs.close()
+        # While it waits: once it runs, nothing of ours may fail.
+        self.pidfd = os.pidfd_open(self.pid)
 
     def prepared(self) -> int | None:
         """The fd that `prepare` has returned. Raises the OSError that it has raised."""

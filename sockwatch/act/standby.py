@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -20,6 +21,7 @@ from sockwatch.kernel.seccomp.tasks import Doubt
 
 SERVE: Final = b"1"
 REST: Final = b"0"
+START_AGAIN_S: Final = 0.1  # after a standby was started, the next one is not before
 
 
 def settle(listener: Listener, slot: Slot, notification: Notification) -> bool:
@@ -90,20 +92,27 @@ def _succeed(listener: Listener, journal: Journal, poll: select.poll, guarded: i
     for slot, notification in journal.taken():
         settle(listener, slot, notification)
     poll.modify(listener.fd, select.POLLIN)
+    standby = None
+    start_at = 0.0
     while True:
-        standby = os.pidfd_open(pid := start_standby(listener, journal, None))
-        poll.register(standby, select.POLLIN)
-        while True:
-            ready = dict(poll.poll())
-            if ready.get(listener.fd, 0) & ~select.POLLIN:
-                return
-            if listener.fd in ready:
-                _let_pass(listener, journal)
-            if standby in ready:
-                break
-        poll.unregister(standby)
-        os.close(standby)
-        os.waitpid(pid, 0)
+        wait_s = max(0.0, start_at - time.monotonic())
+        if standby is None and not wait_s:
+            wait_s = START_AGAIN_S
+            start_at = time.monotonic() + wait_s
+            with suppress(OSError):  # it cannot be forked at present
+                pid = start_standby(listener, journal, None)
+                standby = os.pidfd_open(pid)
+                poll.register(standby, select.POLLIN)
+        ready = dict(poll.poll(wait_s * 1000 + 1 if standby is None else None))
+        if ready.get(listener.fd, 0) & ~select.POLLIN:
+            return
+        if listener.fd in ready:
+            _let_pass(listener, journal)
+        if standby is not None and standby in ready:
+            poll.unregister(standby)
+            os.close(standby)
+            os.waitpid(pid, 0)
+            standby = None
 
 
 def _let_pass(listener: Listener, journal: Journal) -> None:

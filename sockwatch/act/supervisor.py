@@ -111,10 +111,16 @@ class Supervisor:
                 return
         except Doubt as doubt:
             if (reason := str(doubt)) != NOT_OURS:
-                self._unseen[reason] += 1
+                self._leave(reason)
         except Exception:  # noqa: BLE001 - the program must not suffer for a fault of ours
-            self._unseen["this is a bug of sockwatch"] += 1
+            self._leave("this is a bug of sockwatch")
         settle(self.listener, slot, notification)
+
+    def _leave(self, reason: str) -> None:
+        """Leave the call to the kernel; what we hold may be what it asks for."""
+        self._unseen[reason] += 1
+        if self._handover is not None:
+            self._handover.give_up(f"a call is not seen: {reason}")
 
     def take_replies(self) -> None:
         """Release the calls that have been explained."""

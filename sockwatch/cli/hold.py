@@ -13,6 +13,7 @@ from sockwatch.cli import isolation, why
 from sockwatch.cli.command import Parser, UsageError, add_json
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.output import narrate, write_json
+from sockwatch.cli.run import check_proc
 from sockwatch.model import KernelError, SockwatchError
 from sockwatch.text import clean
 from sockwatch.units import endpoint
@@ -136,6 +137,7 @@ def _run(options: argparse.Namespace, sock: socket.socket) -> int:
     from sockwatch.act.handover import Handover
     from sockwatch.act.run import run_alone, run_supervised
 
+    check_proc()
     command: list[str] = options.program
     environment = isolation.callers_environment()
     ending: Ending

@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, command: list[str], to: int) -> Ending:
     from sockwatch.act.run import run_supervised, run_watched
 
+    check_proc()
     environment = isolation.callers_environment()
     if not options.wait and options.by != "seccomp" and (options.by or os.geteuid() == 0):
         from sockwatch.cli.run_watcher import FailureWatcher
@@ -106,6 +107,12 @@ def _run(options: argparse.Namespace, command: list[str], to: int) -> Ending:
         keep=(to,),
         say_blind=lambda why: narrate(f"failures will not be seen: {why}"),
     )
+
+
+def check_proc() -> None:
+    """Raise SockwatchError if /proc is not mounted: no program can be watched then."""
+    if not os.path.isdir("/proc/self/fd"):
+        raise SockwatchError("/proc is not mounted; type mount -t proc proc /proc")
 
 
 def _warnings(name: str, path: str | None) -> Iterator[str]:

@@ -197,3 +197,11 @@ def test_static_busybox_takes_it_over(netns: None) -> None:
         _, err = process.communicate(timeout=60)
     assert "is handed over" in err
     assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_call_that_is_left_to_the_kernel_gets_the_port(netns: None) -> None:
+    """What we hold is not in the way of a program whose rights may differ from ours."""
+    need("unshare")
+    done = hold("127.0.0.1:8080", program=["unshare", "-r", *PYTHON, SERVER, "8080"])
+    assert done.stdout == "8080 serves\n"
+    assert "127.0.0.1:8080 is released, and not handed over: a call is not seen: " in done.stderr

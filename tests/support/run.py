@@ -36,14 +36,25 @@ def run(
     options: Sequence[str], program: Sequence[str], **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    return subprocess.run(
-        command(options, program),
-        capture_output=True,
+    return run_words(command(options, program), **environment)
+
+
+def run_words(words: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end; at the time limit, end its whole session."""
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=60,
         env=os.environ | environment,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=60)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def server(*ports: int) -> list[str]:

@@ -9,7 +9,7 @@ import struct
 from typing import Final, NamedTuple
 
 from sockwatch.kernel import libc
-from sockwatch.kernel.seccomp.tasks import read_task
+from sockwatch.kernel.seccomp.tasks import Doubt, read_task
 
 CAP_SYS_ADMIN: Final = 21
 LANDLOCK_RESTRICT_SELF: Final = 446  # the same on every architecture
@@ -64,8 +64,14 @@ def filter_program(numbers: CallNumbers) -> bytes:
 
 
 def needs_no_new_privs() -> bool:
-    """Whether the kernel takes a filter from us only with PR_SET_NO_NEW_PRIVS; seccomp(2)."""
-    return not read_task("self").has(CAP_SYS_ADMIN)
+    """Whether the kernel takes a filter from us only with PR_SET_NO_NEW_PRIVS; seccomp(2).
+
+    Raises OSError (ENOENT) without /proc.
+    """
+    try:
+        return not read_task("self").has(CAP_SYS_ADMIN)
+    except Doubt:
+        raise FileNotFoundError(errno.ENOENT, "/proc is not mounted") from None
 
 
 def install() -> int:
