@@ -11,14 +11,26 @@ from typing import Final
 STANDARD_FDS: Final = (0, 1, 2)
 
 
-def fork(function: Callable[[], object]) -> int:
-    """The pid of a child that calls the function and ends; nothing of ours runs after it."""
-    pid = os.fork()
-    if pid == 0:
+def fork(function: Callable[[], object], keep: Iterable[int]) -> int:
+    """The pid of a child that leaves the terminal, calls the function and ends.
+
+    Returns when the child has none of our fds but these: what we close then is closed. Raises
+    OSError.
+    """
+    ours, theirs = os.pipe()
+    with open(ours, "rb", buffering=0) as its_end:
         try:
-            function()
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    leave_terminal((*keep, theirs))
+                    os.close(theirs)
+                    function()
+                finally:
+                    os._exit(0)
         finally:
-            os._exit(0)
+            os.close(theirs)
+        its_end.read(1)
     return pid
 
 

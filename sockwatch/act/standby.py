@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from sockwatch.act.processes import fork, leave_terminal
+from sockwatch.act.processes import fork
 from sockwatch.kernel.seccomp.calls import opened
 from sockwatch.kernel.seccomp.journal import ANSWERED, BINDING, Journal, Slot
 from sockwatch.kernel.seccomp.notifications import Listener, Notification
@@ -51,7 +51,8 @@ def start_standby(listener: Listener, journal: Journal, orders: socket.socket | 
     """
     guarded = os.pidfd_open(os.getpid())
     try:
-        return fork(lambda: _stand_by(listener, journal, guarded, orders))
+        keep = (listener.fd, guarded, *([orders.fileno()] if orders else []))
+        return fork(lambda: _stand_by(listener, journal, guarded, orders), keep)
     finally:
         os.close(guarded)
 
@@ -59,8 +60,6 @@ def start_standby(listener: Listener, journal: Journal, orders: socket.socket | 
 def _stand_by(
     listener: Listener, journal: Journal, guarded: int, orders: socket.socket | None
 ) -> None:
-    keep = [listener.fd, guarded, *([orders.fileno()] if orders else [])]
-    leave_terminal(keep)
     poll = select.poll()
     poll.register(listener.fd, 0)  # reports POLLHUP alone: no task uses the filter any more
     poll.register(guarded, select.POLLIN)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
-from sockwatch.act.processes import fork, leave_terminal
+from sockwatch.act.processes import fork
 
 FAILED: Final = 1  # explain the record
 WAITS: Final = 2  # explain it, and say that the call waits
@@ -100,7 +100,7 @@ class Telling:
             raise OSError("it has ended too often")
         self._starts += 1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        fork(lambda: self._run(theirs))
+        fork(lambda: self._run(theirs), (theirs.fileno(), *self._keep))
         theirs.close()
         self._channel = ours
         return ours
@@ -111,7 +111,6 @@ class Telling:
             self._channel = None
 
     def _run(self, channel: socket.socket) -> None:
-        leave_terminal((channel.fileno(), *self._keep))
         teller = self._make_teller()
         while data := channel.recv(_MOST_BYTES):
             what, slot, call_id, waited_s = _HEAD.unpack_from(data)

@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from sockwatch.act.processes import fork, leave_terminal
+from sockwatch.act.processes import fork
 from sockwatch.act.supervisor import MOST_TOLD, Tally
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class FailureWatcher:
 
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ancestor = os.getpid()
-        fork(lambda: _watch(theirs, fd, ancestor, as_json=as_json))
+        fork(lambda: _watch(theirs, fd, ancestor, as_json=as_json), (theirs.fileno(), fd))
         theirs.close()
         answer = self._channel.recv(_MOST_BYTES)
         if answer != READY:
@@ -55,7 +55,6 @@ class FailureWatcher:
 
 
 def _watch(channel: socket.socket, fd: int, ancestor: int, *, as_json: bool) -> None:
-    leave_terminal((channel.fileno(), fd))
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a reader that has gone does not end us
     from sockwatch.kernel.bpf.errors import BpfUnavailable
     from sockwatch.watch import FailureWatch, refusal
