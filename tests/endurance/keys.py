@@ -41,7 +41,7 @@ KEYS_REST_S: Final = (0.02, 0.12)
 def at_home(display: Display) -> bool:
     """Whether the table of ports is in front, and the keys go to it."""
     footer = display.lines[-1]
-    return " a all " in footer and "failures" in footer
+    return " a all" in footer and "failures" in footer
 
 
 class Keys:

@@ -22,7 +22,7 @@ _SCREENS = {
     "help": " Esc back",
     "filter": "Esc clear ",
     "request": "Esc undo ",
-    "ports": " a all ",
+    "ports": " a all",
 }  # by what their last line says
 SCREENS = {*_SCREENS, "failures", "palette", "paused", "folded", "each port"}
 

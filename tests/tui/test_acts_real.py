@@ -81,6 +81,7 @@ def open_menu(tmux: Tmux) -> None:
 
 def free(tmux: Tmux) -> None:
     open_menu(tmux)
+    tmux.wait_for(" by SIGTERM")  # the plan, which takes a look at the port alone
     tmux.press("Enter")
     tmux.wait_for(f"type {PORT} and Enter to do this", "plan ")
     tmux.press(*str(PORT), "Enter")

@@ -13,7 +13,7 @@ import pytest
 
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.layout import Layout
-from sockwatch.watch import FailureWatch, failures
+from sockwatch.watch import FailureWatch, explainer
 from tests.support.bpf_ids import exist, kept_by
 from tests.support.privilege import needs_root
 from tests.support.waiting import wait_until
@@ -76,7 +76,7 @@ def test_opening_that_fails_half_way(netns: None, monkeypatch: pytest.MonkeyPatc
     def refuse() -> None:
         raise MemoryError
 
-    monkeypatch.setattr(failures, "NetnsReader", refuse)
+    monkeypatch.setattr(explainer, "NetnsReader", refuse)
     with pytest.raises(MemoryError):
         FailureWatch()
     assert sorted(os.listdir("/proc/self/fd")) == before

@@ -88,7 +88,8 @@ def test_a_namespace_that_is_gone_with_its_process(watch: FailureWatch) -> None:
     (explained,) = collect(watch, of_pid(pid))
     assert explained.failure.address == "127.0.0.1"
     assert not explained.explained
-    assert "netns-unseen" in {gap.code for gap in explained.gaps}
+    # The process may still be ending when the port is looked at: its socket has gone by then.
+    assert {"netns-unseen", "process-gone"} & {gap.code for gap in explained.gaps}
 
 
 @needs_root
@@ -146,7 +147,7 @@ if {inside}:
 else:
     print("ready", flush=True)
 for line in watch.stdout:
-    if '@/in/a/test' in line:
+    if '@{NAME}' in line:
         print(line, flush=True)
         break
 watch.kill()
@@ -163,10 +164,11 @@ watch.wait()
     assert ("pid-unseen" in {gap["code"] for gap in document["gaps"]}) == (not inside)
 
 
-FAIL = """
+NAME = f"/in/a/test/{os.getpid()}"  # of these tests alone
+FAIL = f"""
 import socket
 with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
-    one.bind(b"\\0/in/a/test")
-    try: two.bind(b"\\0/in/a/test")
+    one.bind(b"\\0{NAME}")
+    try: two.bind(b"\\0{NAME}")
     except OSError: pass
 """

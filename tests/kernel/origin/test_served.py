@@ -19,6 +19,12 @@ from tests.support.tools import need
 ADDRESS, IPV6 = "10.77.7.7", "fd00::77"
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy host is no reason to see less here."""
+    monkeypatch.setattr(served, "LIMIT_S", 60)
+
+
 @contextmanager
 def elsewhere(*addresses: str) -> Iterator[int]:
     """A process in a network namespace of its own, which has these addresses: its pid."""
