@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from sockwatch.model import SockwatchError
 
+NEWER_KERNEL: Final = "use Linux 5.11 or later"
 Reason = Literal[
     "no-btf",  # /sys/kernel/btf/vmlinux is missing or may not be read
     "bad-btf",  # it is there and makes no sense

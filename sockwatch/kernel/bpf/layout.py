@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sockwatch.kernel.bpf.btf import Btf, BtfError, Field
-from sockwatch.kernel.bpf.errors import BpfUnavailable
+from sockwatch.kernel.bpf.errors import NEWER_KERNEL, BpfUnavailable
 
 BTF_FILE = Path("/sys/kernel/btf/vmlinux")
 
@@ -100,11 +100,14 @@ NETNS_FIELDS = (
     "net.ns.ops",
     "net.ns.ns_id",  # since 6.18
     "net.ns.__ns_ref.refs.counter",  # since 6.18
-    "net.ns.count.refs.counter",  # before
+    "net.ns.count.refs.counter",  # since 5.11
+    "net.count.refs.counter",  # before
     "inode.i_sb",
     "super_block.s_magic",
 )
-ASKED = (*FUNCTIONS, *FIELDS, *NETNS_FIELDS)
+# What kernels before 5.14 call it.
+OLDER_NAMES = {"task_struct.__state": "task_struct.state"}
+ASKED = (*FUNCTIONS, *FIELDS, *NETNS_FIELDS, *OLDER_NAMES.values())
 
 
 class Layout(NamedTuple):
@@ -142,7 +145,10 @@ def read_layout(btf_file: Path = BTF_FILE) -> Layout:
     try:
         btf = Btf(data, {*FUNCTIONS, *(path.split(".")[0] for path in (*FIELDS, *NETNS_FIELDS))})
         functions = {name: btf.function_id(name) for name in FUNCTIONS}
-        fields = {path: btf.field(path) for path in (*FIELDS, *NETNS_FIELDS)}
+        fields = {
+            path: btf.field(path) or btf.field(OLDER_NAMES.get(path, path))
+            for path in (*FIELDS, *NETNS_FIELDS)
+        }
     except BtfError as error:
         raise BpfUnavailable("bad-btf", f"{btf_file}: {error}") from error
     return Layout(
@@ -155,5 +161,5 @@ def _too_old(what: str) -> BpfUnavailable:
     return BpfUnavailable(
         "old-kernel",
         f"the kernel {os.uname().release} has no {what}",
-        remedy="use Linux 5.11 or later",
+        remedy=NEWER_KERNEL,
     )

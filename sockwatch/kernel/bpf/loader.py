@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sockwatch.kernel.bpf import syscall
+from sockwatch.kernel.bpf import memory_limit, syscall
 from sockwatch.kernel.bpf.assembler import Assembler, R
-from sockwatch.kernel.bpf.errors import BpfUnavailable
+from sockwatch.kernel.bpf.errors import NEWER_KERNEL, BpfUnavailable
 from sockwatch.kernel.bpf.helpers import PROBE_READ_KERNEL
 from sockwatch.kernel.descriptors import EXHAUSTED, REMEDY
 
@@ -26,6 +27,7 @@ _SECCOMP_FILTER = "2"
 _RETURN_ZERO = bytes.fromhex("b700000000000000 9500000000000000")  # r0 = 0; exit
 _PROBE = syscall.Program(syscall.TRACEPOINT_PROGRAM, _RETURN_ZERO, "sockwatch_probe")
 _ENOTSUPP = 524  # kernel-internal, yet bpf(2) can fail with it
+_UNKNOWN_HELPER = re.compile(r"(?:invalid|unknown) func (?:unknown|bpf_\w+)?#(\d+)")
 
 
 def check_permitted() -> None:
@@ -35,10 +37,10 @@ def check_permitted() -> None:
     Raises BpfUnavailable.
     """
     try:
-        fd = syscall.prog_load(_PROBE)
+        with memory_limit.raised():
+            os.close(syscall.prog_load(_PROBE))
     except OSError as error:
         raise explain(error) from error
-    os.close(fd)
 
 
 def may_read_kernel() -> bool:
@@ -51,10 +53,10 @@ def may_read_kernel() -> bool:
     code.call(PROBE_READ_KERNEL)
     code.leave()
     try:
-        fd = syscall.prog_load(_PROBE._replace(code=code.assemble()))
+        with memory_limit.raised():
+            os.close(syscall.prog_load(_PROBE._replace(code=code.assemble())))
     except OSError:
         return False
-    os.close(fd)
     return True
 
 
@@ -78,14 +80,24 @@ def load_raw_tracepoint(code: bytes, name: str, tracepoint: str) -> tuple[int, i
 
 def _load(program: syscall.Program) -> int:
     try:
-        return syscall.prog_load(program)
+        with memory_limit.raised():
+            return syscall.prog_load(program)
     except OSError as error:
         if error.errno in {errno.EPERM, errno.ENOSYS} | EXHAUSTED:
             raise explain(error) from error
         # Loaded without a log first: a log buffer can itself make a load fail.
-        log = syscall.prog_load_log(program)
+        with memory_limit.raised():
+            log = syscall.prog_load_log(program)
         if not log:
             raise explain(error) from error
+        if helper := _UNKNOWN_HELPER.search(log):
+            raise BpfUnavailable(
+                "old-kernel",
+                f"the kernel {os.uname().release} has no BPF helper function {helper[1]}",
+                remedy=NEWER_KERNEL,
+                errno=error.errno,
+                log=log,
+            ) from error
         raise BpfUnavailable(
             "verifier",
             f"the kernel's verifier refused the program {program.name}: {_last_line(log)}",
@@ -106,7 +118,8 @@ def _attached(program_fd: int, attach: Callable[[int], int]) -> tuple[int, int]:
 def new_map(create: Callable[[], int]) -> int:
     """Run a map creation. Raises BpfUnavailable."""
     try:
-        return create()
+        with memory_limit.raised():
+            return create()
     except OSError as error:
         raise explain(error) from error
 
@@ -124,7 +137,7 @@ def explain(error: OSError) -> BpfUnavailable:
         return BpfUnavailable(
             "old-kernel" if error.errno in {errno.EINVAL, _ENOTSUPP} else "refused",
             f"the kernel {os.uname().release} refused a BPF program: {error.strerror}",
-            remedy="use Linux 5.11 or later",
+            remedy=NEWER_KERNEL,
             errno=error.errno,
         )
     status = _status()
@@ -169,10 +182,10 @@ def _explain_in_spite_of_capabilities(error: OSError) -> BpfUnavailable:
             remedy="use a kernel that is not locked down",
             errno=error.errno,
         )
-    if _release() < (5, 11):
+    if memory_limit.is_charged():
         return BpfUnavailable(
             "memory-limit",
-            "this kernel charges BPF to RLIMIT_MEMLOCK, which is too small",
+            "this kernel charges BPF to RLIMIT_MEMLOCK, which is too small and may not be raised",
             remedy="raise the limit: ulimit -l unlimited",
             errno=error.errno,
         )
@@ -214,11 +227,6 @@ def _lockdown() -> str | None:
         if "[" in text:
             return text.partition("[")[2].partition("]")[0]
     return None
-
-
-def _release() -> tuple[int, int]:
-    major, minor, *_ = os.uname().release.split("-")[0].split(".")
-    return int(major), int(minor)
 
 
 def _last_line(log: str) -> str:

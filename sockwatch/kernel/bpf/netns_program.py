@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sockwatch.kernel.bpf.assembler import Assembler, R, StackRecord
 from sockwatch.kernel.bpf.errors import BpfUnavailable
-from sockwatch.kernel.bpf.helpers import CURRENT_TASK
+from sockwatch.kernel.bpf.helpers import CURRENT_TASK_ADDRESS
 from sockwatch.kernel.bpf.rows import columns, packed
 from sockwatch.kernel.bpf.snippets import (
     CTX,
@@ -52,7 +52,11 @@ _MEMBERS_OF_NS = {
     "ops": ("net.ns.ops",),
     "id": ("net.ns.ns_id",),
     "inode": ("net.ns.inum",),
-    "references": ("net.ns.__ns_ref.refs.counter", "net.ns.count.refs.counter"),
+    "references": (
+        "net.ns.__ns_ref.refs.counter",
+        "net.ns.count.refs.counter",
+        "net.count.refs.counter",
+    ),
 }
 
 _TASK = R.R8
@@ -125,9 +129,11 @@ def _walk(code: Assembler, layout: Layout, ring_fd: int, most: int) -> None:
 
     code.label("walk")
     _put_in_head(code, ring_fd, "is_whole", 0)
-    code.call(CURRENT_TASK)
-    code.load_field(R.R1, R.R0, layout.field("task_struct.nsproxy"))
-    code.load_field(_NET, R.R1, layout.field("nsproxy.net_ns"))
+    code.call(CURRENT_TASK_ADDRESS)
+    copy_from_kernel(code, _NEXT, R.R0, layout.field("task_struct.nsproxy"))
+    code.load(R.R1, R.STACK, _NEXT, 8)
+    copy_from_kernel(code, _NEXT, R.R1, layout.field("nsproxy.net_ns"))
+    code.load(_NET, R.STACK, _NEXT, 8)
     code.store(R.STACK, _OWN, _NET, 8)
     copy_from_kernel(code, _OWN_OPS, _NET, layout.field("net.ns.ops"))
     code.compute(_OFFSET, "=", RING_HEAD_STRUCT.size)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sockwatch.kernel.bpf import loader
+from sockwatch.bind.kernels import parse_release
+from sockwatch.kernel.bpf import loader, memory_limit, syscall
+from sockwatch.kernel.bpf.assembler import Assembler
 from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.iterators import SocketIterators
+from sockwatch.kernel.failures.tracepoint import FailureTracepoint
 from tests.support.child import become, in_child, in_netns
 from tests.support.netns import CLONE_NEWNET, CLONE_NEWUSER, unshare
 from tests.support.privilege import needs_btf, needs_root
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
 
 CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 12, 21, 38, 39
 NOBODY = 65534
+FUTURE = (99, 0)
+HELPER_OF_NO_KERNEL = 54_321
+MAP_CREATE, PROG_LOAD = 0, 5  # commands of bpf(2)
+RELEASE = parse_release(os.uname().release) or (0, 0, 0)
 
 
 def refused() -> BpfUnavailable:
@@ -64,7 +72,7 @@ def test_capabilities_that_are_enough(capabilities: tuple[int, ...]) -> None:
         assert iterators.tcp_summary().counts == []
 
 
-@pytest.mark.skipif(loader._release() < (6, 0), reason="older kernels ask again at each look")
+@pytest.mark.skipif(RELEASE < (6, 0, 0), reason="older kernels ask again at each look")
 @in_netns
 def test_iterators_opened_as_root_serve_after_all_is_dropped() -> None:
     sock = socket.create_server(("127.0.0.1", 0))
@@ -125,8 +133,53 @@ def test_lockdown_is_named(root: Path) -> None:
 
 
 def test_an_old_kernel_charges_locked_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "_release", lambda: (5, 10))
+    monkeypatch.setattr(memory_limit, "CHARGED_BEFORE", FUTURE)
     assert explained(errno.EPERM).reason == "memory-limit"
+
+
+@in_netns
+def test_where_it_is_charged_the_limit_is_raised_for_the_calls_alone() -> None:
+    memory_limit.CHARGED_BEFORE = FUTURE  # type: ignore[misc] # in this child alone
+    hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, hard))
+    limits = []
+    real = syscall.bpf
+
+    def bpf(command: int, attr: bytearray) -> int:
+        if command in (MAP_CREATE, PROG_LOAD):
+            limits.append(resource.getrlimit(resource.RLIMIT_MEMLOCK)[0])
+        return real(command, attr)
+
+    syscall.bpf = bpf
+    with SocketIterators() as iterators, FailureTracepoint():
+        assert iterators.failures == {}
+    assert len(limits) > 8
+    assert set(limits) <= {hard, resource.RLIM_INFINITY}
+    assert resource.getrlimit(resource.RLIMIT_MEMLOCK) == (0, hard)
+
+
+@needs_root
+def test_the_limit_that_may_not_be_raised_stays() -> None:
+    def body() -> None:
+        memory_limit.CHARGED_BEFORE = FUTURE  # type: ignore[misc] # in this child alone
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+        become(NOBODY)
+        with memory_limit.raised():
+            assert resource.getrlimit(resource.RLIMIT_MEMLOCK) == (0, 0)
+
+    in_child(body)
+
+
+@in_netns
+def test_a_helper_that_the_kernel_lacks_is_named() -> None:
+    code = Assembler()
+    code.call(HELPER_OF_NO_KERNEL)
+    code.leave()
+    with pytest.raises(BpfUnavailable) as caught:
+        loader.load_raw_tracepoint(code.assemble(), "sockwatch_test", "sys_exit")
+    assert caught.value.reason == "old-kernel"
+    assert str(HELPER_OF_NO_KERNEL) in str(caught.value)
+    assert caught.value.log
 
 
 @pytest.mark.parametrize(
