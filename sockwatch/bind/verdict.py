@@ -31,7 +31,7 @@ BOUND_UNSEEN = Gap(
     GapCode.BOUND_UNSEEN,
     "before 6.8, Linux does not list sockets that are bound but neither listen nor are connected;"
     " one of them may block the port",
-    "use Linux 6.8 or later",
+    "try a real bind()",
 )
 
 FLAG_PAIRS = ((False, False), (True, False), (False, True), (True, True))
@@ -172,7 +172,7 @@ def _judge_port(
         outcome, gaps = "depends", (FOLDED,)
     if outcome == "EADDRINUSE" and forgotten(test.new, judged, test.quirks):
         gaps = (FORGOTTEN,)
-    if outcome != "EADDRINUSE" and request.protocol == "tcp" and Quirk.BOUND_UNSEEN in test.quirks:
+    if outcome != "EADDRINUSE" and request.protocol == "tcp" and _misses_bound(snapshot):
         gaps += (BOUND_UNSEEN,)
     return Verdict(
         request,
@@ -183,6 +183,10 @@ def _judge_port(
         conditions=test.conditions(judged) if outcome == "depends" else (),
         gaps=gaps,
     )
+
+
+def _misses_bound(snapshot: Snapshot) -> bool:
+    return any(gap.code == GapCode.BOUND_NOT_VISIBLE for gap in snapshot.gaps)
 
 
 def _blocker(judged: JudgedOwner) -> Blocker:

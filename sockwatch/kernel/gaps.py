@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -12,7 +11,6 @@ from sockwatch.kernel import host
 from sockwatch.model import AS_ROOT, Gap, GapCode, KernelError, Port, Protocol
 from sockwatch.units import plural, verb
 
-BOUND_VISIBLE_SINCE: Final = (6, 8)  # net/ipv4/inet_diag.c: TCPF_BOUND_INACTIVE
 NOT_IN_PROC_NET: Final = "no bound sockets, backlogs, devices or IPV6_V6ONLY"
 SANDBOXED: Final = frozenset({errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 
@@ -80,16 +78,16 @@ def flag_gaps(
     )
 
 
-def bound_gaps(release: str, ports: Iterable[Port]) -> Iterator[Gap]:
-    """Yield a gap if this kernel does not list sockets that are bound and do not listen."""
-    version = re.match(r"(\d+)\.(\d+)", release)
-    if version is None or (int(version[1]), int(version[2])) >= BOUND_VISIBLE_SINCE:
-        return
-    if not any(port.bound for port in ports):
+def bound_gaps(release: str, ports: Iterable[Port], *, by_fds: bool) -> Iterator[Gap]:
+    """Yield a gap if nothing shows sockets that are bound and do not listen.
+
+    `by_fds` is whether BPF has shown the fds of every process.
+    """
+    if not (by_fds or host.lists_bound_sockets() or any(port.bound for port in ports)):
         yield Gap(
             GapCode.BOUND_NOT_VISIBLE,
             f"Linux {release} does not list sockets that are bound but do not listen",
-            "use Linux 6.8 or later",
+            f"use Linux 6.8 or later, or Linux 5.11 {AS_ROOT}",
         )
 
 

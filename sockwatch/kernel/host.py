@@ -18,6 +18,7 @@ from sockwatch.text import NAME_LIMIT, clean
 # net/core/sysctl_net_core.c registers it for the initial network namespace alone.
 ONLY_IN_HOST_NETNS: Final = Path("/proc/sys/net/core/dev_weight")
 PROC_LINE: Final = 4096
+BOUND_LISTED_SINCE: Final = (6, 8)
 INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
 
@@ -29,6 +30,15 @@ def host_name() -> str:
 def kernel_release() -> str:
     """The release of uname(2), such as ``6.8.0-31-generic``."""
     return clean(os.uname().release, NAME_LIMIT)
+
+
+def lists_bound_sockets() -> bool:
+    """Whether sock_diag lists TCP sockets that are bound and do not listen.
+
+    TCPF_BOUND_INACTIVE of net/ipv4/inet_diag.c, since 6.8; some older kernels have it carried back.
+    """
+    release = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return release is None or (int(release[1]), int(release[2])) >= BOUND_LISTED_SINCE
 
 
 def patch_level() -> str | None:

@@ -145,7 +145,9 @@ class SnapshotReader:
         gaps.extend(gap.stuck_gaps(self._holders.names.stuck))
         gaps.extend(gap.name_gaps(self._holders.names.unnamed))
         gaps.extend(gap.flag_gaps(ports, self._bpf.missing, self._bpf.remedy))
-        gaps.extend(gap.bound_gaps(release, ports))
+        gaps.extend(
+            gap.bound_gaps(release, ports, by_fds=sample is not None and sample.holders is not None)
+        )
         return Snapshot(
             host=host.host_name(),
             kernel=release,

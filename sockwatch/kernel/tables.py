@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from sockwatch.kernel import host
 from sockwatch.kernel.beside import at_once, beside
 from sockwatch.kernel.bpf.reader import BpfReader, BpfSample
+from sockwatch.kernel.bpf.unlisted import add_unlisted
 from sockwatch.kernel.sock_diag import dumps
 from sockwatch.kernel.sock_diag.client_ports import ClientPorts
 from sockwatch.kernel.sock_diag.connections import ConnectionTally
@@ -114,7 +115,10 @@ def read_tables(
             tcp = dump("tcp", LISTEN, ALL_STATES & ~LISTEN & ~BOUND)
             udp = dump("udp", ALL_STATES)
             sample = iterators.sample(netns_inode, port, _cookies(tcp))
-        return {"tcp": _joined(tcp, bound()), "udp": udp}, sample
+        tcp = _joined(tcp, bound())
+        if sample is not None and isinstance(tcp, RowDecoder):
+            add_unlisted(tcp, sample.unlisted, port)
+        return {"tcp": tcp, "udp": udp}, sample
 
 
 def _may_show(visit: Visit, protocol: Protocol, states: tuple[int, ...]) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sockwatch.bind.kernels import Quirk
-from sockwatch.bind.releases import possible_quirks
 from sockwatch.lab.model import HOST_PORTS, SystemCall
 from sockwatch.lab.prediction import Prediction
 from sockwatch.lab.sandbox import Sandbox
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.session import Session
 from sockwatch.lab.step import Skipped, Step, StepResult
+from sockwatch.model import GapCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +119,10 @@ class Run:
         snapshot = sandbox.take_snapshot()
         if "ipv6" in self.scenario.needs and not snapshot.facts.ipv6:
             return "it needs IPv6"
-        if (
-            "linux 6.8" in self.scenario.needs
-            and Quirk.BOUND_UNSEEN in possible_quirks(snapshot)[0]
-        ):
-            return "it needs Linux 6.8 or newer, which lists bound sockets"
+        unseen = {gap.code: gap.remedy for gap in snapshot.gaps}
+        if "bound sockets" in self.scenario.needs and GapCode.BOUND_NOT_VISIBLE in unseen:
+            remedy = unseen[GapCode.BOUND_NOT_VISIBLE]
+            return f"it needs a kernel that shows bound sockets: {remedy}"
         if sandbox.network == "host":
             taken = {port.number for port in snapshot.ports}
             first, last = snapshot.facts.port_range or (0, 0)

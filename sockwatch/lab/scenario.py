@@ -11,7 +11,7 @@ from sockwatch.lab import scenarios
 from sockwatch.lab.model import LabError
 from sockwatch.lab.step import Step
 
-Need = Literal["own network", "ipv6", "linux 6.8"]
+Need = Literal["own network", "ipv6", "bound sockets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Scenario:
     """`claim` is the sentence under test, `finding` what Linux makes of it.
 
     `ports` are those it binds. `needs` are its requirements: a network of its own (for settings,
-    addresses or a wildcard that are out of place on the host), IPv6, or a kernel that lists bound
+    addresses or a wildcard that are out of place on the host), IPv6, or a kernel that shows bound
     sockets.
     """
 

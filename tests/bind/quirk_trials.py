@@ -17,7 +17,6 @@ from tests.support import sock_diag
 from tests.support.waiting import wait_until
 
 PORT: Final = 2000
-BOUND_INACTIVE: Final = 13
 NO_FLAGS: Final = (False, False)
 REUSEADDR: Final = (True, False)
 REUSEPORT: Final = (False, True)
@@ -121,11 +120,6 @@ def _reuseport_memory_of_any_address(trial: Trial) -> bool:
     return trial.succeeds("127.0.0.1", REUSEPORT)
 
 
-def _bound_unseen(trial: Trial) -> bool:
-    trial.owner("127.0.0.1")
-    return not any(row.port == PORT for row in sock_diag.dump(states=1 << BOUND_INACTIVE))
-
-
 def _udp_wildcard_misses(trial: Trial) -> bool:
     for number in range(1, UDP_SLOT + 3):
         assert trial.new(f"127.0.0.{number}", kind=socket.SOCK_DGRAM)[1] == "ok"
@@ -141,7 +135,6 @@ _TRIALS: Final[dict[Quirk, Callable[[Trial], bool]]] = {
     Quirk.ONE_WILDCARD_LIST: _one_wildcard_list,
     Quirk.REUSEADDR_MEMORY: _reuseaddr_memory,
     Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS: _reuseport_memory_of_any_address,
-    Quirk.BOUND_UNSEEN: _bound_unseen,
     Quirk.UDP_WILDCARD_MISSES: _udp_wildcard_misses,
 }
 

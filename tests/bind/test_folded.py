@@ -7,17 +7,18 @@ import dataclasses
 import pytest
 
 import sockwatch
-from sockwatch.model import Clients, GapCode, PortSet
+from sockwatch.model import Clients, Gap, GapCode, PortSet
 from tests.support import build
 
 
 @pytest.mark.parametrize(
-    ("kernel", "more"), [("6.18.44", set()), ("6.1.0-30-amd64", {GapCode.BOUND_UNSEEN})]
+    ("gaps", "more"),
+    [((), set()), ((Gap(GapCode.BOUND_NOT_VISIBLE, "", None),), {GapCode.BOUND_UNSEEN})],
 )
 @pytest.mark.parametrize("number", [1, 7, 8, 65_535])
-def test_depends_with_every_gap(number: int, kernel: str, more: set[GapCode]) -> None:
+def test_depends_with_every_gap(number: int, gaps: tuple[Gap, ...], more: set[GapCode]) -> None:
     snapshot = dataclasses.replace(
-        build.snapshot([]), kernel=kernel, clients=Clients(ports=PortSet.of([number]))
+        build.snapshot([]), gaps=gaps, clients=Clients(ports=PortSet.of([number]))
     )
     request = sockwatch.BindRequest("tcp", "127.0.0.1", number)
     verdict = sockwatch.explain_bind(request, snapshot)

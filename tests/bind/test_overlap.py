@@ -80,4 +80,4 @@ def test_release_is_read_from_what_distributions_write() -> None:
     assert parse_release("6.12-rc3") == (6, 12, 0)
     assert parse_release("Darwin") is None
     assert quirks_of((6, 18, 44)) == frozenset()
-    assert Quirk.BOUND_UNSEEN in quirks_of(parse_release("5.15.0-91-generic"))
+    assert Quirk.REUSEADDR_MEMORY in quirks_of(parse_release("5.15.0-91-generic"))

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sockwatch.kept import Kept
+from sockwatch.kernel import host
 from sockwatch.kernel.beside import at_once, beside
 from sockwatch.kernel.bpf.flags import OPTIONS_OF_BYTE
 from sockwatch.kernel.bpf.rows import WITH_FD, differ_in_flags
@@ -17,7 +18,7 @@ from sockwatch.model import EVERY_PORT, NO_PORTS, Holder, KernelError, PortSet, 
 if TYPE_CHECKING:
     from sockwatch.kernel.bpf.counting_iterators import FileSummary, TcpSummary
     from sockwatch.kernel.bpf.iterators import SocketIterators
-    from sockwatch.kernel.bpf.rows import HolderCount, Records, SocketCount
+    from sockwatch.kernel.bpf.rows import HolderCount, Records, SocketCount, SocketRow
     from sockwatch.kernel.proc.proc_stat import ProcessRecord
 
 # With fewer, the first sample would wait longer for iter/task to be loaded than for /proc.
@@ -31,6 +32,7 @@ class BpfSample(NamedTuple):
     `options` are by cookie; `by_inode` holds them for MPTCP sockets, whose subflows have cookies of
     their own. `counts` are the sockets that were counted: mini sockets, and in a sample of all
     ports connections too. `spilled` sockets did not fit into the kernel's map.
+    `unlisted` are rows of bound TCP sockets, where sock_diag may not list those.
     `tasks` are the processes by pid; None where they were not asked for: the first sample does so
     where many processes hold sockets.
     """
@@ -42,6 +44,7 @@ class BpfSample(NamedTuple):
     holder_counts: list[HolderCount]
     client_ports: PortSet
     spilled: int
+    unlisted: tuple[SocketRow, ...] = ()
     tasks: dict[int, ProcessRecord] | None = None
 
 
@@ -72,6 +75,7 @@ class BpfReader:
         self._missed: str | None = None
         self._has_sampled = False
         self._bound: set[int] = set()  # TCP ports with a bound socket in the last sample
+        self._unlisted: set[int] = set()  # those that sock_diag does not list
         # All that are no client's, of the last sample that told those apart.
         self._servers: PortSet | None = None
 
@@ -184,7 +188,7 @@ class BpfReader:
         summary = connections()
         others: set[int] = set()
         if fold:
-            self._bound = bound()
+            self._bound = bound() | self._unlisted
             if summary and any(number in summary.client_ports for number in self._bound):
                 # A socket was bound there after the last sample.
                 summary = connections()
@@ -201,6 +205,7 @@ class BpfReader:
         elif "task_file" not in iterators.failures:
             files = iterators.holders(netns_inode, servers)
         sample = self._sample(files and files.rows, summary, None)
+        self._unlisted = {row.port for row in sample.unlisted}
         sample = sample._replace(holder_counts=files.counts if files else [])
         if self._has_sampled or _processes(sample) > MANY_HOLDERS:
             sample = sample._replace(tasks=iterators.tasks())
@@ -233,15 +238,17 @@ class BpfReader:
             holder_counts=[],
             client_ports=summary.client_ports if summary is not None else NO_PORTS,
             spilled=summary.spilled if summary is not None else 0,
+            unlisted=() if held is None or host.lists_bound_sockets() else held.bound,
         )
 
 
 class _Files(NamedTuple):
-    """What the rows of a run over all fds tell: options by cookie and by inode, and holders."""
+    """What the rows of a run over all fds tell: options by cookie and by inode, holders, bound."""
 
     options: dict[int, SocketOptions]
     by_inode: dict[int, SocketOptions]
     holders: dict[int, tuple[Holder, ...]]
+    bound: tuple[SocketRow, ...]
 
 
 def _files(rows: Records) -> _Files:
@@ -253,6 +260,7 @@ def _files(rows: Records) -> _Files:
         {cookie: OPTIONS_OF_BYTE[byte] for cookie, byte in rows.flags_by_cookie().items()},
         {inode: OPTIONS_OF_BYTE[byte] for inode, byte in rows.flags_by_inode().items()},
         holders.holders(),
+        tuple(rows.bound()),
     )
 
 

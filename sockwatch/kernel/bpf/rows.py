@@ -119,9 +119,10 @@ class SocketRow(NamedTuple):
     """One socket as an iterator saw it.
 
     `state` is the kernel's number; of a mini socket the one it stands for (6 or 5), of a half-open
-    request 12, whose `flags` mean nothing. `peer`, `uid` and `is_client` are set in spilled rows
-    only. `inode` is 0 where no fd is known. `pid`, `fd` and `netns_inode`, the number in
-    /proc/PID/ns/net, are set by iter/task_file only. `cookie` is 0 until sock_diag asks for it.
+    request 12, whose `flags` mean nothing. `peer` and `is_client` are set in spilled rows only,
+    `uid` in those and by iter/task_file. `inode` is 0 where no fd is known. `pid`, `fd` and
+    `netns_inode`, the number in /proc/PID/ns/net, are set by iter/task_file only. `cookie` is 0
+    until sock_diag asks for it.
     `frees_in_jiffies` counts from the moment the row was written, for mini sockets only.
     """
 
@@ -271,6 +272,15 @@ class Records(Sequence[SocketRow]):
             if not is_udp and port and state in ports:
                 ports[state].add(port)
         return ports[LISTEN], ports[CLOSE]
+
+    def bound(self) -> list[SocketRow]:
+        """The rows of TCP sockets that are bound and do not listen."""
+        wanted = self._column("udp"), self._column("state"), self._column("port")
+        return [
+            self[index]
+            for index, (is_udp, state, port) in enumerate(zip(*wanted, strict=True))
+            if not is_udp and state == CLOSE and port
+        ]
 
     def inodes(self) -> frozenset[int]:
         """The numbers of the files."""

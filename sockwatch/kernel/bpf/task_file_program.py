@@ -83,6 +83,8 @@ def task_file_program(layout: Layout, maps: FileMaps) -> Assembler:
     code.label("udp")
     code.put(ROW, "udp", 1)
     code.label("row")
+    code.load_field(R.R1, SOCK, layout.field("sock.sk_uid.val"))
+    code.put(ROW, "uid", R.R1)
     code.load(R.R1, CTX, _FILE, 8)
     code.jump_if(R.R1, "==", 0, "done")
     code.load_field(R.R1, R.R1, layout.field("file.f_inode"))

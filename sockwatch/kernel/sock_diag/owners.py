@@ -27,6 +27,7 @@ from sockwatch.model import (
     SocketOptions,
 )
 
+UNKNOWN_COOKIE: Final = 0  # below it are stand-ins
 NO_OPTIONS: Final = SocketOptions(UNKNOWN_FLAGS)
 ServersByPort: TypeAlias = Mapping[int, tuple[Socket, ...]]
 
@@ -119,7 +120,8 @@ def _completed(
     sock: Socket, flags: ReuseFlags, automatic: bool | None, holders: tuple[Holder, ...]
 ) -> Socket:
     """The socket with what its row does not tell."""
-    return sock._replace(flags=flags, automatic=automatic, holders=holders)
+    cookie = max(sock.cookie, UNKNOWN_COOKIE)
+    return sock._replace(cookie=cookie, flags=flags, automatic=automatic, holders=holders)
 
 
 def owner_table(

@@ -13,7 +13,7 @@ SCENARIO = Scenario(
     finding="No: bind() with SO_REUSEADDR on both sides passes as long as nobody listens. listen()"
     " runs the same test again, and then it can fail with EADDRINUSE.",
     ports=(10013,),
-    needs=("linux 6.8",),
+    needs=("bound sockets",),
     steps=(
         Start("the first binds with SO_REUSEADDR", "first", _BOUND, expect="ok"),
         Start(

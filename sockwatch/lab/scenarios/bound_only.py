@@ -11,7 +11,7 @@ SCENARIO = Scenario(
     finding="bind() alone already owns the port. ss -l, netstat and lsof -i do not show such a"
     " socket; sockwatch asks the kernel for it (Linux 6.8 or newer).",
     ports=(10013,),
-    needs=("linux 6.8",),
+    needs=("bound sockets",),
     steps=(
         Start(
             "a process binds port 10013 and does not listen",
