@@ -127,7 +127,7 @@ def _rest_of(evidence: Evidence, to: str) -> Explanation | None:
     )
     destroy = (
         (fixes.destroy(owner.state, owner.address, evidence.request.port),)
-        if evidence.none_has_an_fd
+        if evidence.is_destroyable
         else ()
     )
     return Cause(CauseId.CLIENT_PORT, text, _seen(evidence)), (

@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 from sockwatch.bind import fixes
 from sockwatch.bind.generations import eldest_first
+from sockwatch.bind.kernels import Quirk
 from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, FlagName, Owner, Verdict
+from sockwatch.bind.releases import possible_quirks
 from sockwatch.model import Holder, Port, Process, Snapshot, Socket, SocketGroup
 from sockwatch.units import endpoint, process_name, verb
 
@@ -65,6 +67,12 @@ class Evidence(NamedTuple):
     def is_server(self) -> bool:
         """Whether the blocker is a listener."""
         return self.blocker.owner.state in ("LISTEN", "UNCONN")
+
+    @property
+    def is_destroyable(self) -> bool:
+        """Whether this kernel surely destroys the blockers, and that frees the port."""
+        kernels = possible_quirks(self.snapshot) if self.blocker.owner.mini else ()
+        return self.none_has_an_fd and not any(Quirk.MINIS_STAY in quirks for quirks in kernels)
 
     @property
     def who(self) -> str:

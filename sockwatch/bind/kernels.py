@@ -38,6 +38,8 @@ class Quirk(Enum):
     """SO_REUSEADDR that was cleared after bind() still counts as set."""
     REUSEPORT_MEMORY_OF_ANY_ADDRESS = auto()
     """The remembered SO_REUSEPORT binder covers every address."""
+    MINIS_STAY = auto()
+    """SOCK_DESTROY, as of `ss -K`, is refused for TIME_WAITs and other mini sockets."""
     UDP_WILDCARD_MISSES = auto()
     """A wildcard UDP bind among many sockets sees only other wildcards."""
 
@@ -64,6 +66,7 @@ SPANS: tuple[Span, ...] = (
     Span(Quirk.ONE_WILDCARD_LIST, (6, 7, 0), (6, 8, 5)),
     Span(Quirk.REUSEADDR_MEMORY, (0, 0, 0), (6, 8, 0)),
     Span(Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS, (0, 0, 0), (6, 8, 0)),
+    Span(Quirk.MINIS_STAY, (0, 0, 0), (6, 0, 0)),
     Span(Quirk.UDP_WILDCARD_MISSES, (0, 0, 0), (6, 1, 168)),  # CVE-2026-31503
     Span(Quirk.UDP_WILDCARD_MISSES, (6, 2, 0), (6, 6, 131)),
     Span(Quirk.UDP_WILDCARD_MISSES, (6, 7, 0), (6, 12, 80)),

@@ -53,7 +53,7 @@ def _flags_differ(evidence: Evidence) -> Explanation:
         )
         now = (fixes.set_flags(*flags),) if evidence.flags_to_set else ()  # else another stays
         return Cause(CauseId.REQUEST_LACKS_FLAG, text), (*now, fixes.WAIT)
-    destroyable = owner.state in WITHOUT_PROCESS and evidence.none_has_an_fd
+    destroyable = owner.state in WITHOUT_PROCESS and evidence.is_destroyable
     text = f"{_leftover(evidence)}, without SO_REUSEADDR: setting it now will not help this time"
     return Cause(_without_flag(evidence), text), (
         fixes.WAIT,

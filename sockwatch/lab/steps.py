@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from sockwatch.lab.prediction import (
 )
 from sockwatch.lab.session import Session
 from sockwatch.lab.step import BaseStep, Skipped, StepResult
+from sockwatch.model import KernelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,4 +244,11 @@ class EndTimeWaits(BaseStep):
     def run(self, session: Session) -> StepResult:
         if session.sandbox.network == "host":
             raise Skipped("TIME_WAITs of the host are left alone", rest=True)
-        return StepResult(f"{session.sandbox.end_time_waits(session.port(self.port))} ended")
+        try:
+            ended = session.sandbox.end_time_waits(session.port(self.port))
+        except KernelError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            reason = "this kernel ends no TIME_WAIT: Linux 6.0 and later do"
+            raise Skipped(reason, rest=True) from error
+        return StepResult(f"{ended} ended")

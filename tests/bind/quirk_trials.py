@@ -5,6 +5,7 @@ Call them in a network namespace of their own.
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,6 +13,9 @@ from typing import Final
 
 from sockwatch.bind.kernels import Quirk
 from sockwatch.bind.verdict import UDP_SLOT
+from sockwatch.kernel.sock_diag.destroy import destroy
+from sockwatch.kernel.surroundings import take_snapshot
+from sockwatch.model import KernelError
 from tests.bind.calls import attempt, set_flags
 from tests.support import sock_diag
 from tests.support.waiting import wait_until
@@ -73,12 +77,16 @@ def _pairwise_overlap(trial: Trial) -> bool:
     return not trial.succeeds("127.0.0.6")
 
 
-def _time_wait_missed(trial: Trial) -> bool:
+def _leave_time_wait(trial: Trial) -> None:
     listener = trial.owner("127.0.0.1")
     for end in trial.connection(listener, "127.0.0.1"):
         end.close()
     listener.close()
     wait_until(lambda: any(row.mini and row.port == PORT for row in sock_diag.dump()))
+
+
+def _time_wait_missed(trial: Trial) -> bool:
+    _leave_time_wait(trial)
     return trial.succeeds("127.0.0.1")
 
 
@@ -120,6 +128,18 @@ def _reuseport_memory_of_any_address(trial: Trial) -> bool:
     return trial.succeeds("127.0.0.1", REUSEPORT)
 
 
+def _minis_stay(trial: Trial) -> bool:
+    _leave_time_wait(trial)
+    port = take_snapshot(PORT).port("tcp", PORT)
+    assert port is not None
+    assert port.connections is not None
+    try:
+        destroy(port.connections)
+    except KernelError as error:
+        return error.errno == errno.EOPNOTSUPP
+    return False
+
+
 def _udp_wildcard_misses(trial: Trial) -> bool:
     for number in range(1, UDP_SLOT + 3):
         assert trial.new(f"127.0.0.{number}", kind=socket.SOCK_DGRAM)[1] == "ok"
@@ -135,6 +155,7 @@ _TRIALS: Final[dict[Quirk, Callable[[Trial], bool]]] = {
     Quirk.ONE_WILDCARD_LIST: _one_wildcard_list,
     Quirk.REUSEADDR_MEMORY: _reuseaddr_memory,
     Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS: _reuseport_memory_of_any_address,
+    Quirk.MINIS_STAY: _minis_stay,
     Quirk.UDP_WILDCARD_MISSES: _udp_wildcard_misses,
 }
 

@@ -199,6 +199,21 @@ def test_an_unseen_holder_is_left_to_root() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kernel", "is_advised"),
+    [("5.15.199", False), ("5.14.0-503.el9.x86_64", False), ("6.0.1", True), ("6.1.0-56", True)],
+)
+@pytest.mark.parametrize("state", ["TIME_WAIT", "LAST_ACK"])
+def test_a_mini_socket_is_destroyed_where_the_kernel_can(
+    state: str, kernel: str, is_advised: bool
+) -> None:
+    found = leftovers(state, build.NONE, mini=state == "TIME_WAIT")
+    asked = BindRequest("tcp", "0.0.0.0", found.number, reuseaddr=True)
+    verdict = explain_bind(asked, replace(look([found]), kernel=kernel))
+    is_there = any("ss -K" in (fix.command or "") for fix in verdict.fixes)
+    assert is_there == (is_advised or state == "LAST_ACK")
+
+
+@pytest.mark.parametrize(
     ("explain", "cause", "fixes"),
     [
         (

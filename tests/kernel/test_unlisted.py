@@ -10,6 +10,7 @@ import pytest
 from sockwatch.bind import BindRequest, explain_bind
 from sockwatch.kernel import host, tables
 from sockwatch.kernel.snapshot import SnapshotReader
+from sockwatch.kernel.sock_diag.inet_diag import ALL_STATES
 from sockwatch.model import GapCode, Snapshot, Socket
 from tests.support import sock_diag
 from tests.support.child import become, in_netns
@@ -34,7 +35,7 @@ def bound(stack: ExitStack, address: str, **options: int) -> socket.socket:
 def as_before_6_8() -> None:
     """In this process, for good."""
     host.BOUND_LISTED_SINCE = (99, 0)  # type: ignore[misc]
-    tables.ALL_STATES &= ~tables.BOUND  # type: ignore[misc]
+    tables.ALL_STATES = ALL_STATES & ~tables.BOUND  # type: ignore[attr-defined]
     tables.BOUND = 0  # type: ignore[misc]
 
 

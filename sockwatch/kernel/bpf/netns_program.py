@@ -120,7 +120,7 @@ def _walk(code: Assembler, layout: Layout, ring_fd: int, most: int) -> None:
     Every jump that the verifier has to try both ways costs it time for each element.
     """
     members = _members_of_ns(layout)
-    first = min(field.offset for field in members.values())
+    first = min(field.offset for field in members.values()) & ~7  # where loads of 8 bytes may be
     size = max(field.offset + field.size for field in members.values()) - first
     if size > _MOST_NS_BYTES:  # 104 where the count of references has a cache line of its own
         raise BpfUnavailable("old-kernel", f"struct ns_common has {size} bytes between its members")
