@@ -109,8 +109,10 @@ class NetnsFinder:
         ]
         unopened = [found for found in nobodys if not self._can_open(found)]
         wanted = {found.inode: found.id for found in unopened}
+        self._searched.forget_others(self.found.keys())
         if unopened and self._searched.search(wanted, self._keepers):
             unopened = [found for found in unopened if not self._can_open(found)]
+            self._searched.keep_in_vain([found.inode for found in unopened], wanted)
         return [found.inode for found in unopened]
 
     def _can_open(self, found: FoundNetns) -> bool:

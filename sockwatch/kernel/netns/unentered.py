@@ -28,7 +28,7 @@ class SearchedWays:
 
     def __init__(self) -> None:
         self._ways: dict[int, list[Way]] = {}
-        self._wanted: Mapping[int, int | None] = {}
+        self._in_vain: Mapping[int, int | None] = {}
         self._searched_at = float("-inf")
 
     def to(self, inode: int) -> Sequence[Way]:
@@ -38,13 +38,12 @@ class SearchedWays:
     def search(self, wanted: Mapping[int, int | None], keepers: Callable[[], list[Keeper]]) -> bool:
         """Search for ways to these, by inode with their ids, and return true.
 
-        Unless that was done, for all of them, within AGAIN_AFTER_S.
+        Unless that was done, for all of them and in vain, within AGAIN_AFTER_S.
         """
         now = time.monotonic()
-        if wanted.items() <= self._wanted.items() and now - self._searched_at < AGAIN_AFTER_S:
-            self._wanted = wanted  # a number that is not among them may be given again
+        if wanted.items() <= self._in_vain.items() and now - self._searched_at < AGAIN_AFTER_S:
             return False
-        self._wanted, self._searched_at = wanted, now
+        self._searched_at = now
         ways: dict[int, list[Way]] = defaultdict(list)
         self._ways = ways
         for inode, pid, fd, is_socket in keepers():
@@ -54,6 +53,18 @@ class SearchedWays:
         if wanted.keys() - ways.keys():
             self._search_mounts(wanted.keys() - ways.keys())
         return True
+
+    def keep_in_vain(self, inodes: Collection[int], wanted: Mapping[int, int | None]) -> None:
+        """Say to which of the `wanted` the last search has found no way that works.
+
+        Others may be given the number of one that ends; before Linux 6.18 nothing else tells them
+        apart.
+        """
+        self._in_vain = {inode: wanted[inode] for inode in inodes}
+
+    def forget_others(self, inodes: Collection[int]) -> None:
+        """Forget those that are not among these: they have ended."""
+        self._in_vain = {i: identity for i, identity in self._in_vain.items() if i in inodes}
 
     def _search_mounts(self, wanted: Collection[int]) -> None:
         for pid in _one_of_each_mount_namespace():
