@@ -30,6 +30,8 @@ class Quirk(Enum):
     """A bind to a specific IPv4 address does not see a dual-stack ::."""
     MAPPED_MISSED = auto()
     """An AF_INET bind to a specific address does not see v4-mapped owners."""
+    MAPPED_WILDCARD_MISSED = auto()
+    """A v4-mapped bind to a specific address does not see ::ffff:0.0.0.0."""
     V6ONLY_BLOCKS_MAPPED = auto()
     """A v4-mapped bind is blocked by a v6only ::."""
     ONE_WILDCARD_LIST = auto()
@@ -45,11 +47,16 @@ class Quirk(Enum):
 
 
 class Span(NamedTuple):
-    """The releases that have a quirk: from `since` up to, not including, `before`."""
+    """The releases that have a quirk: from `since` up to, not including, `before`.
+
+    `run` is the newest of them that was booted (tests/vm/record), and had it; None where none could
+    be had, and the span is what was read.
+    """
 
     quirk: Quirk
     since: Release
     before: Release
+    run: Release | None = None
 
 
 SPANS: tuple[Span, ...] = (
@@ -59,6 +66,8 @@ SPANS: tuple[Span, ...] = (
     Span(Quirk.DUAL_WILDCARD_MISSED, (6, 2, 0), (6, 2, 8)),
     Span(Quirk.MAPPED_MISSED, (6, 1, 0), (6, 1, 54)),
     Span(Quirk.MAPPED_MISSED, (6, 2, 0), (6, 5, 4)),
+    Span(Quirk.MAPPED_WILDCARD_MISSED, (6, 1, 168), (6, 2, 0), run=(6, 1, 192)),
+    Span(Quirk.MAPPED_WILDCARD_MISSED, (6, 6, 0), (6, 8, 0)),
     Span(Quirk.V6ONLY_BLOCKS_MAPPED, (6, 6, 0), (6, 6, 26)),
     Span(Quirk.V6ONLY_BLOCKS_MAPPED, (6, 7, 0), (6, 8, 5)),
     Span(Quirk.ONE_WILDCARD_LIST, (6, 1, 0), (6, 1, 85)),

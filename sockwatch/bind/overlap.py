@@ -44,6 +44,7 @@ QUIRK_CELLS: dict[Quirk, dict[tuple[str, str], str]] = {
     Quirk.PAIRWISE_OVERLAP: PAIRWISE,
     Quirk.DUAL_WILDCARD_MISSED: {("4", "::"): "-", ("4m", "::"): "-"},
     Quirk.MAPPED_MISSED: {("4", "4m"): "-", ("4", "0m"): "-"},
+    Quirk.MAPPED_WILDCARD_MISSED: {("4m", "0m"): "-"},
     Quirk.V6ONLY_BLOCKS_MAPPED: {("4m", "::only"): "y", ("0m", "::only"): "y"},
 }
 

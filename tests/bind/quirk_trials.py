@@ -100,6 +100,11 @@ def _mapped_missed(trial: Trial) -> bool:
     return trial.succeeds("127.0.0.1")
 
 
+def _mapped_wildcard_missed(trial: Trial) -> bool:
+    trial.owner("::ffff:0.0.0.0")
+    return trial.succeeds("::ffff:127.0.0.1")
+
+
 def _v6only_blocks_mapped(trial: Trial) -> bool:
     trial.owner("::", v6only=True)
     return not trial.succeeds("::ffff:127.0.0.1")
@@ -151,6 +156,7 @@ _TRIALS: Final[dict[Quirk, Callable[[Trial], bool]]] = {
     Quirk.TIME_WAIT_MISSED: _time_wait_missed,
     Quirk.DUAL_WILDCARD_MISSED: _dual_wildcard_missed,
     Quirk.MAPPED_MISSED: _mapped_missed,
+    Quirk.MAPPED_WILDCARD_MISSED: _mapped_wildcard_missed,
     Quirk.V6ONLY_BLOCKS_MAPPED: _v6only_blocks_mapped,
     Quirk.ONE_WILDCARD_LIST: _one_wildcard_list,
     Quirk.REUSEADDR_MEMORY: _reuseaddr_memory,

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from sockwatch.bind import BindRequest, explain_bind
+from sockwatch.bind.kernels import Quirk
 from sockwatch.kernel.snapshot import SnapshotReader
+from tests.bind.quirk_trials import has_quirk
 from tests.support.privilege import REAL_ROOT
 
 PORT = 8080
@@ -82,7 +84,8 @@ def test_without_the_flag_there_is_nothing_to_remember(netns: None, reuseaddr: b
     with owner, SnapshotReader() as reader:
         verdict = explain_bind(request, reader.take(PORT))
     assert verdict.bind == "EADDRINUSE"
-    assert "port-memory" not in {gap.code for gap in verdict.gaps}
+    remembers = reuseaddr and has_quirk(Quirk.REUSEADDR_MEMORY)
+    assert ("port-memory" in {gap.code for gap in verdict.gaps}) == remembers
 
 
 def test_an_address_that_it_does_not_cover_is_refused_for_certain(netns: None) -> None:
@@ -91,7 +94,8 @@ def test_an_address_that_it_does_not_cover_is_refused_for_certain(netns: None) -
             BindRequest("tcp", "0.0.0.0", PORT, reuseport=True), reader.take(PORT)
         )
         assert verdict.bind == "EADDRINUSE"
-        assert "port-memory" not in {gap.code for gap in verdict.gaps}
+        covers_all = has_quirk(Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS)
+        assert ("port-memory" in {gap.code for gap in verdict.gaps}) == covers_all
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, SHARE, 1)
             with pytest.raises(OSError, match="Address already in use"):

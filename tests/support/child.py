@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 import psutil  # noqa: F401
+import pytest
 
 from tests.support.libc import check, libc
 from tests.support.netns import enter_new_netns
@@ -27,14 +28,19 @@ CAPSET = {"x86_64": 126, "aarch64": 91}
 
 
 def in_child(function: Callable[..., Result], *arguments: Any) -> Result:
-    """What the function returns in a forked child; its exception is an AssertionError here."""
+    """What the function returns in a forked child; its exception is an AssertionError here.
+
+    A skip there is one here.
+    """
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(reader)
             try:
-                outcome: tuple[bool, Any] = (True, function(*arguments))
+                outcome: tuple[bool | None, Any] = (True, function(*arguments))
+            except pytest.skip.Exception as skip:
+                outcome = (None, skip.msg)
             except BaseException:  # noqa: BLE001 - raised again in the parent
                 outcome = (False, traceback.format_exc())
             with open(writer, "wb") as file:
@@ -49,6 +55,8 @@ def in_child(function: Callable[..., Result], *arguments: Any) -> Result:
     _, status = os.waitpid(pid, 0)
     assert data, f"the child died without an answer: status {status:#x}"
     returned, value = pickle.loads(data)
+    if returned is None:
+        pytest.skip(value)
     assert returned, value
     return value  # type: ignore[no-any-return]
 

@@ -43,6 +43,7 @@ def make_time_waits(count: int, ports: int, stack: ExitStack, *, keep_open: int 
             stack.enter_context(server)
         else:
             server.close()
+            client.recv(1)  # else both ends could close at once, and each leave a TIME_WAIT
             client.close()
     wait_until(lambda: _in_time_wait() >= count)  # the last FIN may still be on its way
     return [listener.getsockname()[1] for listener in listeners]

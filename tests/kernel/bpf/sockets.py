@@ -260,6 +260,7 @@ def make_time_waits(port_counts: dict[int, int], reuseaddr: bool = True) -> None
                 client.connect(("127.0.0.1", port))
                 server, _ = listener.accept()
                 server.shutdown(socket.SHUT_WR)
-                client.close()  # its FIN comes with the loopback's own speed
+                client.recv(1)  # else both ends could close at once, and each leave a TIME_WAIT
+                client.close()
                 server.close()
                 made += 1
