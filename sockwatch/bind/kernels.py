@@ -49,7 +49,7 @@ class Quirk(Enum):
 class Span(NamedTuple):
     """The releases that have a quirk: from `since` up to, not including, `before`.
 
-    `run` is the newest of them that was booted (tests/vm/record), and had it; None where none could
+    `run` is the newest of them that was booted (tests/vm/runs), and had it; None where none could
     be had, and the span is what was read.
     """
 

@@ -48,7 +48,7 @@ def programs(layout: Layout) -> Iterator[tuple[str, Assembler]]:
         yield "iter/task_file", task_file_program(layout, maps)
     yield "iter/task", task_program(layout)
     yield "iter/task", netns_program(layout, NAMESPACES, MOST_NAMESPACES)
-    yield "iter/task_file", netns_file_program(layout)
+    yield "iter/task_file", netns_file_program(layout, sockets=True)
     make = partial(failure_program, ring_fd=RING, lost_fd=LOST, bursts_fd=BURSTS)
     yield "raw_tracepoint/sys_exit", make(this_machine(), layout, pid_namespace=PID_NAMESPACE)
 

@@ -33,11 +33,11 @@ _TASK, _INODE = R.R8, R.R9
 _RECORD = StackRecord(KEEPER_COLUMNS, KEEPER_STRUCT.size, KEEPER_STRUCT.size)
 
 
-def netns_file_program(layout: Layout) -> Assembler:
+def netns_file_program(layout: Layout, *, sockets: bool) -> Assembler:
     """A record for each fd of a namespace, of whatever kind, and each socket of another netns.
 
-    Another one than that of its process. The closing record is of pid 0. Raises BpfUnavailable
-    (old-kernel).
+    Another one than that of its process. Without `sockets`, none of those. The closing record is of
+    pid 0. Raises BpfUnavailable (old-kernel).
     """
     code = Assembler()
     code.compute(CTX, "=", R.R1)
@@ -53,15 +53,14 @@ def netns_file_program(layout: Layout) -> Assembler:
     code.load_field(R.R3, R.R2, layout.field("inode.i_sb"))
     code.load_field(R.R3, R.R3, layout.field("super_block.s_magic"))
     code.jump_if(R.R3, "==", _NSFS_MAGIC, "keeper")
-    code.call(SOCK_FROM_FILE)
-    code.jump_if(R.R0, "==", 0, "done")
-    code.load_field(R.R1, R.R0, layout.field("socket.sk"))
-    code.load_field(R.R1, R.R1, layout.field("sock_common.skc_net.net"))
-    code.load_field(_INODE, R.R1, layout.field("net.ns.inum"))
-    code.jump_if(_INODE, "==", 0, "done")
-    load_netns_of_task(code, layout, R.R1, _TASK)
-    code.jump_if(R.R1, "==", _INODE, "done")
-    code.put(_RECORD, "is_socket", 1)
+    if sockets:
+        _load_netns_of_socket(code, layout)
+        code.jump_if(_INODE, "==", 0, "done")
+        load_netns_of_task(code, layout, R.R1, _TASK)
+        code.jump_if(R.R1, "==", _INODE, "done")
+        code.put(_RECORD, "is_socket", 1)
+    else:
+        code.jump("done")
     code.label("keeper")
     code.put(_RECORD, "inode", _INODE)
     code.load(R.R1, CTX, _FD, 4)
@@ -74,3 +73,12 @@ def netns_file_program(layout: Layout) -> Assembler:
     code.label("done")
     code.leave()
     return code
+
+
+def _load_netns_of_socket(code: Assembler, layout: Layout) -> None:
+    """The file is in r1; jumps to ``done`` if it is none of a socket."""
+    code.call(SOCK_FROM_FILE)
+    code.jump_if(R.R0, "==", 0, "done")
+    code.load_field(R.R1, R.R0, layout.field("socket.sk"))
+    code.load_field(R.R1, R.R1, layout.field("sock_common.skc_net.net"))
+    code.load_field(_INODE, R.R1, layout.field("net.ns.inum"))

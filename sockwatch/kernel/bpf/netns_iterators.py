@@ -96,9 +96,9 @@ class NetnsIterators:
     def keepers(self) -> list[Keeper]:
         """Fds that keep a namespace; reads every fd. Raises BpfUnavailable, KernelError."""
         if self._files is None:
-            self._files = KernelIterator(
-                "task_file", self._layout, lambda layout, _: netns_file_program(layout)
-            )
+            self._files = self._open_files(sockets=True)
+            if self._files.failure is not None and self._files.failure.reason == "old-kernel":
+                self._files = self._open_files(sockets=False)  # before 5.11
         with self._files.lock:
             data = self._files.read(_ends_keepers)
         return [
@@ -106,6 +106,12 @@ class NetnsIterators:
             for inode, pid, fd, is_socket in KEEPER_STRUCT.iter_unpack(data)
             if pid
         ]
+
+    def _open_files(self, *, sockets: bool) -> KernelIterator:
+        def make_program(layout: Layout, _: int) -> Assembler:
+            return netns_file_program(layout, sockets=sockets)
+
+        return KernelIterator("task_file", self._layout, make_program)
 
     def close(self) -> None:
         """Close every fd, after the run in progress."""

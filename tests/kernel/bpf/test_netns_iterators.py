@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockwatch.kernel.bpf import netns_file_program
 from sockwatch.kernel.bpf.btf_cache import load_layout
 from sockwatch.kernel.bpf.netns_iterators import Keeper, KernelNetns, NetnsIterators, decode_ring
 from sockwatch.kernel.bpf.netns_program import ELEMENT_STRUCT
 from sockwatch.model import KernelError
 from tests.support.child import idle_child, in_netns
 from tests.support.netns import netns_inode
-from tests.support.netns_kinds import by_fd, by_thread
+from tests.support.netns_kinds import by_fd, by_socket, by_thread
 
 HEAD = ELEMENT_STRUCT.pack(1 << 40, 99, 98, 97)
 
@@ -89,3 +90,13 @@ def test_an_fd_of_a_namespace_is_seen() -> None:
         (keeper,) = [each for each in kernel.keepers() if each.inode == inode]
         assert keeper == Keeper(inode, os.getpid(), keeper.fd, is_socket=False)
         assert os.fstat(keeper.fd).st_ino == inode
+
+
+@in_netns
+def test_without_the_helper_for_sockets_the_fds_of_namespaces_are_seen() -> None:
+    """As before 5.11."""
+    netns_file_program.SOCK_FROM_FILE = 54_321  # type: ignore[attr-defined] # of no kernel, in this child
+    with by_fd() as inode, by_socket() as of_socket, closing(NetnsIterators(None, 64)) as kernel:
+        inodes = {each.inode for each in kernel.keepers()}
+        assert inode in inodes
+        assert of_socket not in inodes
