@@ -6,14 +6,15 @@ place that turns them into a Snapshot.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 from sockwatch.bind import BindRequest
 from sockwatch.model import (
@@ -39,9 +40,10 @@ from tests.support.user import as_user
 from tests.support.waiting import wait_until
 
 IP_LOCAL_PORT_RANGE = 51
+PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 SO_COOKIE = 57
 
-PEER_RANGE = struct.pack("=HH", 60000, 64999)  # what the far ends of our connections use
+PEER_PORTS = (60000, 64999)  # what the far ends of our connections use
 FIRST_PORT, LAST_PORT = 2000, 59999
 SINK_PORT, FULL_SINK_PORT = 1500, 1501
 OTHER_UID = 1234
@@ -90,7 +92,7 @@ class Tracked:
         self.cookie = option(socket.SOL_SOCKET, SO_COOKIE, 8)
         if self.family == "ipv6":
             self.v6only = option(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) != 0
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self.ends = Ends(self.sock.getsockname()[:2], self.sock.getpeername()[:2])
 
     def close(self) -> None:
@@ -156,7 +158,8 @@ class Stage:
         Which listener gets it is the kernel's choice, so no other connection may be waiting.
         """
         peer = self._far_end(target)
-        peer.connect((target, self.port))
+        with choosing(peer, *PEER_PORTS):
+            peer.connect((target, self.port))
         peer.setblocking(False)
         self.wait(lambda: any(_readable(t.sock) for t in self._listeners))
         listener = next(t for t in self._listeners if _readable(t.sock))
@@ -191,11 +194,9 @@ class Stage:
     def connect(self, one: Tracked, target: str, *, automatic: bool = False) -> None:
         """Connect a socket of ours to the sink; `automatic`: connect() has to choose our port."""
         assert one.sock is not None
-        if automatic:
-            limits = struct.pack("=I", self.port << 16 | self.port)
-            one.sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, limits)
         target = _in_family(target, one.family)
-        with contextlib.suppress(BlockingIOError):
+        from_port = choosing(one.sock, self.port, self.port) if automatic else nullcontext()
+        with from_port, suppress(BlockingIOError):
             one.sock.connect((target, SINK_PORT if self.protocol == "tcp" else 9))
         one.refresh()
         if self.protocol == "tcp":
@@ -206,13 +207,12 @@ class Stage:
     def connect_in_vain(self, one: Tracked, target: str) -> None:
         """Leave a socket of ours in SYN_SENT: the sink's accept queue is full."""
         assert one.sock is not None
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             one.sock.connect((_in_family(target, one.family), FULL_SINK_PORT))
         one.refresh()
 
     def _far_end(self, target: str) -> socket.socket:
         s = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET)
-        s.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, PEER_RANGE)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
         s.settimeout(5)
         self._others.append(s)
@@ -273,8 +273,7 @@ class Shared:
         for _ in range(2):
             s = socket.socket()
             s.setblocking(False)
-            s.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, PEER_RANGE)
-            with contextlib.suppress(BlockingIOError):
+            with choosing(s, *PEER_PORTS), suppress(BlockingIOError):
                 s.connect(("127.0.0.1", FULL_SINK_PORT))
             self._fill.append(s)
 
@@ -338,6 +337,20 @@ def snapshot_of(*ports: Port, kernel: str | None = None) -> Snapshot:
     """A snapshot of these ports; `kernel` None is the running one."""
     release = os.uname().release if kernel is None else kernel
     return Snapshot("test", release, 0.0, 0.0, Netns(1, None), ports)
+
+
+@contextmanager
+def choosing(s: socket.socket, first: int, last: int) -> Iterator[None]:
+    """Meanwhile connect() of this socket chooses its port from these."""
+    try:
+        s.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("=HH", first, last))
+    except OSError:  # before 6.3
+        before = PORT_RANGE.read_text()
+        PORT_RANGE.write_text(f"{first} {last}")
+        yield
+        PORT_RANGE.write_text(before)
+    else:
+        yield
 
 
 def _readable(s: socket.socket | None) -> bool:
