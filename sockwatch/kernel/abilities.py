@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from sockwatch.kernel import libc
-from sockwatch.kernel.gaps import BOUND_VISIBLE_SINCE
+from sockwatch.kernel.host import BOUND_LISTED_SINCE, lists_bound_sockets
 from sockwatch.model import SockwatchError
 
 CAP_SYS_PTRACE: Final = 19
@@ -52,10 +51,8 @@ def _sock_diag() -> str:
 
 
 def _bound_sockets() -> str:
-    release = os.uname().release
-    version = re.match(r"(\d+)\.(\d+)", release)
-    if version is None or (int(version[1]), int(version[2])) < BOUND_VISIBLE_SINCE:
-        raise OSError(0, f"needs Linux {'.'.join(map(str, BOUND_VISIBLE_SINCE))}")
+    if not lists_bound_sockets():
+        raise OSError(0, f"needs Linux {'.'.join(map(str, BOUND_LISTED_SINCE))}")
     return ""
 
 
