@@ -55,7 +55,9 @@ class Foreground:
         self._signals = SignalFd(BLOCKED)
 
     def close(self) -> None:
-        """Let signals act on this process again."""
+        """Let signals act on this process again; one that has come for the program does not."""
+        for _ in self._signals.take():
+            pass
         self._signals.close()
         signal.signal(signal.SIGCHLD, self._on_child)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)

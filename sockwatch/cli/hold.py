@@ -122,7 +122,7 @@ def _explain(options: argparse.Namespace) -> ExitCode:
     asked = argparse.Namespace(
         endpoints=[options.port], udp=options.udp, v6only=options.v6only, json=options.json,
         debug=options.debug, reuseaddr=False, reuseport=False, freebind=False, uid=None,
-        device=None, netns=None, lang_hint=None, evidence=False,
+        device=None, netns=None, lang_hint=None, evidence=False, source=None, host=None,
     )  # fmt: skip
     why.run(asked)
     return ExitCode.NO

@@ -118,7 +118,7 @@ def _field(document: dict[str, Any], name: str, reader: Any) -> Any:
             raise MalformedError("it is missing")  # noqa: TRY301
         return reader(document[name])
     except MalformedError as error:
-        error.path.append(f".{name}")
+        error.path += (f".{name}",)
         raise
 
 

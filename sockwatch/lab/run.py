@@ -119,10 +119,9 @@ class Run:
         snapshot = sandbox.take_snapshot()
         if "ipv6" in self.scenario.needs and not snapshot.facts.ipv6:
             return "it needs IPv6"
-        unseen = {gap.code: gap.remedy for gap in snapshot.gaps}
-        if "bound sockets" in self.scenario.needs and GapCode.BOUND_NOT_VISIBLE in unseen:
-            remedy = unseen[GapCode.BOUND_NOT_VISIBLE]
-            return f"it needs a kernel that shows bound sockets: {remedy}"
+        gaps = {gap.code for gap in snapshot.gaps}
+        if "bound sockets" in self.scenario.needs and GapCode.BOUND_NOT_VISIBLE in gaps:
+            return "it needs Linux 6.8 or newer, or 5.11 and root, to show bound sockets"
         if sandbox.network == "host":
             taken = {port.number for port in snapshot.ports}
             first, last = snapshot.facts.port_range or (0, 0)

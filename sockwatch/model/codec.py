@@ -40,9 +40,7 @@ _MISSING: Final = object()
 class MalformedError(SockwatchError):
     """Data that are no value of the model. `path` leads to them, the outermost name last."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.path: list[str] = []
+    path: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """``ports[3].number: 70000 is no port``."""
@@ -204,7 +202,7 @@ def _record_reader(kind: Any) -> Reader:
                     raise MalformedError(f"{_shown(entry)} is no {what}")  # noqa: TRY301
                 values.append(value)
         except MalformedError as error:
-            error.path.append(f".{name}")
+            error.path += (f".{name}",)
             raise
         return _consistent(kind(*values))
 
@@ -249,7 +247,7 @@ def _each(data: Iterable[Any], reader: Callable[[Any], Any]) -> Iterable[Any]:
         for index, entry in enumerate(data):  # noqa: B007 - read below
             yield reader(entry)
     except MalformedError as error:
-        error.path.append(f"[{index}]")
+        error.path += (f"[{index}]",)
         raise
 
 

@@ -324,7 +324,7 @@ ANSWERS: Final[dict[str, str]] = {
     "TIME_WAITs of the host are left alone": "不触动主机的 TIME_WAIT",
     "it needs a network of its own": "它需要独立的网络",
     "it needs IPv6": "它需要 IPv6",
-    "it needs Linux 6.8 or newer, which lists bound sockets": "它需要 Linux 6.8 或更新版本，才能列出只绑定的套接字",
+    "it needs Linux 6.8 or newer, or 5.11 and root, to show bound sockets": "它需要 Linux 6.8 或更新版本，或 5.11 加 root 权限，才能显示只绑定的套接字",
     "no port of the host is free for it": "主机没有空闲端口可用",
     # What is wrong with an input
     "type 1 to {} letters, digits, '-', '_' or '.'": "请输入 1 到 {} 个字母、数字、'-'、'_' 或 '.'",
