@@ -1,8 +1,9 @@
 """Which kernels test differently from 6.18. Each difference has a name and a span of releases.
 
-The spans come from reading kernel trees (5.15.215, 6.0-rc1, 6.1.20, 6.4.6, 6.8.0, 6.18.24,
-6.19.0) and the histories of the stable ones, and from running the pairs on Debian's 5.10.262,
-6.1.192, 6.12.118, 6.16.12 and 7.3.4. What was mended in a stable series ends there.
+A span comes from reading kernel trees (5.15.215, 6.0-rc1, 6.1.20, 6.4.6, 6.8.0, 6.18.24, 6.19.0)
+and the histories of the stable ones. What was mended in a stable series ends there. `run` is the
+release on which tests/bind/test_quirks.py has shown the difference. Of 4.18 to 5.9, 5.11 to 6.0,
+6.2 to 6.11, and of 6.1 before 6.1.170, no kernel could be had.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Span(NamedTuple):
 
 
 SPANS: tuple[Span, ...] = (
-    Span(Quirk.PAIRWISE_OVERLAP, (0, 0, 0), (6, 1, 0)),
+    Span(Quirk.PAIRWISE_OVERLAP, (0, 0, 0), (6, 1, 0), run=(5, 10, 262)),
     Span(Quirk.TIME_WAIT_MISSED, (6, 1, 0), (6, 1, 5)),
     Span(Quirk.DUAL_WILDCARD_MISSED, (6, 1, 0), (6, 1, 21)),
     Span(Quirk.DUAL_WILDCARD_MISSED, (6, 2, 0), (6, 2, 8)),
@@ -73,14 +74,15 @@ SPANS: tuple[Span, ...] = (
     Span(Quirk.ONE_WILDCARD_LIST, (6, 1, 0), (6, 1, 85)),
     Span(Quirk.ONE_WILDCARD_LIST, (6, 2, 0), (6, 6, 26)),
     Span(Quirk.ONE_WILDCARD_LIST, (6, 7, 0), (6, 8, 5)),
-    Span(Quirk.REUSEADDR_MEMORY, (0, 0, 0), (6, 8, 0)),
-    Span(Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS, (0, 0, 0), (6, 8, 0)),
-    Span(Quirk.MINIS_STAY, (0, 0, 0), (6, 0, 0)),
-    Span(Quirk.UDP_WILDCARD_MISSES, (0, 0, 0), (6, 1, 168)),  # CVE-2026-31503
+    Span(Quirk.REUSEADDR_MEMORY, (0, 0, 0), (6, 8, 0), run=(6, 1, 192)),
+    Span(Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS, (0, 0, 0), (6, 8, 0), run=(6, 1, 192)),
+    Span(Quirk.MINIS_STAY, (0, 0, 0), (6, 0, 0), run=(5, 10, 262)),
+    # Mended by the cure of CVE-2026-31503.
+    Span(Quirk.UDP_WILDCARD_MISSES, (0, 0, 0), (6, 1, 168), run=(5, 10, 262)),
     Span(Quirk.UDP_WILDCARD_MISSES, (6, 2, 0), (6, 6, 131)),
     Span(Quirk.UDP_WILDCARD_MISSES, (6, 7, 0), (6, 12, 80)),
-    Span(Quirk.UDP_WILDCARD_MISSES, (6, 13, 0), (6, 18, 21)),
-    Span(Quirk.UDP_WILDCARD_MISSES, (6, 19, 0), (6, 19, 11)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (6, 13, 0), (6, 18, 21), run=(6, 18, 15)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (6, 19, 0), (6, 19, 11), run=(6, 19, 10)),
 )
 
 
