@@ -71,8 +71,9 @@ class Evidence(NamedTuple):
     @property
     def is_destroyable(self) -> bool:
         """Whether this kernel surely destroys the blockers, and that frees the port."""
-        kernels = possible_quirks(self.snapshot) if self.blocker.owner.mini else ()
-        return self.none_has_an_fd and not any(Quirk.MINIS_STAY in quirks for quirks in kernels)
+        stays = Quirk.MINIS_STAY if self.blocker.owner.mini else Quirk.ORPHANS_STAY
+        kernels = possible_quirks(self.snapshot)
+        return self.none_has_an_fd and not any(stays in quirks for quirks in kernels)
 
     @property
     def who(self) -> str:

@@ -43,6 +43,8 @@ class Quirk(Enum):
     """The remembered SO_REUSEPORT binder covers every address."""
     MINIS_STAY = auto()
     """SOCK_DESTROY, as of `ss -K`, is refused for TIME_WAITs and other mini sockets."""
+    ORPHANS_STAY = auto()
+    """SOCK_DESTROY, as of `ss -K`, does nothing to a connection whose last fd is closed."""
     UDP_WILDCARD_MISSES = auto()
     """A wildcard UDP bind among many sockets sees only other wildcards."""
 
@@ -77,6 +79,9 @@ SPANS: tuple[Span, ...] = (
     Span(Quirk.REUSEADDR_MEMORY, (0, 0, 0), (6, 8, 0), run=(6, 1, 192)),
     Span(Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS, (0, 0, 0), (6, 8, 0), run=(6, 1, 192)),
     Span(Quirk.MINIS_STAY, (0, 0, 0), (6, 0, 0), run=(5, 10, 262)),
+    Span(Quirk.ORPHANS_STAY, (0, 0, 0), (6, 1, 132), run=(5, 10, 262)),
+    Span(Quirk.ORPHANS_STAY, (6, 2, 0), (6, 6, 84)),
+    Span(Quirk.ORPHANS_STAY, (6, 7, 0), (6, 10, 8)),
     # Mended by the cure of CVE-2026-31503.
     Span(Quirk.UDP_WILDCARD_MISSES, (0, 0, 0), (6, 1, 168), run=(5, 10, 262)),
     Span(Quirk.UDP_WILDCARD_MISSES, (6, 2, 0), (6, 6, 131)),

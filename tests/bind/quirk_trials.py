@@ -16,7 +16,7 @@ from sockwatch.bind.verdict import UDP_SLOT
 from sockwatch.kernel.sock_diag.destroy import destroy
 from sockwatch.kernel.surroundings import take_snapshot
 from sockwatch.model import KernelError
-from tests.bind.calls import attempt, set_flags
+from tests.bind.calls import attempt, fill, set_flags
 from tests.support import sock_diag
 from tests.support.waiting import wait_until
 
@@ -145,6 +145,21 @@ def _minis_stay(trial: Trial) -> bool:
     return False
 
 
+def _orphans_stay(trial: Trial) -> bool:
+    listener = trial.owner("127.0.0.1")
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
+    server, _ = trial.connection(listener, "127.0.0.1")
+    listener.close()
+    server.setblocking(False)
+    fill(server)  # its FIN has to wait
+    server.close()
+    port = take_snapshot(PORT).port("tcp", PORT)
+    assert port is not None
+    assert port.connections is not None
+    destroy(sock for sock in port.connections if sock.state == "FIN_WAIT1")
+    return not trial.succeeds("127.0.0.1")
+
+
 def _udp_wildcard_misses(trial: Trial) -> bool:
     for number in range(1, UDP_SLOT + 3):
         assert trial.new(f"127.0.0.{number}", kind=socket.SOCK_DGRAM)[1] == "ok"
@@ -162,6 +177,7 @@ _TRIALS: Final[dict[Quirk, Callable[[Trial], bool]]] = {
     Quirk.REUSEADDR_MEMORY: _reuseaddr_memory,
     Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS: _reuseport_memory_of_any_address,
     Quirk.MINIS_STAY: _minis_stay,
+    Quirk.ORPHANS_STAY: _orphans_stay,
     Quirk.UDP_WILDCARD_MISSES: _udp_wildcard_misses,
 }
 

@@ -199,18 +199,25 @@ def test_an_unseen_holder_is_left_to_root() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "is_advised"),
-    [("5.15.199", False), ("5.14.0-503.el9.x86_64", False), ("6.0.1", True), ("6.1.0-56", True)],
+    ("kernel", "advised"),
+    [
+        ("5.15.199", set()),
+        ("5.14.0-503.el9.x86_64", set()),
+        ("6.0.1", {"TIME_WAIT"}),
+        ("6.1.0-56", {"TIME_WAIT"}),  # without the patch level
+        ("6.1.132", {"TIME_WAIT", "LAST_ACK"}),
+        ("6.6.87.2-microsoft-standard-WSL2", {"TIME_WAIT", "LAST_ACK"}),
+    ],
 )
 @pytest.mark.parametrize("state", ["TIME_WAIT", "LAST_ACK"])
-def test_a_mini_socket_is_destroyed_where_the_kernel_can(
-    state: str, kernel: str, is_advised: bool
+def test_leftovers_are_destroyed_where_the_kernel_can(
+    state: str, kernel: str, advised: set[str]
 ) -> None:
     found = leftovers(state, build.NONE, mini=state == "TIME_WAIT")
     asked = BindRequest("tcp", "0.0.0.0", found.number, reuseaddr=True)
     verdict = explain_bind(asked, replace(look([found]), kernel=kernel))
     is_there = any("ss -K" in (fix.command or "") for fix in verdict.fixes)
-    assert is_there == (is_advised or state == "LAST_ACK")
+    assert is_there == (state in advised)
 
 
 @pytest.mark.parametrize(

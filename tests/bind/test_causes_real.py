@@ -169,6 +169,9 @@ def test_an_orphan(netns: None) -> None:
         verdict = why(reuseaddr=True)
         assert verdict.blockers[0].owner.state == "LAST_ACK"
         assert cause(verdict) == "orphans"
+        if has_quirk(Quirk.ORPHANS_STAY):
+            assert not any("destroy" in each.text for each in verdict.fixes)
+            return
         carry_out(fix(verdict, "as root, destroy"))
         assert why(reuseaddr=True).bind == "ok"
 
