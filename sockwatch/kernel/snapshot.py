@@ -250,12 +250,10 @@ def _unheld(ports: Iterable[Port], clients: Iterable[ClientGroup]) -> int:
 
 def _client_ports(tables: Iterable[Table], sample: BpfSample | None) -> PortSet:
     """The ports of clients, as the iterators or else the dumps have told them."""
-    if sample is not None:
-        return sample.client_ports
     for table in tables:
         if isinstance(table, RowDecoder) and table.clients is not None:
             return table.clients.ports
-    return NO_PORTS
+    return NO_PORTS if sample is None else sample.client_ports
 
 
 @contextmanager

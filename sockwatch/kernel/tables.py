@@ -61,6 +61,7 @@ def read_tables(
         protocol: Protocol,
         *states: int,
         count_all: bool = False,
+        count_minis: bool = True,
         diag: socket.socket | None = visit and visit.diag,
     ) -> Table:
         is_folded = count_all and fold is not None and port is None
@@ -70,7 +71,7 @@ def read_tables(
             protocol,
             host.device_namer(),
             keep_rows=port is not None,
-            count_minis=count_all or protocol == "udp",
+            count_minis=count_minis and (count_all or protocol == "udp"),
             known=known,
             clients=clients,
             tally=ConnectionTally(clients) if is_many else None,
@@ -96,9 +97,15 @@ def read_tables(
     ):
         sample = None
         if iterators is None:
-            # Rows of one length come faster: those of TIME_WAITs in a dump of their own.
             full = ALL_STATES & ~LISTEN & ~BOUND & ~MINIS
+            # Rows of one length come faster: those of TIME_WAITs in a dump of their own.
             tcp, udp = dump("tcp", LISTEN, full, MINIS, count_all=True), dump("udp", ALL_STATES)
+        elif port is None and not iterators.tells_holders:
+            # What the kernel counts could be traced to no process.
+            connected = ALL_STATES & ~LISTEN & ~BOUND & ~(1 << STATE_TIME_WAIT)
+            tcp = dump("tcp", LISTEN, connected, count_all=True, count_minis=False)
+            udp = dump("udp", ALL_STATES)
+            sample = iterators.sample_flags()
         elif port is None:
             is_folded = fold is not None
             with iterators.holders(netns_inode, fold=is_folded) as holders:

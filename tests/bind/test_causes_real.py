@@ -23,7 +23,7 @@ from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.view.code_lines import code_line
 from tests.bind.quirk_trials import has_quirk
 from tests.support.child import become, idle_child, in_child
-from tests.support.privilege import REAL_ROOT
+from tests.support.privilege import REAL_ROOT, needs_bound
 from tests.support.tools import need
 from tests.support.tun_peer import KERNEL, tun_network
 
@@ -112,6 +112,7 @@ def test_dual_stack(netns: None) -> None:
         assert cause(why("127.0.0.1", reuseaddr=True)) == "dual-stack"
 
 
+@needs_bound
 def test_bound_only(netns: None) -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", PORT))

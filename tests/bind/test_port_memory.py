@@ -12,7 +12,9 @@ from sockwatch.bind import BindRequest, explain_bind
 from sockwatch.bind.kernels import Quirk
 from sockwatch.kernel.snapshot import SnapshotReader
 from tests.bind.quirk_trials import has_quirk
-from tests.support.privilege import REAL_ROOT
+from tests.support.privilege import REAL_ROOT, needs_bound
+
+pytestmark = needs_bound
 
 PORT = 8080
 SHARE = socket.SO_REUSEPORT

@@ -12,12 +12,14 @@ import pytest
 
 from sockwatch.kernel import tables
 from sockwatch.kernel.bpf import reader as bpf_reader
+from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.bpf.iterators import SocketIterators
 from sockwatch.kernel.proc.processes import ProcessNames
 from sockwatch.kernel.snapshot import SnapshotReader
-from sockwatch.model import ClientGroup, Snapshot, SocketGroup
+from sockwatch.model import ClientGroup, ReuseFlags, Snapshot, SocketGroup
 from tests.support.child import become, idle_child, in_child
-from tests.support.privilege import REAL_ROOT
+from tests.support.privilege import REAL_ROOT, needs_task_files
+from tests.support.time_waits import make_time_waits
 
 pytestmark = pytest.mark.skipif(not REAL_ROOT, reason="needs processes of other users")
 
@@ -47,13 +49,22 @@ def held(snapshot: Snapshot) -> set[Held]:
     }
 
 
-@pytest.fixture(params=["bpf", "dump", "columns", "map is full"])
+BY_BPF = [
+    pytest.param("bpf", marks=needs_task_files),
+    pytest.param("map is full", marks=needs_task_files),
+]
+
+
+@pytest.fixture(params=[*BY_BPF, "dump", "columns", "before 5.11"])
 def reader(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SnapshotReader]:
     with SnapshotReader() as reader:
         if request.param in ("dump", "columns"):
             reader._bpf.give_up("not wanted")
+        elif request.param == "before 5.11" and reader._bpf.ready():
+            assert reader._bpf._iterators is not None
+            reader._bpf._iterators._task_file.fail(BpfUnavailable("old-kernel", "as a test wants"))
         elif request.param == "map is full":
             reader._bpf._iterators = SocketIterators(entries=2)
         if request.param == "columns":
@@ -149,6 +160,7 @@ def test_multipath_connections(netns: None, reader: SnapshotReader) -> None:
         }
 
 
+@needs_task_files
 def test_more_destinations_than_are_told_apart(
     netns: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +197,7 @@ def test_how_many_are_held_by_somebody_hidden(netns: None, monkeypatch: pytest.M
         assert any(": 8 sockets have no known holder" in text for text in texts), texts
 
 
+@needs_task_files
 @pytest.mark.parametrize("many", [0, 100])
 def test_the_first_look_asks_iter_task_where_there_are_many_processes(
     netns: None, monkeypatch: pytest.MonkeyPatch, many: int
@@ -202,3 +215,16 @@ def test_the_first_look_asks_iter_task_where_there_are_many_processes(
         first, second = reader.take(), reader.take()
     assert [records is not None for records in seen] == [many == 0, True]
     assert first.ports[0].holders == second.ports[0].holders
+
+
+def test_flags_of_what_has_no_fd_are_known_without_holders(netns: None) -> None:
+    """Before 5.11 the kernel's iterators show all sockets, and not who holds them."""
+    with SnapshotReader() as reader, ExitStack() as stack:
+        assert reader._bpf.ready()
+        assert reader._bpf._iterators is not None
+        reader._bpf._iterators._task_file.fail(BpfUnavailable("old-kernel", "as a test wants"))
+        make_time_waits(5, 1, stack, keep_open=3)
+        (port,) = (port for port in reader.take().ports if port.listeners)
+        counts = {group.state: group.count for group in port.groups}
+        assert counts == {"TIME_WAIT": 5, "ESTABLISHED": 3}
+        assert {group.flags for group in port.groups} == {ReuseFlags(True, False, "bpf")}

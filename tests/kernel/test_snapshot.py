@@ -15,7 +15,7 @@ from sockwatch.kernel import proc_net
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import UNKNOWN_FLAGS, GapCode, KernelError, Port, Protocol, ReuseFlags
 from tests.support.child import become, in_child
-from tests.support.privilege import REAL_ROOT
+from tests.support.privilege import REAL_ROOT, needs_bound
 from tests.support.seccomp import refuse_netlink
 from tests.support.time_waits import make_time_waits
 from tests.support.tools import need
@@ -79,6 +79,7 @@ def test_listeners_of_each_address_family(
         assert [(h.pid, h.fd) for h in found.holders] == [(os.getpid(), sock.fileno())]
 
 
+@needs_bound
 def test_bound_but_not_listening(netns: None) -> None:
     with bound("127.0.0.1", 8080) as sock:
         port = look(8080)

@@ -16,6 +16,7 @@ from tests.support import sock_diag
 from tests.support.child import become, in_netns
 from tests.support.libc import check, libc
 from tests.support.netns import PR_SET_DUMPABLE
+from tests.support.privilege import needs_task_files
 
 PORT = 8080
 BOUND_INACTIVE = 13
@@ -74,6 +75,7 @@ def test_they_are_those_that_a_newer_kernel_lists(port: int | None) -> None:
         assert GapCode.BOUND_NOT_VISIBLE not in {gap.code for gap in unlisted.gaps}
 
 
+@needs_task_files
 @in_netns
 def test_they_block_and_nothing_is_left_open() -> None:
     as_before_6_8()

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from sockwatch.kernel import host
 from sockwatch.lab.model import EVERYWHERE, ClientSpec, ServerSpec
 from sockwatch.lab.run import Run, run_step
 from sockwatch.lab.sandbox import Sandbox
@@ -29,6 +30,8 @@ def test_it_passes_on_a_sandbox_of_its_own(scenario: Scenario, sandbox: Sandbox)
     while not run.done:
         report = run.next()
         assert report.good, (report.step.text, report.predicted, report.kernel, report.calls)
+    if not host.lists_bound_sockets() and run.skipped is not None:
+        pytest.skip(run.skipped)  # an older kernel
     assert run.skipped is None
     assert any(report.agreed for report in run.reports)
 

@@ -135,9 +135,7 @@ class BpfReader:
         which is what gives a socket its cookie. Raises KernelError.
         """
         iterators = self._opened()
-        files = None
-        if "task_file" not in iterators.failures:
-            files = iterators.task_files(netns_inode, port)
+        files = iterators.task_files(netns_inode, port) if self.tells_holders else None
         flags = {} if files is None else files.flags_by_cookie()
         summary = None
         if cookies is None or not cookies <= flags.keys():
@@ -147,6 +145,18 @@ class BpfReader:
                 summary = iterators.tcp_summary(port)
         return self._sample(files, summary, port)
 
+    @property
+    def tells_holders(self) -> bool:
+        """Whether the iterator over all fds is there: since Linux 5.11, in our pid namespace."""
+        return "task_file" not in self._opened().failures
+
+    def sample_flags(self) -> BpfSample:
+        """Sample the flags of all sockets in the network namespace of this thread.
+
+        Mini sockets are counted, no others. Call this after the netlink dump. Raises KernelError.
+        """
+        return self._sample(None, self._opened().tcp_summary(), None)
+
     @contextmanager
     def holders(self, netns_inode: int, *, fold: bool) -> Iterator[Holders]:
         """What sample_all() needs of the holders: the longest part, so that it begins meanwhile.
@@ -155,7 +165,7 @@ class BpfReader:
         """
         iterators = self._opened()
         ports = self._servers if fold else EVERY_PORT
-        if ports is None or "task_file" in iterators.failures:
+        if ports is None or not self.tells_holders:
             yield Holders(None, None)
             return
         meanwhile = beside if self._shared is None else at_once
@@ -202,7 +212,7 @@ class BpfReader:
         files: FileSummary | None = None
         if holders.found is not None and holders.ports == servers:
             files = holders.found()
-        elif "task_file" not in iterators.failures:
+        elif self.tells_holders:
             files = iterators.holders(netns_inode, servers)
         sample = self._sample(files and files.rows, summary, None)
         self._unlisted = {row.port for row in sample.unlisted}

@@ -9,7 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from sockwatch.kernel.snapshot import SnapshotReader
-from tests.support.privilege import needs_btf, needs_root
+from tests.support.privilege import needs_btf, needs_root, needs_task_files
+
+pytestmark = needs_task_files
 
 
 @needs_root

@@ -20,6 +20,7 @@ from sockwatch.model import KernelError
 from tests.kernel.bpf.sockets import address_of, flags_of
 from tests.support.child import idle_child, in_child, in_netns
 from tests.support.netns import CLONE_NEWPID, enter_new_netns, netns_inode, unshare
+from tests.support.privilege import needs_task_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,7 @@ def look(iterators: SocketIterators) -> None:
     iterators.tcp_summary(80)
 
 
+@needs_task_files
 @in_netns
 def test_no_fd_stays_open() -> None:
     before = open_fds()
@@ -51,6 +53,7 @@ def test_no_fd_stays_open() -> None:
         iterators.tcp_summary()
 
 
+@needs_task_files
 @in_netns
 def test_no_fd_stays_open_when_opening_or_reading_fails() -> None:
     layout = read_layout()
@@ -120,6 +123,7 @@ def test_wrong_offsets_are_an_error(offset: int, reason: str) -> None:
     assert open_fds() == before
 
 
+@needs_task_files
 @in_netns
 def test_a_kernel_without_ipv6_has_no_such_members() -> None:
     layout = read_layout()
@@ -150,6 +154,7 @@ def test_a_run_that_is_cut_short_is_an_error() -> None:
         assert len(iterators.tcp_summary().rows) == 1
 
 
+@needs_task_files
 @in_netns
 def test_a_process_that_is_born_during_a_run_does_not_cut_it_short() -> None:
     """Its pid comes behind all others, and the kernel has written the closing record already."""
@@ -191,6 +196,7 @@ def test_a_read_that_fails_with_eagain_is_repeated(monkeypatch: pytest.MonkeyPat
     assert data == b"abc"
 
 
+@needs_task_files
 @in_netns
 def test_a_look_shows_the_namespace_of_the_calling_thread() -> None:
     home = netns_inode()
@@ -216,6 +222,7 @@ def test_a_look_shows_the_namespace_of_the_calling_thread() -> None:
     server.close()
 
 
+@needs_task_files
 @in_netns
 def test_every_holder_is_there() -> None:
     with SocketIterators() as iterators, socket.create_server(("127.0.0.1", 8001)) as server:
@@ -235,6 +242,7 @@ def test_every_holder_is_there() -> None:
         os.waitpid(child, 0)
 
 
+@needs_task_files
 @in_netns
 def test_a_process_with_threads_is_one_holder() -> None:
     release = threading.Event()
@@ -251,6 +259,7 @@ def test_a_process_with_threads_is_one_holder() -> None:
             thread.join()
 
 
+@needs_task_files
 @in_netns
 def test_pids_are_those_of_our_own_pid_namespace() -> None:
     server = socket.create_server(("127.0.0.1", 8001))
@@ -274,6 +283,7 @@ def test_pids_are_those_of_our_own_pid_namespace() -> None:
     server.close()
 
 
+@needs_task_files
 @in_netns
 def test_an_older_kernel_cannot_tell_the_pids_of_a_container() -> None:
     layout = read_layout()
@@ -294,6 +304,7 @@ def test_an_older_kernel_cannot_tell_the_pids_of_a_container() -> None:
         in_child(inside)
 
 
+@needs_task_files
 @in_netns
 def test_sockets_that_are_no_tcp_or_udp_are_left_out() -> None:
     others = [

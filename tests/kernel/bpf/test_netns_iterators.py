@@ -17,6 +17,7 @@ from sockwatch.model import KernelError
 from tests.support.child import idle_child, in_netns
 from tests.support.netns import netns_inode
 from tests.support.netns_kinds import by_fd, by_socket, by_thread
+from tests.support.privilege import needs_task_files
 
 HEAD = ELEMENT_STRUCT.pack(1 << 40, 99, 98, 97)
 
@@ -73,6 +74,7 @@ def test_processes_and_threads_are_where_proc_says() -> None:
         assert sum(each.is_initial for each in look.namespaces) == 1
 
 
+@needs_task_files
 @in_netns
 def test_members_that_lie_far_apart_are_those_of_the_namespace() -> None:
     """As where the count of references has a cache line of its own: a 7.0-era struct ns_common."""

@@ -18,7 +18,7 @@ from sockwatch.kernel.bpf.iterators import SocketIterators
 from sockwatch.kernel.failures.tracepoint import FailureTracepoint
 from tests.support.child import become, in_child, in_netns
 from tests.support.netns import CLONE_NEWNET, CLONE_NEWUSER, unshare
-from tests.support.privilege import needs_btf, needs_root
+from tests.support.privilege import needs_btf, needs_root, needs_task_files
 from tests.support.seccomp import refuse
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def test_missing_capabilities_are_named(
     assert error.remedy
 
 
+@needs_task_files
 @pytest.mark.parametrize("capabilities", [(CAP_BPF, CAP_PERFMON), (CAP_SYS_ADMIN,)])
 @in_netns
 def test_capabilities_that_are_enough(capabilities: tuple[int, ...]) -> None:
@@ -123,6 +124,7 @@ def explained(code: int) -> BpfUnavailable:
     return loader.explain(OSError(code, os.strerror(code)))
 
 
+@needs_task_files
 def test_lockdown_is_named(root: Path) -> None:
     (root / "lockdown").write_text("none integrity [confidentiality]\n")
     error = explained(errno.EPERM)
@@ -137,6 +139,7 @@ def test_an_old_kernel_charges_locked_memory(root: Path, monkeypatch: pytest.Mon
     assert explained(errno.EPERM).reason == "memory-limit"
 
 
+@needs_task_files
 @in_netns
 def test_where_it_is_charged_the_limit_is_raised_for_the_calls_alone() -> None:
     memory_limit.CHARGED_BEFORE = FUTURE  # type: ignore[misc] # in this child alone
@@ -182,6 +185,7 @@ def test_a_helper_that_the_kernel_lacks_is_named() -> None:
     assert caught.value.log
 
 
+@needs_task_files
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

@@ -23,6 +23,7 @@ from tests.kernel.bpf.sockets import (
 )
 from tests.support.child import in_netns
 from tests.support.netns import netns_inode
+from tests.support.privilege import needs_task_files
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def test_tcp(make: Make, state: int, mini: bool) -> None:
         assert not any(row.is_mini for row in summary.rows)
 
 
+@needs_task_files
 @pytest.mark.parametrize("make", BOUND_CASES, ids=lambda make: make.__name__)
 @in_netns
 def test_bound_only(make: Make) -> None:
@@ -86,6 +88,7 @@ def test_bound_only(make: Make) -> None:
             assert row.inode == os.fstat(sock.fileno()).st_ino
 
 
+@needs_task_files
 @pytest.mark.parametrize(("make", "state"), UDP_CASES, ids=[make.__name__ for make, _ in UDP_CASES])
 @in_netns
 def test_udp(make: Make, state: int) -> None:

@@ -21,6 +21,7 @@ from sockwatch.kernel.proc.services import UNIFIED, hierarchy_mounts
 from sockwatch.model import Orphan, Process
 from tests.support.child import become, idle_child, in_child, in_netns
 from tests.support.netns import CLONE_NEWPID, unshare
+from tests.support.privilege import needs_task_files
 from tests.support.waiting import wait_until
 
 HIDDEN = 1  # a security module may keep the first process from us
@@ -229,6 +230,7 @@ def test_a_zombie_and_a_process_whose_leader_has_exited() -> None:
         assert seen[child.pid].stat.state == "Z"
 
 
+@needs_task_files
 @in_netns
 def test_pids_are_those_of_our_own_pid_namespace() -> None:
     def inside() -> None:

@@ -15,7 +15,7 @@ from sockwatch.kernel.bpf.layout import Layout, read_layout
 from sockwatch.kernel.failures.bursts import Bursts
 from sockwatch.kernel.failures.machines import MACHINES, this_machine
 from sockwatch.kernel.failures.program import TRANSIENT, failure_program
-from tests.support.privilege import needs_btf, needs_root
+from tests.support.privilege import needs_btf, needs_root, needs_task_files
 
 # What the headers of the kernel say: arch/x86/include/uapi/asm/ptrace.h,
 # arch/arm64/include/asm/ptrace.h, and the tables of system calls.
@@ -83,6 +83,7 @@ def test_most_calls_pass_after_two_instructions_and_a_jump() -> None:
     assert 2 + 1 + listed[2][3] == len(listed) - 2  # to the end: r0 = 0, exit
 
 
+@needs_task_files
 @pytest.mark.parametrize("name", list(MACHINES))
 @pytest.mark.parametrize("with_layout", [True, False])
 @needs_root

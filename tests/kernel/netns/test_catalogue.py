@@ -28,7 +28,7 @@ from tests.support.netns_kinds import (
     by_socket,
     private_mounts,
 )
-from tests.support.privilege import needs_btf, needs_root
+from tests.support.privilege import needs_btf, needs_root, needs_task_files
 from tests.support.seccomp import refuse
 from tests.support.waiting import wait_until
 
@@ -78,6 +78,7 @@ def opens(catalogue: NetnsCatalogue, netns: Netns) -> bool:
         return os.fstat(fd).st_ino == netns.inode and netns.id in {None, namespace_id(fd)}
 
 
+@needs_task_files
 @pytest.mark.parametrize("by_id", [True, False])
 def test_all_kinds_are_found_and_opened(*, by_id: bool) -> None:
     def body() -> None:
@@ -222,6 +223,7 @@ def test_a_program_for_few_gives_way_to_one_for_more(monkeypatch: pytest.MonkeyP
     in_child(body)
 
 
+@needs_task_files
 def test_too_many_are_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(netns_iterators, "FEW", (1,))
     monkeypatch.setattr(finder, "MOST_NAMESPACES", 1)
@@ -297,6 +299,7 @@ def test_entries_of_the_folder_of_names_that_are_no_namespaces() -> None:
     in_child(body)
 
 
+@needs_task_files
 def test_one_that_may_not_be_opened_is_looked_for_once() -> None:
     """To look again costs milliseconds, and so would each of hundreds, again and again."""
 

@@ -17,7 +17,7 @@ from sockwatch.kernel.netns.one_pass import OnePass
 from sockwatch.kernel.netns.survey import Survey
 from sockwatch.model import NO_PORTS, PortSet
 from tests.support.netns import fresh_netns, netns_inode
-from tests.support.privilege import needs_btf, needs_root
+from tests.support.privilege import needs_btf, needs_root, needs_task_files
 
 pytestmark = [needs_root, needs_btf]
 PORT, OTHER = 8000, 8001
@@ -41,6 +41,7 @@ def alike(counts: list[HolderCount]) -> list[tuple[object, ...]]:
     return sorted((*count.key, count.pid, count.fds) for count in counts)
 
 
+@needs_task_files
 def test_each_namespace_has_the_counts_of_its_own() -> None:
     """One process has connections in both, which are alike but for the namespace."""
     with (
@@ -61,6 +62,7 @@ def test_each_namespace_has_the_counts_of_its_own() -> None:
                 assert rows[inode].own_ports() == expected.rows.own_ports()
 
 
+@needs_task_files
 def test_the_first_look_takes_no_client_for_a_server() -> None:
     one_pass = OnePass()
     with server_with_clients(PORT, OTHER, 2) as inode:
@@ -75,6 +77,7 @@ def test_the_first_look_takes_no_client_for_a_server() -> None:
     one_pass.close()
 
 
+@needs_task_files
 def test_a_namespace_with_too_many_ports_asks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     most = 10_000  # with room for what other namespaces of the host have
     monkeypatch.setattr(one_pass_module, "MOST_OWN_PORTS", most)
@@ -97,6 +100,7 @@ def test_a_namespace_with_too_many_ports_asks_for_itself(monkeypatch: pytest.Mon
     one_pass.close()
 
 
+@needs_task_files
 def test_looks_are_right_where_the_pass_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting_iterators, "MOST_OWN_PORTS", 1)
     with (
