@@ -23,6 +23,7 @@ from tests.support.child import become, idle_child
 from tests.support.failing import bind, collect, forked, of_pid
 from tests.support.libc import check, libc
 from tests.support.netns import CLONE_NEWNS, unshare
+from tests.support.privilege import needs_task_files
 
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 IP_LOCAL_PORT_RANGE = 51
@@ -237,6 +238,7 @@ def cgroup_that_refuses_to_bind() -> Iterator[Path]:
             libc.umount2(mount.encode(), 2)
 
 
+@needs_task_files
 def test_a_bpf_program_of_the_cgroup(watch: FailureWatch, netns: None) -> None:
     with cgroup_that_refuses_to_bind() as cgroup:
 
@@ -390,6 +392,11 @@ def test_a_link_local_address_without_its_link(watch: FailureWatch, netns: None)
 
 
 def test_a_port_range_of_the_sockets_own(watch: FailureWatch, netns: None) -> None:
+    try:
+        with socket.socket() as sock:
+            sock.getsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE)
+    except OSError:
+        pytest.skip("the kernel has no IP_LOCAL_PORT_RANGE")
     with socket.socket() as one, socket.socket() as two:
         one.bind(("127.0.0.1", 40000))
         two.bind(("127.0.0.1", 40001))

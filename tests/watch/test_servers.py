@@ -29,7 +29,7 @@ from tests.support.failing import (
     run_and_reap,
 )
 from tests.support.netns import netns_inode
-from tests.support.privilege import needs_root
+from tests.support.privilege import needs_bound, needs_root
 from tests.support.tools import need
 
 REUSEADDR = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
@@ -276,6 +276,7 @@ def test_an_address_that_comes_after_the_call(watch: FailureWatch, netns: None) 
     assert explained.cause.id == "address-late"
 
 
+@needs_bound
 def test_a_port_range_that_is_used_up(watch: FailureWatch, netns: None) -> None:
     Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40001")
     with socket.socket() as one, socket.socket() as two, socket.socket() as three:
@@ -288,6 +289,7 @@ def test_a_port_range_that_is_used_up(watch: FailureWatch, netns: None) -> None:
     assert explained.explained
 
 
+@needs_bound
 @needs_root
 def test_without_the_kernels_structs(taken: socket.socket) -> None:
     """No BTF: the helpers and the call's arguments tell most of it, the fd the rest."""

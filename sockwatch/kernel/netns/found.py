@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sockwatch.kernel.host import sees_every_process
 from sockwatch.kernel.netns import opening
 from sockwatch.kernel.netns.handles import list_ids, open_by_id
+from sockwatch.kernel.netns.nsfs import number_in
 from sockwatch.kernel.proc.pids import all_pids
 from sockwatch.kernel.proc.proc_stat import KTHREADD_PID, read_stat
 
@@ -136,8 +137,7 @@ def _listed(most: int) -> dict[int, int]:
 
 def _inode(folder: str) -> int:
     """The number of the network namespace of a process or thread. Raises OSError."""
-    link = os.readlink(f"{folder}/ns/net")  # net:[4026531840]
-    return int(link[len("net:[") : -1])
+    return number_in(os.readlink(f"{folder}/ns/net"))
 
 
 def _threads(pid: int) -> Iterator[int]:

@@ -28,6 +28,17 @@ def inode_of(path: str) -> int | None:
     return inode
 
 
+def number_in(link: str) -> int:
+    """The number in ``net:[4026531840]``, as links of /proc have it.
+
+    Raises OSError for any other text: that of a process which exits may be empty.
+    """
+    number = link.removeprefix("net:[").removesuffix("]")
+    if not (number.isdecimal() and number.isascii()):
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return int(number)
+
+
 def _look(path: str) -> tuple[int | None, OSError | None]:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # to open a device may change it

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from sockwatch.kernel import gaps, host
+from sockwatch.kernel.netns.nsfs import number_in
 from sockwatch.kernel.ports import KeptPorts
 from sockwatch.kernel.proc.holders import Leftovers
 from sockwatch.kernel.proc.pids import all_pids
@@ -212,9 +213,9 @@ def _seen(pids: Iterable[int]) -> Seen:
     oldest_first = tuple(pid for _, pid in ages)
     for pid in oldest_first:
         try:
-            link = os.readlink(f"/proc/{pid}/ns/net")  # net:[4026531840]
-            return Seen(oldest_first, int(link[len("net:[") : -1]), pid)
-        except (OSError, ValueError):
+            link = os.readlink(f"/proc/{pid}/ns/net")
+            return Seen(oldest_first, number_in(link), pid)
+        except OSError:
             continue
     return Seen(oldest_first)
 

@@ -97,7 +97,10 @@ def test_all_kinds_are_found_and_opened(*, by_id: bool) -> None:
     in_child(body)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=needs_task_files) if k == "socket" else k for k in KINDS],
+)
 @pytest.mark.parametrize("by_id", [True, False])
 def test_one_that_ends_is_gone_and_no_fd_is_left(kind: str, *, by_id: bool) -> None:
     def body() -> None:

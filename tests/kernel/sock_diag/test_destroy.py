@@ -7,11 +7,19 @@ import socket
 
 import pytest
 
+from sockwatch.bind.kernels import Quirk
 from sockwatch.kernel.sock_diag.destroy import destroy
 from sockwatch.kernel.surroundings import take_snapshot
 from sockwatch.model import KernelError, Port, Socket
+from tests.bind.quirk_trials import has_quirk
 from tests.support.child import become, in_child
 from tests.support.privilege import REAL_ROOT
+
+
+@pytest.fixture(autouse=True)
+def _can_be_ended(netns: None) -> None:
+    if has_quirk(Quirk.MINIS_STAY):
+        pytest.skip("this kernel ends no TIME_WAIT: Linux 6.0 and later do")
 
 
 def make_time_waits(address: str, count: int) -> socket.socket:
