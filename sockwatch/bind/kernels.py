@@ -52,8 +52,8 @@ class Quirk(Enum):
 class Span(NamedTuple):
     """The releases that have a quirk: from `since` up to, not including, `before`.
 
-    `run` is the newest of them that was booted (tests/vm/runs), and had it; None where none could
-    be had, and the span is what was read.
+    `run` is the newest of them that was booted (tests/vm/runs), and had it; None where no run is
+    recorded, and the span is what was read.
     """
 
     quirk: Quirk
@@ -63,31 +63,31 @@ class Span(NamedTuple):
 
 
 SPANS: tuple[Span, ...] = (
-    Span(Quirk.PAIRWISE_OVERLAP, (0, 0, 0), (6, 1, 0), run=(5, 10, 262)),
+    Span(Quirk.PAIRWISE_OVERLAP, (0, 0, 0), (6, 1, 0)),
     Span(Quirk.TIME_WAIT_MISSED, (6, 1, 0), (6, 1, 5)),
     Span(Quirk.DUAL_WILDCARD_MISSED, (6, 1, 0), (6, 1, 21)),
     Span(Quirk.DUAL_WILDCARD_MISSED, (6, 2, 0), (6, 2, 8)),
     Span(Quirk.MAPPED_MISSED, (6, 1, 0), (6, 1, 54)),
     Span(Quirk.MAPPED_MISSED, (6, 2, 0), (6, 5, 4)),
-    Span(Quirk.MAPPED_WILDCARD_MISSED, (6, 1, 168), (6, 2, 0), run=(6, 1, 192)),
+    Span(Quirk.MAPPED_WILDCARD_MISSED, (6, 1, 168), (6, 2, 0)),
     Span(Quirk.MAPPED_WILDCARD_MISSED, (6, 6, 0), (6, 8, 0)),
     Span(Quirk.V6ONLY_BLOCKS_MAPPED, (6, 6, 0), (6, 6, 26)),
     Span(Quirk.V6ONLY_BLOCKS_MAPPED, (6, 7, 0), (6, 8, 5)),
     Span(Quirk.ONE_WILDCARD_LIST, (6, 1, 0), (6, 1, 85)),
     Span(Quirk.ONE_WILDCARD_LIST, (6, 2, 0), (6, 6, 26)),
     Span(Quirk.ONE_WILDCARD_LIST, (6, 7, 0), (6, 8, 5)),
-    Span(Quirk.REUSEADDR_MEMORY, (0, 0, 0), (6, 8, 0), run=(6, 1, 192)),
-    Span(Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS, (0, 0, 0), (6, 8, 0), run=(6, 1, 192)),
-    Span(Quirk.MINIS_STAY, (0, 0, 0), (6, 0, 0), run=(5, 10, 262)),
-    Span(Quirk.ORPHANS_STAY, (0, 0, 0), (6, 1, 132), run=(5, 10, 262)),
+    Span(Quirk.REUSEADDR_MEMORY, (0, 0, 0), (6, 8, 0)),
+    Span(Quirk.REUSEPORT_MEMORY_OF_ANY_ADDRESS, (0, 0, 0), (6, 8, 0)),
+    Span(Quirk.MINIS_STAY, (0, 0, 0), (6, 0, 0)),
+    Span(Quirk.ORPHANS_STAY, (0, 0, 0), (6, 1, 132)),
     Span(Quirk.ORPHANS_STAY, (6, 2, 0), (6, 6, 84)),
     Span(Quirk.ORPHANS_STAY, (6, 7, 0), (6, 10, 8)),
     # Mended by the cure of CVE-2026-31503.
-    Span(Quirk.UDP_WILDCARD_MISSES, (0, 0, 0), (6, 1, 168), run=(5, 10, 262)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (0, 0, 0), (6, 1, 168)),
     Span(Quirk.UDP_WILDCARD_MISSES, (6, 2, 0), (6, 6, 131)),
     Span(Quirk.UDP_WILDCARD_MISSES, (6, 7, 0), (6, 12, 80)),
-    Span(Quirk.UDP_WILDCARD_MISSES, (6, 13, 0), (6, 18, 21), run=(6, 18, 15)),
-    Span(Quirk.UDP_WILDCARD_MISSES, (6, 19, 0), (6, 19, 11), run=(6, 19, 10)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (6, 13, 0), (6, 18, 21)),
+    Span(Quirk.UDP_WILDCARD_MISSES, (6, 19, 0), (6, 19, 11)),
 )
 
 

@@ -15,7 +15,9 @@ MINUTES = 8.0
 
 
 @needs_root
+@pytest.mark.skipif(not record.load(), reason="none is recorded: tests.vm KERNEL --record")
 @pytest.mark.xdist_group("vm")  # one at a time
+@pytest.mark.exhaustive
 @pytest.mark.timeout(0)  # the machine has its own
 @pytest.mark.parametrize("series", BOOTED)
 def test_a_kernel_is_seen_as_recorded(series: str) -> None:
