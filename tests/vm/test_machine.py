@@ -15,7 +15,9 @@ MINUTES = 8.0
 
 
 @needs_root
-@pytest.mark.skipif(not record.load(), reason="none is recorded: tests.vm KERNEL --record")
+@pytest.mark.skipif(
+    not record.load(), reason="no run is recorded: python -m tests.vm --record KERNEL"
+)
 @pytest.mark.xdist_group("vm")  # one at a time
 @pytest.mark.exhaustive
 @pytest.mark.timeout(0)  # the machine has its own

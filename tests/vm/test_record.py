@@ -10,7 +10,9 @@ from tests.vm.sights import SIGHTS
 from tests.vm.table import README, in_readme
 
 RUNS = load()
-pytestmark = pytest.mark.skipif(not RUNS, reason="none is recorded: tests.vm KERNEL --record")
+pytestmark = pytest.mark.skipif(
+    not RUNS, reason="no run is recorded: python -m tests.vm --record KERNEL"
+)
 MANY_TESTS = 300
 WHOLE_ON = {(5, 10), (6, 1), (6, 12), (6, 16), (6, 19), (7, 3)}
 
