@@ -115,8 +115,15 @@ def test_a_shell_stops_and_continues_it() -> None:
         assert not_restored(shell.output[: shell.output.rindex(b"Stopped")]) == []
         type_line("echo $((41 * 271))", "11111")
         type_line("bg", "&")
-        shell.settle()
-        type_line("jobs", "Stopped")
+        for _ in range(20):  # until it has tried to use the terminal
+            shell.settle()
+            before = len(shell.output)
+            type_line("jobs", "sh -c")
+            shell.settle()
+            if b"Stopped" in shell.output[before:]:
+                break
+        else:
+            pytest.fail("in the background it uses the terminal")
         type_line("fg", "PROTO")
         shell.press("q")
         shell.wait_for("left 0")
