@@ -116,14 +116,14 @@ def chosen_listener(evidence: Evidence) -> Explanation | None:
 def _rest_of(evidence: Evidence, to: str) -> Explanation | None:
     """What an outgoing connection left behind."""
     owner = evidence.blocker.owner
-    if not evidence.without_fd or evidence.flags_to_set:
+    if not evidence.blocker.without_fd or evidence.flags_to_set:
         return None
     seconds = evidence.blocker.frees_in_s
     clock = "" if seconds is None else f", gone in {math.ceil(seconds)} s"
     were = "was" if evidence.blocker.count == 1 else "were"
     text = (
-        f"{evidence.what} on {evidence.where}{clock}: {were} an outgoing connection to {to}, with"
-        f" {evidence.request.port} as its source port; no flag of the new server helps"
+        f"{evidence.blocker.what} on {evidence.where}{clock}: {were} an outgoing connection to"
+        f" {to}, with {evidence.request.port} as its source port; no flag of the new server helps"
     )
     destroy = (
         (fixes.destroy(owner.state, owner.address, evidence.request.port),)
@@ -185,7 +185,7 @@ def _user(evidence: Evidence) -> str:
     """``curl(77) uses``, ``the kernel itself uses``."""
     if evidence.blocker.holders and evidence.processes:
         return evidence.does("uses")
-    if evidence.without_fd or _may_be_hidden(evidence):
+    if evidence.blocker.without_fd or _may_be_hidden(evidence):
         return "a program uses"
     return "the kernel itself, as for NFS, uses"
 

@@ -97,25 +97,13 @@ class Evidence(NamedTuple):
         return endpoint(owner.address, self.request.port)
 
     @property
-    def what(self) -> str:
-        """``TIME_WAIT``, ``801 TIME_WAIT``."""
-        state = self.blocker.owner.state
-        return f"{self.blocker.count} {state}" if self.blocker.count > 1 else state
-
-    @property
-    def without_fd(self) -> bool:
-        """Whether it has no fd. That no holder was seen does not prove it."""
-        owner = self.blocker.owner
-        return owner.mini or (owner.inode if isinstance(owner, Socket) else owner.with_fd) == 0
-
-    @property
     def none_has_an_fd(self) -> bool:
         """Whether this holds for every socket of the port in the same state and on its address."""
         owner = self.blocker.owner
         alike = [
             g for g in self.port.groups if (g.state, g.address) == (owner.state, owner.address)
         ]
-        return self.without_fd and all(g.mini or g.with_fd == 0 for g in alike)
+        return self.blocker.without_fd and all(g.mini or g.with_fd == 0 for g in alike)
 
     def members(self) -> list[Socket]:
         """A few sockets that the blocker stands for; none in a snapshot of all ports."""

@@ -142,7 +142,7 @@ def _by_signal(processes: Sequence[Process]) -> tuple[Fix, ...]:
         text = f"stop {_names(others) if deaf else whom}, if that is acceptable"
         command = kill(*(process.pid for process in others))
         act = EndProcesses(tuple(others))
-        todo = (Fix(text + _restarted_by(others), command, act=act), *_resume(others))
+        todo = (Fix(text + restarted_by(others), command, act=act), *_resume(others))
     if deaf:
         text = f"end {_names(deaf)} by SIGKILL, if that is acceptable: SIGTERM is ignored"
         if any(process.is_first for process in deaf):
@@ -150,7 +150,7 @@ def _by_signal(processes: Sequence[Process]) -> tuple[Fix, ...]:
         command = kill(*(process.pid for process in deaf), signal="KILL")
         act = EndProcesses(tuple(deaf), by_sigkill=True)
         step: Step = "then" if todo else "or"
-        todo += (Fix(text + _restarted_by(deaf), command, step=step, act=act),)
+        todo += (Fix(text + restarted_by(deaf), command, step=step, act=act),)
     return todo
 
 
@@ -190,7 +190,7 @@ def _stop_service(service: Service, processes: Iterable[Process]) -> StopUnits:
     return StopUnits((service.name,), service.manager_uid, ending)
 
 
-def _restarted_by(processes: Sequence[Process]) -> str:
+def restarted_by(processes: Iterable[Process]) -> str:
     """Who may start them again: a service that they are not themselves, or a container."""
     origins = (p.origin for p in processes if p.origin and not (p.unit or "").endswith(".scope"))
     labels = dict.fromkeys(origin.label for origin in origins)

@@ -26,7 +26,7 @@ def _native_ipv6(evidence: Evidence) -> Explanation | None:
     ):
         return None
     text = (
-        f"{evidence.what} on {evidence.where} came from a dual-stack socket and"
+        f"{evidence.blocker.what} on {evidence.where} came from a dual-stack socket and"
         f" {_verb(evidence, 'blocks')} 0.0.0.0"
     )
     return Cause(CauseId.NATIVE_IPV6_CONNECTION, text), (
@@ -79,7 +79,7 @@ def _without_flag(evidence: Evidence) -> CauseId:
     owner = evidence.blocker.owner
     if owner.mini:
         return CauseId.TIME_WAIT_NO_FLAG
-    if owner.state in WITHOUT_PROCESS and evidence.without_fd:
+    if owner.state in WITHOUT_PROCESS and evidence.blocker.without_fd:
         return CauseId.ORPHANS
     if _unaccepted(evidence):
         return CauseId.UNACCEPTED
@@ -102,7 +102,7 @@ def _release(evidence: Evidence) -> tuple[Fix, ...]:
 
 def _leftover(evidence: Evidence) -> str:
     """What is left over, and why it is still there."""
-    sockets = f"{evidence.what} on {evidence.where}"
+    sockets = f"{evidence.blocker.what} on {evidence.where}"
     if _unaccepted(evidence):
         return f"{sockets} {_verb(evidence, 'waits')} in an accept queue"
     if evidence.blocker.owner.mini:
@@ -111,7 +111,7 @@ def _leftover(evidence: Evidence) -> str:
             return sockets
         earliest = " at the earliest" if evidence.blocker.may_last_longer else ""
         return f"{sockets}, gone in {math.ceil(seconds)} s{earliest}"
-    if evidence.blocker.owner.state in WITHOUT_PROCESS and evidence.without_fd:
+    if evidence.blocker.owner.state in WITHOUT_PROCESS and evidence.blocker.without_fd:
         return f"{sockets}, closed here but not yet by the peer"
     if evidence.blocker.owner.state == "CLOSE_WAIT":
         who = evidence.does("has") if evidence.blocker.holders else "the program has"
@@ -124,7 +124,10 @@ def _verb(evidence: Evidence, singular: str) -> str:
 
 
 def _unaccepted(evidence: Evidence) -> bool:
-    return evidence.blocker.owner.state in ("ESTABLISHED", "CLOSE_WAIT") and evidence.without_fd
+    return (
+        evidence.blocker.owner.state in ("ESTABLISHED", "CLOSE_WAIT")
+        and evidence.blocker.without_fd
+    )
 
 
 REST: Final[tuple[Finder, ...]] = (self_connected, outgoing, _native_ipv6, _flags_differ)

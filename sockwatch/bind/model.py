@@ -189,6 +189,18 @@ class Blocker:
     fixes: tuple[Fix, ...] = ()
 
     @property
+    def what(self) -> str:
+        """``TIME_WAIT``, ``801 TIME_WAIT``."""
+        state = self.owner.state
+        return f"{self.count} {state}" if self.count > 1 else state
+
+    @property
+    def without_fd(self) -> bool:
+        """Whether it has no fd. That no holder was seen does not prove it."""
+        owner = self.owner
+        return owner.mini or (owner.inode if isinstance(owner, Socket) else owner.with_fd) == 0
+
+    @property
     def may_last_longer(self) -> bool:
         """Whether its clock may start anew: a peer's FIN makes a FIN_WAIT2 a TIME_WAIT of 60 s."""
         return self.owner.mini and self.owner.state == "FIN_WAIT2"

@@ -11,7 +11,9 @@ from sockwatch.units import process_name, spoken_clock
 
 def seen_of_blocker(evidence: Evidence) -> tuple[str, ...]:
     """The facts on which every cause of the blocker rests; at least one."""
-    return tuple(_seen(evidence)) or (f"the kernel lists {evidence.what} on {evidence.where}",)
+    return tuple(_seen(evidence)) or (
+        f"the kernel lists {evidence.blocker.what} on {evidence.where}",
+    )
 
 
 def _seen(evidence: Evidence) -> Iterator[str]:
@@ -20,7 +22,7 @@ def _seen(evidence: Evidence) -> Iterator[str]:
         first = evidence.processes[0]
         fd = next(holder.fd for holder in blocker.holders if holder.pid == first.pid)
         yield f"{process_name(first.name, first.pid)} has it as fd {fd}"
-    elif evidence.without_fd:
+    elif evidence.blocker.without_fd:
         yield "no fd refers to it"
     if blocker.frees_in_s is not None:
         yield f"its clock has {spoken_clock(blocker.frees_in_s)} left"
