@@ -11,13 +11,13 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from sockwatch.model import Gap, HostSnapshot, Snapshot, SockwatchError
 from sockwatch.model.codec import (
-    MalformedError,
     Shared,
     read,
     read_processes,
     write_processes,
     written,
 )
+from sockwatch.model.json_values import MalformedError
 from sockwatch.text import NAME_LIMIT, clean
 
 SCHEMA: Final = 1

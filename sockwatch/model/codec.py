@@ -7,45 +7,30 @@ types of the model, and within the ranges of the kernel, or refused: the JSON ma
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, lru_cache
-from ipaddress import ip_address, ip_network
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from sockwatch.model.errors import SockwatchError
-from sockwatch.model.port_set import SIZE
-from sockwatch.model.sockets import STATES, FlagsSource, HaltKind, Process
-from sockwatch.text import clean
+from sockwatch.model.json_ranges import Check, check_of, consistent
+from sockwatch.model.json_values import (
+    PLAIN,
+    MalformedError,
+    elements,
+    shown,
+    text,
+    whole_number,
+    word,
+)
+from sockwatch.model.sockets import Process
 
 Shared: TypeAlias = dict[Any, int]  # processes that were written, each with its number
 Writer: TypeAlias = Callable[[Any, Shared], Any]
 Reader: TypeAlias = Callable[[Any, Sequence[Any]], Any]
-Check: TypeAlias = Callable[[Any], bool]
 
-TEXT_LIMIT: Final = 1 << 14  # characters; a path has 4096 at most
-LAST_PORT: Final = 65535
-INT_END: Final = 1 << 64
-DIGITS: Final = 20  # of the largest
-FLOAT_END: Final = 1e11  # seconds: what a calendar still has a year for
-MOST_ORIGINS: Final = 8  # one in another
-SHOWN: Final = 40  # characters of foreign data in a message
-THAWS: Final = ("echo 0 > {}/cgroup.freeze", "echo THAWED > {}/freezer.state")
+DIGITS: Final = 20  # of the largest number
 _MISSING: Final = object()
-
-
-class MalformedError(SockwatchError):
-    """Data that are no value of the model. `path` leads to them, the outermost name last."""
-
-    path: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """``ports[3].number: 70000 is no port``."""
-        where = "".join(reversed(self.path)).removeprefix(".")
-        return f"{where}: {self.args[0]}" if where else str(self.args[0])
 
 
 def written(kind: Any, value: Any, shared: Shared) -> Any:
@@ -66,7 +51,7 @@ def write_processes(shared: Shared) -> list[Any]:
 def read_processes(data: Any) -> tuple[Process, ...]:
     """What write_processes() has written. Raises MalformedError."""
     reader = _record_reader(Process)
-    return tuple(_each(_list(data), lambda entry: reader(entry, ())))
+    return tuple(_each(elements(data), lambda entry: reader(entry, ())))
 
 
 # Writing
@@ -148,11 +133,11 @@ def _fields(kind: Any) -> dict[str, Any]:
 @cache
 def _reader(kind: Any) -> Reader:
     origin, arguments = get_origin(kind), get_args(kind)
-    if kind in _PLAIN:
-        plain = _PLAIN[kind]
+    if kind in PLAIN:
+        plain = PLAIN[kind]
         return lambda data, _: plain(data)
     if origin is Literal:
-        return lambda data, _: _word(data, arguments)
+        return lambda data, _: word(data, arguments)
     if origin in (Union, UnionType):
         some = _reader(_some(arguments))
         return lambda data, shared: None if data is None else some(data, shared)
@@ -161,14 +146,14 @@ def _reader(kind: Any) -> Reader:
     if origin in (tuple, Sequence, frozenset):
         each = _reader(arguments[0])
         made = frozenset if origin is frozenset else tuple
-        return lambda data, shared: made(_each(_list(data), lambda e: each(e, shared)))
+        return lambda data, shared: made(_each(elements(data), lambda e: each(e, shared)))
     if origin is Mapping:
         return _mapping_reader(arguments[0], _reader(arguments[1]))
     if kind is Process:
         return _process
     if issubclass(kind, str):  # an Id
         words = tuple(kind)
-        return lambda data, _: kind(_word(data, words))
+        return lambda data, _: kind(word(data, words))
     return _record_reader(kind)
 
 
@@ -180,13 +165,13 @@ def _record_reader(kind: Any) -> Reader:
     @cache
     def fields() -> list[tuple[str, Any, Reader, Check | None, str]]:
         return [
-            (name, default, _reader(hints[name]), *_check(name_of_kind, name))
+            (name, default, _reader(hints[name]), *check_of(name_of_kind, name))
             for name, default in defaults.items()
         ]
 
     def read_record(data: Any, shared: Sequence[Any]) -> Any:
         if type(data) is not dict:
-            raise MalformedError(f"{_shown(data)} is no object")
+            raise MalformedError(f"{shown(data)} is no object")
         values = []
         name = ""
         try:
@@ -199,43 +184,43 @@ def _record_reader(kind: Any) -> Reader:
                     continue
                 value = reader(entry, shared)
                 if check is not None and value is not None and not check(value):
-                    raise MalformedError(f"{_shown(entry)} is no {what}")  # noqa: TRY301
+                    raise MalformedError(f"{shown(entry)} is no {what}")  # noqa: TRY301
                 values.append(value)
         except MalformedError as error:
             error.path += (f".{name}",)
             raise
-        return _consistent(kind(*values))
+        return consistent(kind(*values))
 
     return read_record
 
 
 def _fixed_reader(readers: Sequence[Reader]) -> Reader:
     def read_fixed(data: Any, shared: Sequence[Any]) -> tuple[Any, ...]:
-        if len(_list(data)) != len(readers):
-            raise MalformedError(f"{_shown(data)} has not {len(readers)} elements")
+        if len(elements(data)) != len(readers):
+            raise MalformedError(f"{shown(data)} has not {len(readers)} elements")
         return tuple(reader(entry, shared) for reader, entry in zip(readers, data, strict=True))
 
     return read_fixed
 
 
 def _mapping_reader(key_kind: Any, entry_reader: Reader) -> Reader:
-    def key_of(text: str) -> Any:
+    def key_of(key: str) -> Any:
         if key_kind is not int:
-            return _text(text)
-        if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS):
-            raise MalformedError(f"{_shown(text)} is no number")
-        return _int(int(text))
+            return text(key)
+        if not (key.isascii() and key.isdecimal() and len(key) <= DIGITS):
+            raise MalformedError(f"{shown(key)} is no number")
+        return whole_number(int(key))
 
     def read_mapping(data: Any, shared: Sequence[Any]) -> dict[Any, Any]:
         if type(data) is not dict:
-            raise MalformedError(f"{_shown(data)} is no object")
+            raise MalformedError(f"{shown(data)} is no object")
         return {key_of(key): entry_reader(entry, shared) for key, entry in data.items()}
 
     return read_mapping
 
 
 def _process(data: Any, shared: Sequence[Any]) -> Any:
-    number = _int(data)
+    number = whole_number(data)
     if number >= len(shared):
         raise MalformedError(f"there is no process {number} in the document")
     return shared[number]
@@ -251,135 +236,6 @@ def _each(data: Iterable[Any], reader: Callable[[Any], Any]) -> Iterable[Any]:
         raise
 
 
-def _text(data: Any) -> str:
-    if type(data) is not str:
-        raise MalformedError(f"{_shown(data)} is no text")
-    return clean(data, TEXT_LIMIT)
-
-
-def _int(data: Any) -> int:
-    if type(data) is not int or not 0 <= data < INT_END:
-        raise MalformedError(f"{_shown(data)} is no whole number from 0 to 2**64 - 1")
-    return data
-
-
-def _float(data: Any) -> float:
-    if type(data) not in (int, float) or not math.isfinite(data) or abs(data) > FLOAT_END:
-        raise MalformedError(f"{_shown(data)} is no number of seconds")
-    return float(data)
-
-
-def _bool(data: Any) -> bool:
-    if type(data) is not bool:
-        raise MalformedError(f"{_shown(data)} is neither true nor false")
-    return data
-
-
-def _bytes(data: Any) -> bytes:
-    try:
-        return base64.b64decode(_text(data), validate=True)
-    except (binascii.Error, ValueError):
-        raise MalformedError("this is no base64") from None
-
-
-_PLAIN: Final[dict[Any, Callable[[Any], Any]]] = {
-    str: _text,
-    int: _int,
-    float: _float,
-    bool: _bool,
-    bytes: _bytes,
-}
-
-
-def _list(data: Any) -> list[Any]:
-    if type(data) is not list:
-        raise MalformedError(f"{_shown(data)} is no list")
-    return data
-
-
-def _word(data: Any, words: Sequence[str]) -> str:
-    if type(data) is not str or data not in words:
-        raise MalformedError(f"{_shown(data)} is no word that this sockwatch knows")
-    return data
-
-
 def _some(kinds: tuple[Any, ...]) -> Any:
     (some,) = (kind for kind in kinds if kind is not NoneType)
     return some
-
-
-def _shown(data: Any) -> str:
-    """Foreign data in a sentence."""
-    if isinstance(data, list | dict):
-        return "a list" if isinstance(data, list) else "an object"
-    if data is None or isinstance(data, bool):
-        return {None: "null", True: "true", False: "false"}[data]
-    if isinstance(data, int) and abs(data) >= INT_END:
-        return "a huge number"
-    return clean(repr(data[:SHOWN] if isinstance(data, str) else data), SHOWN)
-
-
-# What a type alone does not say
-
-
-@lru_cache(maxsize=8192)
-def _is_address(text: str) -> bool:
-    try:
-        return "%" not in str(ip_address(text))
-    except ValueError:
-        return False
-
-
-@lru_cache(maxsize=8192)
-def _is_network(text: str) -> bool:
-    try:
-        return bool(ip_network(text))
-    except ValueError:
-        return False
-
-
-def _is_port(value: Any) -> bool:
-    """A port, or a range of ports, or several."""
-    if isinstance(value, tuple):
-        return all(map(_is_port, value))
-    return bool(value <= LAST_PORT)
-
-
-def _is_own_command(words: tuple[str, ...]) -> bool:
-    """What sockwatch may be started by: it is printed behind sudo(8)."""
-    return bool(words) and words[-1].rpartition("/")[2] == "sockwatch" and len(words) <= 4
-
-
-_STATE: Final[tuple[Check, str]] = (STATES.__contains__, "state of a socket")
-_ADDRESS: Final[tuple[Check, str]] = (_is_address, "IP address")
-_CHECKS: Final[dict[str, tuple[Check, str]]] = {
-    **dict.fromkeys(
-        ("port", "peer_port", "number", "only_port", "lowest_port", "highest_port", "port_range",
-         "reserved_ports", "unprivileged_port_start"), (_is_port, "port"),
-    ),
-    **dict.fromkeys(("address", "peer_address"), _ADDRESS),
-    "network": (_is_network, "network"),
-    "networks": (lambda networks: all(map(_is_network, networks)), "list of networks"),
-    **dict.fromkeys(("Socket.state", "SocketGroup.state", "ClientGroup.state"), _STATE),
-    "states": (lambda states: STATES.keys() >= states.keys(), "count by state"),
-    "bits": (lambda bits: len(bits) == SIZE, "set of ports"),
-    "Halt.kind": (lambda kind: kind in tuple(HaltKind), "kind of halt"),
-    "thaw": (THAWS.__contains__, "way to thaw"),
-    "ReuseFlags.source": (lambda source: source in tuple(FlagsSource), "source of flags"),
-    "own_command": (_is_own_command, "command that starts sockwatch"),
-}  # fmt: skip
-
-
-def _check(kind: str, field: str) -> tuple[Check | None, str]:
-    return _CHECKS.get(f"{kind}.{field}") or _CHECKS.get(field) or (None, "")
-
-
-def _consistent(record: Any) -> Any:
-    """The record, if its fields fit together. Raises MalformedError."""
-    family = getattr(record, "family", None)
-    address = getattr(record, "address", None)
-    if family is not None and address is not None and (":" in address) != (family == "ipv6"):
-        raise MalformedError(f"{address} is no {family} address")
-    if type(record).__name__ == "Origin" and sum(1 for _ in record.chain) > MOST_ORIGINS:
-        raise MalformedError("too many origins are in one another")
-    return record

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from sockwatch.export.carried import SCHEMA, Carried, carried_document, read_carried
 from sockwatch.model import Gap, GapCode, HostSnapshot, Origin, Snapshot, SockwatchError
-from sockwatch.model.codec import MalformedError, read, read_processes, write_processes, written
+from sockwatch.model.codec import read, read_processes, write_processes, written
+from sockwatch.model.json_values import MalformedError
 from tests.export.values import field_names, records, values
 from tests.support import build
 from tests.support.json_values import JSON

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 
 from sockwatch.model import STATES, FlagsSource, HaltKind, Origin, PortSet, Snapshot
-from sockwatch.model.codec import THAWS
+from sockwatch.model.json_ranges import THAWS
 
 PRINTABLE = st.text(st.characters(exclude_categories=("C", "Z")), max_size=6)
 PORTS = st.integers(0, 65535)
