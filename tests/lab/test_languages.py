@@ -35,18 +35,12 @@ from sockwatch.lab.restart import Restart
 from sockwatch.lab.scenario import Scenario, all_scenarios
 from sockwatch.lab.step import BaseStep
 from sockwatch.tui import legend
-from sockwatch.tui.commands import (
-    APP_COMMANDS,
-    FORM_COMMANDS,
-    HELP_COMMANDS,
-    LAB_COMMANDS,
-    LAB_FOOTERS,
-    MOVE_COMMANDS,
-)
+from sockwatch.tui.commands import APP_COMMANDS, HELP_COMMANDS, MOVE_COMMANDS
 from sockwatch.tui.lab import free_play
 from sockwatch.tui.lab.client_form import CLIENT_FORM
 from sockwatch.tui.lab.fields import ChoiceField
 from sockwatch.tui.lab.form import Form
+from sockwatch.tui.lab.keys import FORM_COMMANDS, LAB_COMMANDS, LAB_FOOTERS
 from sockwatch.tui.lab.process_list import NOBODY
 from sockwatch.tui.lab.sandbox_ports import COVER, COVERED_CELL
 from sockwatch.tui.lab.sandbox_screen import NO_QUESTION

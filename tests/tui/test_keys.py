@@ -16,13 +16,12 @@ from sockwatch.tui.commands import (
     APP_COMMANDS,
     DETAILS_COMMANDS,
     HELP_COMMANDS,
-    LAB_COMMANDS,
-    LAB_FOOTERS,
     MAIN_COMMANDS,
     MAIN_FOOTER,
     MOVE_COMMANDS,
     Command,
 )
+from sockwatch.tui.lab.keys import LAB_COMMANDS, LAB_FOOTERS
 from sockwatch.tui.lab.screen import LabScreen
 from sockwatch.tui.screens.acts import ActsScreen
 from sockwatch.tui.screens.base import BaseScreen

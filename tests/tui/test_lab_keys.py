@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sockwatch.tui.app import SockwatchApp
-from sockwatch.tui.commands import APP_COMMANDS, LAB_COMMANDS, MOVE_COMMANDS
+from sockwatch.tui.commands import APP_COMMANDS, MOVE_COMMANDS
 from sockwatch.tui.lab.form import Form
+from sockwatch.tui.lab.keys import LAB_COMMANDS
 from sockwatch.tui.lab.lab_commands import LabCommand
 from sockwatch.tui.lab.sandbox_screen import NO_QUESTION
 from sockwatch.tui.lab.screen import LabScreen

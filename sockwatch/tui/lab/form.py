@@ -11,10 +11,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Checkbox, Input, RadioSet, Static
 
 from sockwatch.lab.languages.translation import Translation
-from sockwatch.tui.commands import FORM_COMMANDS, FORM_FOOTER, bindings
+from sockwatch.tui.commands import bindings
 from sockwatch.tui.lab.checks import Limits
 from sockwatch.tui.lab.fields import Spec, Table
 from sockwatch.tui.lab.form_parts import widget_for
+from sockwatch.tui.lab.keys import FORM_COMMANDS, FORM_FOOTER
 from sockwatch.tui.symbols import Symbols
 from sockwatch.tui.widgets.footer_bar import FooterBar
 from sockwatch.tui.widgets.lines import LineWidget

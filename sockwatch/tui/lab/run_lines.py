@@ -11,7 +11,8 @@ from sockwatch.lab.quiz import choices
 from sockwatch.lab.run import StepReport
 from sockwatch.lab.scenario import Scenario
 from sockwatch.lab.step import Step
-from sockwatch.tui.commands import (
+from sockwatch.tui.commands import Command
+from sockwatch.tui.lab.keys import (
     CONNECT,
     DISCONNECT,
     FREEZE,
@@ -21,7 +22,6 @@ from sockwatch.tui.commands import (
     RUN,
     START,
     STEP,
-    Command,
 )
 from sockwatch.tui.lab.shown_lines import ShownLine, shown
 from sockwatch.tui.lab.state import RunView

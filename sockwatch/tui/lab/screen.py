@@ -12,9 +12,10 @@ from textual.containers import Horizontal, Vertical
 from sockwatch.lab.languages.translation import Translation
 from sockwatch.lab.scenario import Scenario
 from sockwatch.model import Port, Snapshot
-from sockwatch.tui.commands import LAB_COMMANDS, LAB_FOOTERS, MOVE_COMMANDS, bindings
+from sockwatch.tui.commands import MOVE_COMMANDS, bindings
 from sockwatch.tui.lab import events
 from sockwatch.tui.lab.free_play_screen import FreePlayScreen
+from sockwatch.tui.lab.keys import LAB_COMMANDS, LAB_FOOTERS
 from sockwatch.tui.lab.lab_commands import OpenSandbox
 from sockwatch.tui.lab.lab_header import LabHeader
 from sockwatch.tui.lab.pane_title import PaneTitle
