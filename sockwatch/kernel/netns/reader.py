@@ -6,13 +6,13 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from sockwatch.kernel import libc
 from sockwatch.kernel.netns import opening
 from sockwatch.kernel.netns.catalogue import NetnsCatalogue
+from sockwatch.kernel.netns.visitor import Visitor
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import KernelError, Netns, Snapshot
 from sockwatch.text import NAME_LIMIT, clean
@@ -20,7 +20,6 @@ from sockwatch.text import NAME_LIMIT, clean
 if TYPE_CHECKING:  # it imports this module
     from sockwatch.kernel.netns.rootless import RootlessReader
 
-_OWN: Final = "/proc/thread-self/ns/net"
 Answer = TypeVar("Answer")
 
 
@@ -29,10 +28,6 @@ class NetnsSnapshot(NamedTuple):
 
     snapshot: Snapshot
     device_names: Mapping[int, str]
-
-
-class _CannotReturn(KernelError):  # noqa: N818 - what the thread is
-    """The thread has to stay in a foreign namespace, and keeps it alive."""
 
 
 class NetnsReader:
@@ -45,11 +40,10 @@ class NetnsReader:
     def __init__(self, catalogue: NetnsCatalogue | None = None) -> None:
         self._catalogue = catalogue or NetnsCatalogue()
         self._owns_catalogue = catalogue is None
-        self._thread = _one_thread()
+        self._visitor = Visitor()
         self._reader = SnapshotReader()
         self._rootless: RootlessReader | None = None
-        self._home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
-        self.home_inode = os.fstat(self._home).st_ino
+        self.home_inode = self._visitor.home_inode
 
     def take(
         self,
@@ -80,7 +74,7 @@ class NetnsReader:
         except KernelError as refusal:
             if refusal.errno != errno.EPERM:
                 raise
-            return self._thread.submit(self._take_rootless, inode, pids, port, refusal).result()
+            return self._visitor.run(partial(self._take_rootless, inode, pids, port, refusal))
 
     def _take_rootless(
         self, inode: int, pids: Iterable[int], port: int | None, refusal: KernelError
@@ -103,31 +97,21 @@ class NetnsReader:
         """What the function returns, called in that namespace, as take(). Raises KernelError."""
 
         def visit() -> Answer:
-            if os.stat(_OWN).st_ino == inode:
+            if os.stat(opening.OWN_NETNS).st_ino == inode:
                 return function()
-            with self._opened(inode, pids, identity) as there:
-                _enter(there, inode)
-                try:
-                    return function()
-                finally:
-                    self._return_home()
+            with self._opened(inode, pids, identity) as there, self._entered(there, inode):
+                return function()
 
-        thread = self._thread
         try:
-            return thread.submit(visit).result()
-        except _CannotReturn:
-            self._thread = _one_thread()  # the other one ends where it is
-            thread.shutdown(wait=False)
-            raise
-        except RuntimeError as error:  # RLIMIT_NPROC, or pids.max of the cgroup
+            return self._visitor.run(visit)
+        except RuntimeError as error:  # a look that wants a thread of its own, and gets none
             raise KernelError(str(error), errno.EAGAIN) from error
 
     def close(self) -> None:
         """End the thread."""
-        with suppress(RuntimeError):  # no thread could be started, and none is
-            self._thread.submit(self._close).result()
-        self._thread.shutdown()
-        os.close(self._home)
+        with suppress(KernelError):  # no thread could be started, and none is
+            self._visitor.run(self._close)
+        self._visitor.close()
         if self._owns_catalogue:
             self._catalogue.close()
 
@@ -136,11 +120,16 @@ class NetnsReader:
         if self._rootless is not None:
             self._rootless.close()
 
-    def _return_home(self) -> None:
-        try:
-            _enter(self._home, self.home_inode)
-        except KernelError as error:
-            raise _CannotReturn(str(error), error.errno) from error
+    @contextmanager
+    def _entered(self, fd: int, inode: int) -> Iterator[None]:
+        """Be in that namespace. Raises KernelError."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._visitor.visit(fd))
+            except OSError as error:
+                text = f"the network namespace {inode} cannot be entered: {error.strerror}"
+                raise KernelError(text, error.errno or 0) from error
+            yield
 
     @contextmanager
     def _opened(self, inode: int, pids: Iterable[int], identity: int | None) -> Iterator[int]:
@@ -155,19 +144,6 @@ class NetnsReader:
             return
         with opening.closing(fd):
             yield fd
-
-
-def _one_thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="netns")
-
-
-def _enter(fd: int, inode: int) -> None:
-    try:
-        libc.setns(fd, libc.CLONE_NEWNET)
-    except OSError as error:
-        raise KernelError(
-            f"the network namespace {inode} cannot be entered: {error.strerror}", error.errno or 0
-        ) from error
 
 
 def device_names() -> dict[int, str]:

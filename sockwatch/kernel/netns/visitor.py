@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from sockwatch.kernel import libc
+from sockwatch.kernel.netns.opening import OWN_NETNS
 from sockwatch.model import KernelError
 
-_OWN: Final = "/proc/thread-self/ns/net"
 Answer = TypeVar("Answer")
 
 
@@ -27,7 +27,8 @@ class Visitor:
     """
 
     def __init__(self) -> None:
-        self._home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        self._home = os.open(OWN_NETNS, os.O_RDONLY | os.O_CLOEXEC)
+        self.home_inode = os.fstat(self._home).st_ino
         self._thread: ThreadPoolExecutor | None = None
 
     def run(self, function: Callable[[], Answer]) -> Answer:
@@ -55,9 +56,8 @@ class Visitor:
             try:
                 libc.setns(self._home, libc.CLONE_NEWNET)
             except OSError as error:
-                raise LostError(
-                    f"no way back from a network namespace: {error.strerror}", error.errno or 0
-                ) from error
+                text = f"no way back: our network namespace cannot be entered: {error.strerror}"
+                raise LostError(text, error.errno or 0) from error
 
     def close(self) -> None:
         """End the thread."""

@@ -68,10 +68,10 @@ def test_a_thread_that_cannot_return_is_never_used_again() -> None:
         with closing(NetnsReader()) as reader:
             lost = reader.run(reader.home_inode, (), threading.current_thread)
             with by_fd() as inode, open("/dev/null") as no_namespace:
-                home, reader._home = reader._home, no_namespace.fileno()
+                home, reader._visitor._home = reader._visitor._home, no_namespace.fileno()
                 with pytest.raises(KernelError, match="cannot be entered"):
                     reader.run(inode, (), netns_inode)
-                reader._home = home
+                reader._visitor._home = home
             wait_until(lambda: not lost.is_alive())  # and so keeps nothing
             assert reader.run(reader.home_inode, (), netns_inode) == netns_inode()
 
