@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -233,9 +232,3 @@ class Supervisor:
     def _release(self, held: _Held) -> None:
         del self._held[held.slot.index]
         settle(self.listener, held.slot, held.notification)
-
-
-def unseen_lines(tally: Tally) -> Iterator[str]:
-    """What the calls were that were left to the kernel: ``3 calls were not seen: ...``."""
-    for reason, count in tally.unseen:
-        yield f"{count} of its calls {'was' if count == 1 else 'were'} not seen: {reason}"
