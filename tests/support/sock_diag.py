@@ -48,6 +48,9 @@ class Diag:
     def __init__(self) -> None:
         self._netlink = _open()
 
+    def close(self) -> None:
+        self._netlink.close()
+
     def find(self, family: Family, ends: Ends, cookie: bytes | None = None) -> Row | None:
         """The socket between the ends; None if the kernel has none, or another one by now."""
         number = socket.AF_INET if family == "ipv4" else socket.AF_INET6

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from collections import deque
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+from tests.support.sock_diag import Diag, Ends
 from tests.support.waiting import wait_until
 
 FIRST_PORT = 10000
 FIRST_CLIENT_PORT = 20000
 CLIENTS_PER_ADDRESS = 20000
+LATEST = 16
 
 
 def make_time_waits(count: int, ports: int, stack: ExitStack, *, keep_open: int = 0) -> list[int]:
@@ -22,6 +25,7 @@ def make_time_waits(count: int, ports: int, stack: ExitStack, *, keep_open: int 
     if int(limit.read_text()) < count + 1000:
         limit.write_text(str(count + 1000))
     listeners = []
+    latest: deque[Ends] = deque(maxlen=LATEST)
     for number in range(FIRST_PORT, FIRST_PORT + ports):
         listener = stack.enter_context(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -42,10 +46,14 @@ def make_time_waits(count: int, ports: int, stack: ExitStack, *, keep_open: int 
             stack.enter_context(client)
             stack.enter_context(server)
         else:
+            latest.append(Ends(server.getsockname(), source))
             server.close()
             client.recv(1)  # else both ends could close at once, and each leave a TIME_WAIT
             client.close()
-    wait_until(lambda: _in_time_wait() >= count)  # the last FIN may still be on its way
+    # The last FINs may still be on their way, and a TIME_WAIT is counted before it is listed.
+    wait_until(lambda: _in_time_wait() >= count)
+    with closing(Diag()) as diag:
+        wait_until(lambda: all((row := diag.find("ipv4", ends)) and row.mini for ends in latest))
     return [listener.getsockname()[1] for listener in listeners]
 
 
