@@ -150,6 +150,7 @@ def test_an_unchanged_process_keeps_its_object_and_is_not_read_again() -> None:
         idle_child() as child,
         pytest.MonkeyPatch.context() as patch,
     ):
+        wait_until(lambda: (stat := read_stat(child)) is not None and stat.state == "S")
         first = iterators.tasks()
         known = names.identify_all([child], first)[child]
         for function in (
