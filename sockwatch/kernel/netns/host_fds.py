@@ -1,12 +1,13 @@
-"""Who has an fd of a socket, read from /proc once for all network namespaces of a look."""
+"""Who has an fd of a socket, read once for all network namespaces of a look."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.held import FdSources
 from sockwatch.kernel.proc.fd_tables import FdTables
 from sockwatch.kernel.proc.holders import (
@@ -75,21 +76,21 @@ class HostFds(FdTables):
 
 
 class HostLeftovers(Leftovers):
-    """Looks for the few sockets that a pass of BPF did not show, of several namespaces.
+    """Looks for the few servers that a pass of BPF did not show, of several namespaces.
 
-    First by another pass, for those that are newer than the last one, then in /proc.
+    By another pass, for those that are newer than the last one; in /proc where that fails.
     """
 
     def __init__(self, pass_again: Callable[[], Records]) -> None:
         super().__init__()
         self._pass_again = pass_again
-        self._newer: Mapping[int, tuple[Holder, ...]] | None = None
+        self._newest: Records | None = None  # the last such pass of this look
         self._missing_since: dict[int, float] = {}  # by inode; time.monotonic()
         self._hidden = 0
 
     def begin(self) -> None:
         """Begin a look."""
-        self._newer = None
+        self._newest = None
         now = time.monotonic()
         self._missing_since = {
             inode: since
@@ -99,30 +100,31 @@ class HostLeftovers(Leftovers):
 
     def scan(self, inodes: set[int]) -> HolderScan:
         """Every holder of these inodes; none for those that a scan has just not found."""
-        wanted = inodes - self._missing_since.keys()
         found: dict[int, tuple[Holder, ...]] = {}
-        if wanted:
-            newer = self._by_another_pass()
-            found = {inode: newer[inode] for inode in wanted & newer.keys()}
-        if rest := wanted - found.keys():
-            in_proc, self._hidden = scan(rest)
-            found |= in_proc
-            self._missing_since |= dict.fromkeys(rest - in_proc.keys(), time.monotonic())
+        if wanted := inodes - self._missing_since.keys():
+            try:
+                found, self._hidden = self._by_passes(wanted), 0
+            except (KernelError, BpfUnavailable):
+                found, self._hidden = scan(wanted)
+            self._missing_since |= dict.fromkeys(wanted - found.keys(), time.monotonic())
         return HolderScan(found, self._hidden if inodes else 0)
 
-    def _by_another_pass(self) -> Mapping[int, tuple[Holder, ...]]:
-        if self._newer is None:
-            holders = HoldersByInode()
-            for inode, pid, fd in self._fds():
-                holders.add(inode, pid, fd)
-            self._newer = holders.holders()
-        return self._newer
+    def _by_passes(self, wanted: set[int]) -> dict[int, tuple[Holder, ...]]:
+        """Raises KernelError, BpfUnavailable."""
+        found = {} if self._newest is None else _held(self._newest, wanted)
+        if rest := wanted - found.keys():
+            self._newest = self._pass_again()
+            found |= _held(self._newest, rest)
+        return found
 
-    def _fds(self) -> Iterator[tuple[int, int, int]]:
-        try:
-            yield from self._pass_again().fds()
-        except KernelError:
-            return
+
+def _held(records: Records, inodes: set[int]) -> dict[int, tuple[Holder, ...]]:
+    """The holders of these inodes."""
+    holders = HoldersByInode()
+    for inode, pid, fd in records.fds():
+        if inode in inodes:
+            holders.add(inode, pid, fd)
+    return holders.holders()
 
 
 class HostFdSources:

@@ -81,9 +81,9 @@ class OnePass:
             return files
         return self.opened().holders(netns_inode, own_ports)
 
-    def holders_again(self) -> Records:
-        """Every socket with an fd, of all namespaces, as it is now. Raises KernelError."""
-        return self.opened().task_files()
+    def servers_again(self) -> Records:
+        """The servers of all namespaces that have an fd now. Raises KernelError, BpfUnavailable."""
+        return self.opened().host_holders(self._told_apart).rows
 
     def tasks(self) -> dict[int, ProcessRecord] | None:
         """As SocketIterators.tasks()."""

@@ -41,7 +41,7 @@ class Survey:
         self._catalogue = NetnsCatalogue()
         self._visitor = Visitor()
         self._pass = OnePass()
-        self._fds = HostFdSources(self._pass.holders_again)
+        self._fds = HostFdSources(self._pass.servers_again)
         own = BpfReader(NetnsIterators(self._pass).shared)
         self._own = SnapshotReader(own, HolderFinder(self._fds.sources))
         self._visited: dict[Key, VisitedNetns] = {}

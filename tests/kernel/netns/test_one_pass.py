@@ -12,15 +12,19 @@ import pytest
 from sockwatch.kernel.bpf import counting_iterators
 from sockwatch.kernel.bpf.iterators import SocketIterators
 from sockwatch.kernel.bpf.rows import HolderCount
+from sockwatch.kernel.netns import host_fds
 from sockwatch.kernel.netns import one_pass as one_pass_module
+from sockwatch.kernel.netns.host_fds import HostLeftovers
 from sockwatch.kernel.netns.one_pass import OnePass
 from sockwatch.kernel.netns.survey import Survey
+from sockwatch.kernel.proc.holders import scan
 from sockwatch.model import NO_PORTS, PortSet
 from tests.support.netns import fresh_netns, netns_inode
 from tests.support.privilege import needs_btf, needs_root, needs_task_files
 
 pytestmark = [needs_root, needs_btf]
 PORT, OTHER = 8000, 8001
+NOBODY = 1  # the inode of no socket
 
 
 @contextmanager
@@ -117,3 +121,18 @@ def test_looks_are_right_where_the_pass_fails(monkeypatch: pytest.MonkeyPatch) -
         held = survey._pass.holders(first, own_ports)
         assert {count.pid for count in held.counts} == {os.getpid()}
         assert survey._pass.files(second).counts == []
+
+
+@needs_task_files
+def test_a_newer_server_is_found_by_another_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_fds, "scan", lambda _: pytest.fail("/proc was walked"))
+    one_pass = OnePass()
+    leftovers = HostLeftovers(one_pass.servers_again)
+    one_pass.begin()
+    leftovers.begin()
+    for _ in range(2):  # the second one is newer than the pass for the first
+        with fresh_netns(), socket.create_server(("127.0.0.1", PORT)) as server:
+            inode = os.fstat(server.fileno()).st_ino
+            assert leftovers.scan({inode, NOBODY}).holders == scan({inode}).holders
+            assert inode not in one_pass.files(netns_inode()).rows.inodes()
+    one_pass.close()
