@@ -1,19 +1,18 @@
-"""Run a program of the system that stops a unit or a container: no shell, no stdin, a time limit.
+"""Run a program of the system that stops a unit or a container, with a time limit.
 
-Unlike kernel.tools it may take minutes, tells what the program says, and can be cancelled.
+Unlike kernel.tools.run() it may take minutes, tells what the program says, and can be cancelled.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sockwatch.act.cancel import Cancellation
-from sockwatch.kernel.tools import FOLDERS
+from sockwatch.kernel.tools import FOLDERS, ToolError, start
 from sockwatch.text import clean
 
 # TimeoutStopSec= of systemd is 90 s, as a unit of a service may stop twice.
@@ -37,21 +36,12 @@ def run_command(
     limit_s: float = LIMIT_S,
 ) -> Ran:
     """Run it to its end, and read what it prints. What it has been asked for may go on."""
-    program = shutil.which(argv[0], path=MORE_FOLDERS)
-    if program is None:
-        return Ran(False, f"{argv[0]} is not installed")
     try:
-        process = subprocess.Popen(
-            [program, *argv[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={"PATH": MORE_FOLDERS, "LC_ALL": "C", **(environment or {})},
-            cwd="/",
-            start_new_session=True,  # the terminal's signals are not for it
+        process = start(
+            argv, stderr=subprocess.STDOUT, folders=MORE_FOLDERS, environment=environment
         )
-    except OSError as error:
-        return Ran(False, f"{argv[0]} could not be started: {error.strerror}")
+    except ToolError as error:
+        return Ran(False, str(error))
     with process:
         try:
             said, status = _read(process, cancel, time.monotonic() + limit_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sockwatch.readable import readable
@@ -39,28 +39,9 @@ def run(
 
     `until` is of time.monotonic(). `uid` is the user it runs as, without groups; None means ours.
     """
-    import shutil  # noqa: PLC0415 - most answers need no program
-    import subprocess  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415 - most answers need no program
 
-    program = shutil.which(command[0], path=FOLDERS)
-    if program is None:
-        raise MissingToolError(f"{command[0]} is not installed")
-    options: dict[str, Any] = {}
-    if uid not in (None, os.geteuid()):
-        options = {"user": uid, "group": NO_GROUP, "extra_groups": ()}
-    try:
-        process = subprocess.Popen(
-            [program, *command[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={"PATH": FOLDERS, "LC_ALL": "C", **(environment or {})},
-            cwd="/",
-            start_new_session=True,  # the terminal's signals are not for it
-            **options,
-        )
-    except OSError as error:
-        raise ToolError(f"{command[0]} could not be started: {error.strerror}") from error
+    process = start(command, stderr=subprocess.DEVNULL, environment=environment, uid=uid)
     try:
         output = _read(process, command[0], until, most_bytes)
         status = process.wait(max(0.0, until - time.monotonic()))
@@ -71,6 +52,42 @@ def run(
     if status:
         raise ToolError(f"{command[0]} failed with status {status}")
     return output
+
+
+def start(
+    command: Sequence[str],
+    *,
+    stderr: int,
+    folders: str = FOLDERS,
+    environment: Mapping[str, str] | None = None,
+    uid: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start the command: no shell, no stdin, its stdout a pipe. Raises ToolError.
+
+    `stderr` is that of Popen, `folders` are where programs are looked for, `uid` is as in run().
+    """
+    import shutil  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415
+
+    program = shutil.which(command[0], path=folders)
+    if program is None:
+        raise MissingToolError(f"{command[0]} is not installed")
+    options: dict[str, Any] = {}
+    if uid not in (None, os.geteuid()):
+        options = {"user": uid, "group": NO_GROUP, "extra_groups": ()}
+    try:
+        return subprocess.Popen(
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={"PATH": folders, "LC_ALL": "C", **(environment or {})},
+            cwd="/",
+            start_new_session=True,  # the terminal's signals are not for it
+            **options,
+        )
+    except OSError as error:
+        raise ToolError(f"{command[0]} could not be started: {error.strerror}") from error
 
 
 def _read(process: subprocess.Popen[bytes], name: str, until: float, most_bytes: int) -> bytes:
