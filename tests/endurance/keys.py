@@ -33,6 +33,8 @@ TOUR: Final = (
     ((PALETTE,), "palette"), ((*"sort", ESCAPE), "ports"), ((*"s<IIFFy", REFRESH, "p"), "paused"),
     (("p",), "ports"), (("a",), "each port"), (("a",), "folded"),
 )  # fmt: skip
+# What the header says of the table, and the key that ends it.
+_ASPECTS: Final = (("PAUSED", "p"), ("all namespaces", "N"))
 # A lone Escape is told from the first of a sequence by nothing coming after it.
 REST_S: Final = {ESCAPE: 0.2}
 KEYS_REST_S: Final = (0.02, 0.12)
@@ -47,10 +49,10 @@ def at_home(display: Display) -> bool:
 class Keys:
     """The keys of one user."""
 
-    def __init__(self, seed: int, interval_s: float, *, watch_again: bool = True) -> None:
+    def __init__(self, seed: int, interval_s: float, *, host_wide: bool = True) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - keys, not secrets
         self._interval_s = interval_s
-        self._failures = "f" if watch_again else "j"
+        self._failures, self._namespaces = "fN" if host_wide else "jj"
         self.pressed = 0
 
     def all_along(self, display: Display) -> Iterator[tuple[str, float]]:
@@ -67,10 +69,12 @@ class Keys:
             yield from self.typed((ESCAPE, "?"))
 
     def to_table(self, display: Display) -> Iterator[tuple[str, float]]:
-        """From the help back to the table of all ports, as it goes on; without an end."""
+        """From the help back to the table of all ports here, as it goes on; without an end."""
         while True:
-            paused = "PAUSED" in display.lines[0]
-            yield from self.typed(("p",) if paused and at_home(display) else (ESCAPE,))
+            key = ESCAPE
+            if at_home(display):
+                key = next((key for word, key in _ASPECTS if word in display.lines[0]), ESCAPE)
+            yield from self.typed((key,))
 
     def typed(self, keys: tuple[str, ...]) -> Iterator[tuple[str, float]]:
         """Each key, and the rest after it in seconds."""
@@ -100,6 +104,7 @@ class Keys:
                 ("r",),
                 ("p", *moves, "p"),
                 ("a", *moves, "a"),
+                (self._namespaces, *moves, ENTER, *moves, ESCAPE, self._namespaces),
                 ("+", *moves, "-"),
                 typed_filter,
                 (*typed_filter, *moves, ESCAPE),

@@ -66,6 +66,10 @@ class Watched(Program):
             return "failures"
         return next((name for name, sign in _SCREENS.items() if sign in lines[-1]), "")
 
+    @property
+    def all_namespaces(self) -> bool:
+        return "all namespaces" in self.display.lines[0]
+
     def shows(self, screen: str) -> bool:
         return screen in (self.screen, *self._aspects())
 

@@ -33,7 +33,8 @@ class Plan:
     """`most_time_waits` is where the kernel makes no more: what memory gets level at, how soon.
 
     Each watch for failures is a thread anew, with memory of its own from the allocator: it takes
-    minutes until that is level. Without `watch_again` they are watched once, before the keys.
+    minutes until that is level. Without `host_wide` they are watched once, before the keys, and
+    other network namespaces are not looked at.
     `standing` connections are there all along, with both ends; one at least.
     """
 
@@ -43,7 +44,7 @@ class Plan:
     most_time_waits: int = 1_000_000
     gauge_every_s: float = 1.0
     seed: int = 1
-    watch_again: bool = True
+    host_wide: bool = True
 
 
 @dataclass(slots=True)
@@ -161,6 +162,7 @@ class _Run:
         return (
             program.screen == "ports"
             and program.headers[-1].word != "PAUSED"
+            and not program.all_namespaces
             and "filter" not in program.display.text.rpartition("\n")[0]
         )
 
@@ -219,9 +221,7 @@ def run(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> Found:
         Watched("--readonly", "--interval", interval) as program,
     ):
         return _watched(
-            _Run(
-                plan, program, load, Keys(plan.seed, plan.interval_s, watch_again=plan.watch_again)
-            ),
+            _Run(plan, program, load, Keys(plan.seed, plan.interval_s, host_wide=plan.host_wide)),
             tell,
         )
 

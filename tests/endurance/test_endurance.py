@@ -33,7 +33,7 @@ SHORT = Plan(
     interval_s=0.25,
     most_time_waits=4_000,
     gauge_every_s=0.25,
-    watch_again=False,
+    host_wide=False,
 )
 FLOOR = Demands(
     connections_per_s=300, processes_per_s=10, ports_per_s=2, looks_per_s=0.2, growth_kb=2_000

@@ -10,48 +10,52 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import ParamSpec, TypeVar
 from unittest.mock import patch
 
 from sockwatch.cli import main
 from sockwatch.model import SockwatchError
 from sockwatch.tui.first_look import HostReader
+from sockwatch.tui.namespaces import HostNamespaces
 
-if TYPE_CHECKING:
-    from sockwatch.model import Snapshot
+Asked = ParamSpec("Asked")
+Seen = TypeVar("Seen")
 
 TOLD = struct.Struct("=cd")  # which of these, and time.monotonic(), which all processes share
 BEGUN, ENDED, REFUSED = b"(", b")", b"!"
 
-Look = Callable[[HostReader, "int | None"], "Snapshot"]
 
-
-def telling(look: Look, tell: int) -> Look:
+def telling(look: Callable[Asked, Seen], tell: int) -> Callable[Asked, Seen]:
     """The look, which also tells of itself."""
 
     def say(what: bytes) -> None:
         os.write(tell, TOLD.pack(what, time.monotonic()))
 
-    def told(reader: HostReader, port: int | None) -> Snapshot:
+    def told(*args: Asked.args, **kwargs: Asked.kwargs) -> Seen:
         say(BEGUN)
         try:
-            snapshot = look(reader, port)
+            seen = look(*args, **kwargs)
         except SockwatchError:
             say(REFUSED)
             raise
         say(ENDED)
-        return snapshot
+        return seen
 
     return told
 
 
 def run(tell: int, arguments: list[str]) -> int:
-    """Both kinds of look: with client ports folded, and at each port."""
-    with patch.multiple(
-        HostReader,
-        take=telling(HostReader.take, tell),
-        take_each_port=telling(HostReader.take_each_port, tell),
-    ):
+    """Every kind of look: at our namespace, each port of it, all namespaces, a port of another."""
+    with ExitStack() as stack:
+        for reader, name in (
+            (HostReader, "take"),
+            (HostReader, "take_each_port"),
+            (HostNamespaces, "take"),
+            (HostNamespaces, "take_in"),
+        ):
+            look = telling(getattr(reader, name), tell)
+            stack.enter_context(patch.object(reader, name, look))
         return main(arguments)
 
 
