@@ -38,7 +38,7 @@ def run_command(
     """Run it to its end, and read what it prints. What it has been asked for may go on."""
     try:
         process = start(
-            argv, stderr=subprocess.STDOUT, folders=MORE_FOLDERS, environment=environment
+            argv, folders=MORE_FOLDERS, stderr=subprocess.STDOUT, environment=environment
         )
     except ToolError as error:
         return Ran(False, str(error))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sockwatch.kept import Kept
 from sockwatch.kernel.bpf.owners import Holders, held_by
 from sockwatch.kernel.bpf.reader import BpfSample
+from sockwatch.kernel.leftovers import Leftovers
 from sockwatch.kernel.proc import holders
 from sockwatch.kernel.proc.context import with_context
 from sockwatch.kernel.proc.fd_tables import FdTables
@@ -16,6 +17,9 @@ from sockwatch.kernel.proc.processes import ProcessNames
 from sockwatch.kernel.sock_diag.connections import ConnectionTally
 from sockwatch.kernel.tables import Table, inodes, servers_of, tally_of
 from sockwatch.model import Holder, Process
+
+if TYPE_CHECKING:
+    from sockwatch.kernel.bpf.rows import Records
 
 HoldersByInode: TypeAlias = Mapping[int, tuple[Holder, ...]]
 Processes: TypeAlias = Mapping[int, Process]  # by pid
@@ -38,17 +42,21 @@ class FdSources(NamedTuple):
     """Who has an fd of a socket: of each, of one that BPF did not find, or of very many."""
 
     scan: Callable[[Iterable[int]], holders.HolderScan]
-    leftovers: holders.Leftovers
+    leftovers: Leftovers
     tables: FdTables
+
+
+def own_fd_sources(pass_again: Callable[[], Records]) -> FdSources:
+    """Those of one finder alone; `pass_again` is that of Leftovers."""
+    return FdSources(holders.scan, Leftovers(pass_again), FdTables())
 
 
 class HolderFinder:
     """Finds holders, and remembers what it has read of processes. Use it from one thread."""
 
-    def __init__(self, fds: FdSources | None = None) -> None:
-        """`fds` are to be had from there, by several finders; None reads /proc for this one."""
+    def __init__(self, fds: FdSources) -> None:
         self.names = ProcessNames()
-        self._fds = FdSources(holders.scan, holders.Leftovers(), FdTables()) if fds is None else fds
+        self._fds = fds
         self._identified: Kept[[Mapping[int, Iterable[Holder]], Processes], HoldersByInode] = Kept(
             _identified
         )

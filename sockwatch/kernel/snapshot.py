@@ -16,7 +16,7 @@ from sockwatch.kernel.bpf.reader import BpfReader, BpfSample
 from sockwatch.kernel.descriptors import check_descriptors, too_few_descriptors
 from sockwatch.kernel.facts import read_facts
 from sockwatch.kernel.far_ends import with_far_ends
-from sockwatch.kernel.held import HolderFinder, HoldersByInode
+from sockwatch.kernel.held import HolderFinder, HoldersByInode, own_fd_sources
 from sockwatch.kernel.kept_parts import KeptParts
 from sockwatch.kernel.proc import reuse_flags
 from sockwatch.kernel.sock_diag.owners import Known, owner_table
@@ -55,9 +55,11 @@ class SnapshotReader:
 
     def __init__(self, bpf: BpfReader | None = None, holders: HolderFinder | None = None) -> None:
         """`bpf` and `holders` are those of a reader that shares what they read with others."""
-        self._holders = HolderFinder() if holders is None else holders
+        self._bpf = bpf = BpfReader() if bpf is None else bpf
+        self._holders = holders or HolderFinder(
+            own_fd_sources(lambda: bpf.servers_again(host.netns_inode()))
+        )
         self._memory = reuse_flags.Memory()
-        self._bpf = BpfReader() if bpf is None else bpf
         self._kept = KeptParts()
         self._facts = HostFacts()
         self._facts_of: tuple[int, float] | None = None  # network namespace, time.monotonic()

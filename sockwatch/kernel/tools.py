@@ -41,7 +41,9 @@ def run(
     """
     import subprocess  # noqa: PLC0415 - most answers need no program
 
-    process = start(command, stderr=subprocess.DEVNULL, environment=environment, uid=uid)
+    process = start(
+        command, folders=FOLDERS, stderr=subprocess.DEVNULL, environment=environment, uid=uid
+    )
     try:
         output = _read(process, command[0], until, most_bytes)
         status = process.wait(max(0.0, until - time.monotonic()))
@@ -57,14 +59,14 @@ def run(
 def start(
     command: Sequence[str],
     *,
+    folders: str,
     stderr: int,
-    folders: str = FOLDERS,
     environment: Mapping[str, str] | None = None,
     uid: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start the command: no shell, no stdin, its stdout a pipe. Raises ToolError.
 
-    `stderr` is that of Popen, `folders` are where programs are looked for, `uid` is as in run().
+    `folders` are where programs are looked for, `stderr` is that of Popen, `uid` is as in run().
     """
     import shutil  # noqa: PLC0415
     import subprocess  # noqa: PLC0415

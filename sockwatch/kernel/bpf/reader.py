@@ -172,6 +172,14 @@ class BpfReader:
         with meanwhile(lambda: iterators.holders(netns_inode, ports)) as held:
             yield Holders(ports, held)
 
+    def servers_again(self, netns_inode: int) -> Records:
+        """The servers in the network namespace of this thread that have an fd now.
+
+        Raises KernelError, BpfUnavailable.
+        """
+        ports = EVERY_PORT if self._servers is None else self._servers
+        return self._opened().holders(netns_inode, ports).rows
+
     def sample_all(
         self,
         netns_inode: int,

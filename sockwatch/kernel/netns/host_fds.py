@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from sockwatch.kernel.bpf.errors import BpfUnavailable
 from sockwatch.kernel.held import FdSources
+from sockwatch.kernel.leftovers import Leftovers, held
 from sockwatch.kernel.proc.fd_tables import FdTables
-from sockwatch.kernel.proc.holders import (
-    AGAIN_AFTER_S,
-    HoldersByInode,
-    HolderScan,
-    Leftovers,
-    scan,
-    scan_every_socket,
-)
-from sockwatch.model import Holder, KernelError
+from sockwatch.kernel.proc.holders import HolderScan, scan_every_socket
+from sockwatch.model import Holder
 
 if TYPE_CHECKING:
     from sockwatch.kernel.bpf.rows import Records
@@ -76,55 +68,22 @@ class HostFds(FdTables):
 
 
 class HostLeftovers(Leftovers):
-    """Looks for the few servers that a pass of BPF did not show, of several namespaces.
+    """The same for several namespaces: a pass for one of them may show what others need."""
 
-    By another pass, for those that are newer than the last one; in /proc where that fails.
-    """
-
-    def __init__(self, pass_again: Callable[[], Records]) -> None:
-        super().__init__()
-        self._pass_again = pass_again
-        self._newest: Records | None = None  # the last such pass of this look
-        self._missing_since: dict[int, float] = {}  # by inode; time.monotonic()
-        self._hidden = 0
+    _newest: Records | None = None  # the last such pass of this look
 
     def begin(self) -> None:
         """Begin a look."""
         self._newest = None
-        now = time.monotonic()
-        self._missing_since = {
-            inode: since
-            for inode, since in self._missing_since.items()
-            if now - since < AGAIN_AFTER_S
-        }
 
-    def scan(self, inodes: set[int]) -> HolderScan:
-        """Every holder of these inodes; none for those that a scan has just not found."""
-        found: dict[int, tuple[Holder, ...]] = {}
-        if wanted := inodes - self._missing_since.keys():
-            try:
-                found, self._hidden = self._by_passes(wanted), 0
-            except (KernelError, BpfUnavailable):
-                found, self._hidden = scan(wanted)
-            self._missing_since |= dict.fromkeys(wanted - found.keys(), time.monotonic())
-        return HolderScan(found, self._hidden if inodes else 0)
-
-    def _by_passes(self, wanted: set[int]) -> dict[int, tuple[Holder, ...]]:
-        """Raises KernelError, BpfUnavailable."""
-        found = {} if self._newest is None else _held(self._newest, wanted)
-        if rest := wanted - found.keys():
-            self._newest = self._pass_again()
-            found |= _held(self._newest, rest)
+    def _by_pass(self, inodes: set[int]) -> dict[int, tuple[Holder, ...]] | None:
+        found = {} if self._newest is None else held(self._newest, inodes)
+        if rest := inodes - found.keys():
+            self._newest = self._another_pass()
+            if self._newest is None:
+                return None
+            found |= held(self._newest, rest)
         return found
-
-
-def _held(records: Records, inodes: set[int]) -> dict[int, tuple[Holder, ...]]:
-    """The holders of these inodes."""
-    holders = HoldersByInode()
-    for inode, pid, fd in records.fds():
-        if inode in inodes:
-            holders.add(inode, pid, fd)
-    return holders.holders()
 
 
 class HostFdSources:

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from sockwatch.kernel import gaps, host
+from sockwatch.kernel.leftovers import Leftovers
 from sockwatch.kernel.netns.nsfs import number_in
 from sockwatch.kernel.ports import KeptPorts
-from sockwatch.kernel.proc.holders import Leftovers
 from sockwatch.kernel.proc.pids import all_pids
 from sockwatch.kernel.proc.proc_stat import read_stat
 from sockwatch.kernel.proc.processes import ProcessNames

@@ -7,7 +7,6 @@ the tables of threads are read too, each table once: kcmp(2) shows which are the
 from __future__ import annotations
 
 import os
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
@@ -18,7 +17,7 @@ from sockwatch.kernel.proc.proc_stat import read_stat
 from sockwatch.model import Holder
 
 SAME, LESS, GREATER = 0, 1, 2  # what kcmp(2) returns
-AGAIN_AFTER_S: Final = 10.0
+AGAIN_AFTER_S: Final = 10.0  # sockets that nobody holds are looked for again
 FDS_SHOWN: Final = 64  # of one process for one socket; it can have a million, all alike
 
 
@@ -84,30 +83,6 @@ class HoldersByInode:
             inode: tuple(Holder(pid, fd, None) for pid, fds in by_pid.items() for fd in sorted(fds))
             for inode, by_pid in self._fds.items()
         }
-
-
-class Leftovers:
-    """Scans for the few inodes that BPF did not find, and not for the same ones every time.
-
-    Some sockets have no fd anywhere, and walking /proc for them in every sample is expensive.
-    """
-
-    def __init__(self) -> None:
-        self._missing: set[int] = set()
-        self._unreadable = 0
-        self._scanned_at = -AGAIN_AFTER_S
-
-    def scan(self, inodes: set[int]) -> HolderScan:
-        """Every holder of these inodes; none for those that a scan has just not found."""
-        if not inodes:
-            return HolderScan({}, 0)
-        now = time.monotonic()
-        if inodes <= self._missing and now - self._scanned_at < AGAIN_AFTER_S:
-            return HolderScan({}, self._unreadable)
-        result = scan(inodes)
-        self._missing = inodes - result.holders.keys()
-        self._unreadable, self._scanned_at = result.unreadable, now
-        return result
 
 
 def _sockets(pid: int, inode_of: Callable[[str], int | None]) -> Iterator[tuple[int, int | None]]:

@@ -80,12 +80,12 @@ def test_leftovers_are_looked_for_in_proc_once(inodes: list[int]) -> None:
         passes += 1
         raise KernelError("the iterators are not open", 0)
 
-    leftovers = HostLeftovers(nothing)
-    leftovers.begin()
+    finds = HostLeftovers(nothing)
+    finds.begin()
     wanted = {*inodes, NOBODY}
-    assert leftovers.scan(wanted) == scan(wanted)
-    assert leftovers.scan({NOBODY}).holders == {}
-    leftovers.begin()
-    assert leftovers.scan({NOBODY}).holders == {}
+    assert finds.scan(wanted) == scan(wanted)
+    assert finds.scan({NOBODY}).holders == {}
+    finds.begin()
+    assert finds.scan({NOBODY}).holders == {}
     assert passes == 1  # of the first look alone
-    assert leftovers.scan(set(inodes)).holders.keys() == set(inodes)
+    assert finds.scan(set(inodes)).holders.keys() == set(inodes)

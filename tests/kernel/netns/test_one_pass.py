@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from sockwatch.kernel import leftovers as leftovers_module
 from sockwatch.kernel.bpf import counting_iterators
 from sockwatch.kernel.bpf.iterators import SocketIterators
 from sockwatch.kernel.bpf.rows import HolderCount
-from sockwatch.kernel.netns import host_fds
 from sockwatch.kernel.netns import one_pass as one_pass_module
 from sockwatch.kernel.netns.host_fds import HostLeftovers
 from sockwatch.kernel.netns.one_pass import OnePass
@@ -125,7 +125,7 @@ def test_looks_are_right_where_the_pass_fails(monkeypatch: pytest.MonkeyPatch) -
 
 @needs_task_files
 def test_a_newer_server_is_found_by_another_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_fds, "scan", lambda _: pytest.fail("/proc was walked"))
+    monkeypatch.setattr(leftovers_module, "scan", lambda _: pytest.fail("/proc was walked"))
     one_pass = OnePass()
     leftovers = HostLeftovers(one_pass.servers_again)
     one_pass.begin()
