@@ -9,7 +9,7 @@ from typing import Final
 import shtab
 
 from sockwatch.cli import why
-from sockwatch.cli.arguments import port_parser, top_parser
+from sockwatch.cli.arguments import TAKE_PROGRAM, port_parser, top_parser
 from sockwatch.cli.dispatch import COMMANDS
 from sockwatch.lab.scenario import all_scenarios
 
@@ -38,21 +38,64 @@ _COMMANDS: Final = {
     "users": "cut -d: -f1 /etc/passwd",
 }
 _FORMS: Final = {
-    "bash": '_sockwatch_{name}() {{ compgen -W "$({command})" -- "$1"; }}',
+    # bash expands words and inserts them as they are: what it would run or split is left out.
+    "bash": (
+        "_sockwatch_{name}() {{\n"
+        '  compgen -W "$({{ {command}; }} | grep -xE \'[[:alnum:]@%:._+-]+\')" -- "$1"\n}}'
+    ),
     "zsh": '_sockwatch_{name}() {{ compadd -- ${{(f)"$({command})"}}; }}',
     "fish": "function _sockwatch_{name}; {command}; end",
 }
-# The first word may be a port, too; then what follows it is of `why`.
+# The first word may be a port, too; then what follows it is of `why`. What follows ``--`` of
+# TAKE_PROGRAM is a command line of its own.
 _BASH_PORT: Final = "\n_shtab_sockwatch_pos_0_COMPGEN=_sockwatch_ports"
+_BASH_PROGRAM: Final = """
+
+_sockwatch() {{
+  local index taken=
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    case ${{COMP_WORDS[index]}} in
+      {programs}) taken=yes ;;
+      --)
+        if [[ $taken ]] && declare -F _command_offset >/dev/null; then
+          _command_offset $((index + 1))
+          return
+        elif [[ $taken ]]; then
+          COMPREPLY=()
+          compopt -o default
+          return
+        fi ;;
+    esac
+  done
+  _shtab_sockwatch
+}}
+complete -o bashdefault -F _sockwatch sockwatch
+"""
 _FISH_PORT: Final = """\
 complete -c sockwatch -n '_shtab_sockwatch_using; and test $_shtab_sockwatch_npos -eq 0' \\
   -ka "(_sockwatch_ports)" -d 'a port in use'
 """
+_FISH_PROGRAM: Final = """\
+function _sockwatch_program
+  set -l words (commandline -opc) (commandline -ct)
+  set -l end (contains -i -- -- $words)
+  complete -C (string join ' ' -- $words[(math $end + 1)..-1])
+end
+"""
+_FISH_PROGRAM_OF: Final = """\
+complete -c sockwatch -n '_shtab_sockwatch_using {name}; and contains -- -- (commandline -opc)' \\
+  -ka "(_sockwatch_program)"
+"""
 _ZSH_PORTS: Final = "\n_sockwatch_words() { _sockwatch_ports; _shtab_sockwatch_commands; }"
 _ZSH_REPLACED: Final = {
     "': :_shtab_sockwatch_commands'": "': :_sockwatch_words'",
-    "  case $state in\n    sockwatch)\n": "  case $state in\n    sockwatch)\n",
-    "        why) _arguments": "        why|[^a-z]*) _arguments",
+    "        why) _arguments": "        *) _arguments",  # the last one
+    **{
+        f"{name}) _arguments -C -s $_shtab_sockwatch_{name}_options": (
+            f"{name}) _arguments -C -s -S $_shtab_sockwatch_{name}_options '*:::program:_normal'"
+        )
+        for name in TAKE_PROGRAM
+    },
 }
 
 
@@ -75,8 +118,11 @@ def completion(shell: str) -> str:
     )
     functions += {"bash": _BASH_PORT, "zsh": _ZSH_PORTS}.get(shell, "")
     script: str = shtab.complete(parser, shell, preamble={shell: functions})  # type: ignore[arg-type]
+    if shell == "bash":
+        script += _BASH_PROGRAM.format(programs="|".join(TAKE_PROGRAM))
     if shell == "fish":
-        script += _FISH_PORT
+        script += _FISH_PORT + _FISH_PROGRAM
+        script += "".join(_FISH_PROGRAM_OF.format(name=name) for name in TAKE_PROGRAM)
     if shell == "zsh":
         for old, new in _ZSH_REPLACED.items():
             if script.count(old) != 1:

@@ -17,6 +17,7 @@ import pytest
 from sockwatch.cli.arguments import top_parser
 from sockwatch.cli.dispatch import COMMANDS
 from sockwatch.lab.scenario import all_scenarios
+from tests.support.privilege import needs_root
 from tests.support.tools import need
 from tests.support.waiting import wait_until
 from tests.tui.tmux import PAUSE_S, Tmux
@@ -53,6 +54,9 @@ COMPLETED: Final = {
     "sockwatch lab run restart-pl": ("sockwatch lab run restart-plain",),
     "sockwatch why --device l": ("sockwatch why --device lo",),
     "sockwatch ports --netns ho": ("sockwatch ports --netns host",),
+    "sockwatch http --v6": ("sockwatch http --v6only",),
+    "sockwatch run --by seccomp -- a-serv": ("-- a-server-of-mine",),
+    "sockwatch hold 8080 -- a-server-of-mine -- ./pypr": ("-- ./pyproject.toml",),
 }
 
 
@@ -129,7 +133,8 @@ def test_the_shell_completes(
     need(shell)
     if shell == "bash" and not Path("/usr/share/bash-completion/bash_completion").exists():
         pytest.skip("bash-completion is not installed")
-    (tmp_path / "sockwatch").symlink_to("/bin/true")  # fish completes only commands that there are
+    for name in ("sockwatch", "a-server-of-mine"):  # only commands that there are are completed
+        (tmp_path / name).symlink_to("/bin/true")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     words, first_line = START[shell]
     program = tuple(word.format(share=share) for word in words)
@@ -141,3 +146,24 @@ def test_the_shell_completes(
             terminal.wait_for(*shown)
             terminal.press("C-u", "C-l")
             wait_until(lambda: "sockwatch" not in terminal.screen, lambda: terminal.screen, PAUSE_S)
+
+
+@needs_root
+def test_bash_runs_no_name_that_it_completes(share: Path, tmp_path: Path) -> None:
+    """Whoever makes an interface or a namespace chooses its name."""
+    script = "\n".join(
+        (
+            f"source {share / COMPLETIONS['bash']}",
+            "mount -t sysfs none /sys; mount -t tmpfs none /run; mkdir /run/netns",
+            "ip link add '$(>run)' type veth peer name peer",
+            "touch '/run/netns/$(>run)' /run/netns/blue",
+            "_sockwatch_devices ''; _sockwatch_netns ''",
+        )
+    )
+    done = subprocess.run(
+        ["unshare", "--net", "--mount", "bash", "--norc", "-ec", script],
+        capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["lo", "peer", "host", "blue"]
+    assert not list(tmp_path.iterdir())
