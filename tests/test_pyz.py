@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,18 @@ def test_several_at_the_same_time(file: Path, place: Path) -> None:
     for stdout, stderr in answers:
         assert stdout.startswith(USAGE), stderr
     assert len(list(place.iterdir())) == 1
+
+
+def test_ctrl_c_while_it_unpacks(file: Path, place: Path) -> None:
+    with subprocess.Popen(
+        command(file), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={"PATH": "/usr/bin:/bin", "SOCKWATCH_UNPACK_TO": str(place)},
+    ) as program:  # fmt: skip
+        assert program.stderr is not None
+        assert "unpacking to" in program.stderr.readline()
+        program.send_signal(signal.SIGINT)
+        assert program.stderr.read() == ""
+    assert program.returncode == 130
 
 
 def test_a_folder_that_others_can_write_to(file: Path, place: Path) -> None:

@@ -11,7 +11,7 @@ from built import FILES, FOR, LIBC, MACHINE, NAME, NEEDS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NEEDED = ".".join(map(str, NEEDS))
-COULD_NOT_RUN = 3
+COULD_NOT_RUN, INTERRUPTED = 3, 130
 NEWEST_MINOR = 40
 ROOTS_PATH = "/usr/local/bin:/usr/bin:/bin"
 CLEANED_UP = ("/var/tmp/", "/tmp/")  # file by file, by age
@@ -163,4 +163,7 @@ def is_whole(target):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -20,6 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
             sys.argv[0] = os.path.abspath(sys.argv[0])  # for advice, wherever we are by then
         gc.disable()  # imports make many objects and no garbage; a command that lasts turns it on
         arguments = sys.argv[1:]
-    from sockwatch.cli.dispatch import dispatch
+    try:
+        from sockwatch.cli.dispatch import dispatch
 
-    return dispatch(arguments)
+        return dispatch(arguments)
+    except KeyboardInterrupt:  # during the imports
+        from sockwatch.cli.exit_codes import ExitCode
+
+        return ExitCode.INTERRUPTED
