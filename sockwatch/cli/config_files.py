@@ -57,12 +57,13 @@ def _user_file() -> ConfigFile:
         if os.geteuid() == 0 and variable in os.environ:
             return ConfigFile(path, None, f"not read: {variable} is set, and this is root")
     # A home may lie on a server that does not answer.
-    looked = expendable.call(lambda: _look_or_error(path))
-    if looked is None:
-        return ConfigFile(path, None, "not read: it does not answer", is_refused=True)
-    if isinstance(looked, UsageError):
-        raise looked
-    return looked
+    (looked,) = expendable.call_each((path,), _look_or_error)
+    if looked.result is None:
+        why = "it does not answer" if looked.was_made else "this process may start no thread"
+        return ConfigFile(path, None, f"not read: {why}", is_refused=True)
+    if isinstance(looked.result, UsageError):
+        raise looked.result
+    return looked.result
 
 
 def _look_or_error(path: str) -> ConfigFile | UsageError:

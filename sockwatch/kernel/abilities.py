@@ -36,10 +36,16 @@ def abilities() -> Iterator[Ability]:
             yield Ability(name, is_there=True, detail=ask())
         except (SockwatchError, OSError) as error:
             remedy = getattr(error, "remedy", None)
-            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            why = _reason(error)
             yield Ability(name, is_there=False, detail=f"{why}; {remedy}" if remedy else why)
         except Exception as error:  # noqa: BLE001 - who reads this reports a bug
             yield Ability(name, is_there=False, detail=f"{type(error).__name__}: {error}")
+
+
+def _reason(error: SockwatchError | OSError) -> str:
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 def _sock_diag() -> str:

@@ -26,6 +26,7 @@ class Outcome(Generic[Item, Result]):
 
     item: Item
     result: Result | None
+    was_made: bool = True
 
 
 def call_each(
@@ -59,7 +60,7 @@ def call_each(
         finally:
             caller.is_left_behind = True
     for item in waiting:
-        yield Outcome(item, None)
+        yield Outcome(item, None, was_made=False)
 
 
 def call(function: Callable[[], Result], *, limit_s: float = LIMIT_S) -> Result | None:

@@ -136,6 +136,8 @@ def test_no_thread_to_start() -> None:
     for arguments in (["ports"], ["why", str(PORT)]):
         done = run_as_user([*no_threads, *COMMAND, *arguments])
         assert str(PORT) in done.stdout
+        assert "does not answer" not in done.stderr
+        assert "config.toml is not read: this process may start no thread\n" in done.stderr
         check(done)
 
 
