@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.release import sources
 from tests.release.packages import (
     CLEAN,
     UNKNOWN,
@@ -45,3 +48,15 @@ def test_each_package_that_runs_has_a_version_and_a_licence() -> None:
 )
 def test_the_verdict(audited: list[dict[str, Any]], code: int, line: str) -> None:
     assert (verdict(audited)[0], verdict(audited)[1][0]) == (code, line)
+
+
+def test_outside_of_git_the_sources_have_the_time_of_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    os.utime(tmp_path / "pyproject.toml", (1_580_601_600,) * 2)
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert sources.epoch.__wrapped__() == 1_580_601_600
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    assert sources.epoch.__wrapped__() == 1

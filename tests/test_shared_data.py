@@ -43,7 +43,10 @@ START: Final = {
         ("zsh", "-f", "-i"),
         "PS1='$ '; fpath=({share}/zsh/site-functions $fpath); autoload -U compinit; compinit -u -D",
     ),
-    "fish": (("env", "XDG_DATA_DIRS={share}", "HOME={share}", "fish", "--private"), "true"),
+    "fish": (
+        ("env", "XDG_DATA_DIRS={share}", "HOME={share}", "fish", "--private"),
+        "function fish_prompt; echo '$ '; end",
+    ),
 }
 # What is typed, before Tab is pressed twice, and what is then on the screen.
 COMPLETED: Final = {

@@ -41,10 +41,17 @@ def oldest_python() -> tuple[int, int]:
 
 @functools.cache
 def epoch() -> int:
-    """The time of the commit, in seconds since 1970: what is built twice of it is equal."""
+    """The time of the sources, in seconds since 1970: what is built twice of them is equal.
+
+    That of the commit, or in a source distribution that of its files; SOURCE_DATE_EPOCH overrides.
+    """
+    if told := os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(told)
     command = ["git", "log", "-1", "--format=%ct"]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return int(done.stdout)
+    try:
+        return int(subprocess.check_output(command, cwd=ROOT, stderr=subprocess.DEVNULL))
+    except (OSError, subprocess.CalledProcessError):
+        return int((ROOT / "pyproject.toml").stat().st_mtime)
 
 
 def build_wheel_and_sdist(folder: Path) -> tuple[Path, Path]:
