@@ -38,6 +38,8 @@ LABEL_WIDTH: Final = 10
 SHOWN_BLOCKERS: Final = 8
 # Causes of a server that is as it should be: nobody wants to be told how to end it.
 HEALTHY: Final = frozenset({CauseId.LISTENER, CauseId.WILDCARD_OVERLAP, CauseId.DUAL_STACK})
+# Causes of a server that is gone, though something of it has the port.
+GONE: Final = frozenset({CauseId.INHERITED_LISTENER, CauseId.ORPHANED_WORKERS})
 KINDS: Final[dict[str, Kind]] = {"ok": "good", "depends": "warning"}
 
 
@@ -156,7 +158,10 @@ def answer_lines(page: Page, *, with_request: bool = True) -> Iterator[Line]:
     """What a restart would get, and what another server; `with_request` says what it asks for."""
     if page.restart is not None:
         kind = kind_of(page.restart.verdict.outcome, page.restart.frees_in_s)
-        yield labelled("restart", Line(kind, restart_text(page.restart)))
+        cause = page.main.verdict.cause
+        is_gone = cause is not None and cause.id in GONE
+        text = restart_text(page.restart, server_is_gone=is_gone)
+        yield labelled("restart", Line(kind, text))
     for index, (answer, text) in enumerate(_texts(page, with_request=with_request)):
         if page.restart is not None:  # it is no news that a port which is served is taken
             yield labelled("" if index else "another", Line("text", text))

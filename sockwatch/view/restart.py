@@ -27,12 +27,15 @@ def restart_cell(said: RestartVerdict | None) -> str:
     return "no" if said.frees_in_s is None else clock(said.frees_in_s)
 
 
-def restart_text(said: RestartVerdict) -> str:
-    """One sentence, without a subject: ``will bind at once``, ``will fail: ...``."""
+def restart_text(said: RestartVerdict, *, server_is_gone: bool = False) -> str:
+    """One sentence, without a subject: ``will bind at once``, ``will fail: ...``.
+
+    If the server is gone, a restart comes before what it has left ends: the sentence says which.
+    """
     if (manager := said.passed_on_by) is not None:
         return f"needs no bind(): {process_name(manager.name, manager.pid)} keeps the socket"
     if said.verdict.outcome == "ok":
-        return f"{AT_ONCE}{_passed(said)}"
+        return f"{AT_ONCE}{_after(said) if server_is_gone else ''}{_passed(said)}"
     if said.bind == "depends":
         return f"depends on {_unknown(said)}"
     if said.verdict.reason is not None:
@@ -42,6 +45,14 @@ def restart_text(said: RestartVerdict) -> str:
     if kept:
         return f"will fail: {_kept(said, min(kept, key=lambda blocker: not blocker.certain))}"
     return f"will fail{_until(said)}: {_left(said)}"
+
+
+def _after(said: RestartVerdict) -> str:
+    if not said.ends:
+        return ""
+    first, *others = (process_name(process.name, process.pid) for process in said.ends)
+    who = f"{first} and {len(others)} more" if others else first
+    return f" after {who} {verb(len(said.ends), 'has')} ended"
 
 
 def _passed(said: RestartVerdict) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sockwatch.bind import BindRequest
-from sockwatch.model import HostFacts, Netns, Port, Service
+from sockwatch.model import HostFacts, Netns, Orphan, Port, Process, Service
 from sockwatch.view.answer import Answer, flags_line, new_request
 from sockwatch.view.page import Page, page_lines
 from sockwatch.view.panel import panel
@@ -51,6 +51,30 @@ def test_a_restart_that_would_fail_says_for_how_long_and_what_helps_later() -> N
     (restart,) = (line for line in lines if line.startswith("restart"))
     assert restart.startswith("restart   will fail for up to 60 s: 12 open connections")
     assert any("for future starts, set SO_REUSEADDR" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("holders", "who"),
+    [
+        ((process(5, "tail"),), "tail(5) has"),
+        (
+            tuple(
+                process(pid, "app")._replace(
+                    orphan=Orphan("systemd(1)", 7, is_certain=True, is_job=False)
+                )
+                for pid in (7, 8)
+            ),
+            "app(7) and 1 more have",
+        ),
+    ],
+)
+def test_of_a_server_that_is_gone_something_has_to_end_first(
+    holders: tuple[Process, ...], who: str
+) -> None:
+    held = tuple(map(holder, holders))
+    one = socket("LISTEN", "0.0.0.0", 80, flags=build.A, holders=held)
+    lines = said(page(port(80, listeners=(one,), holders=held)))
+    assert f"restart   will bind at once after {who} ended" in lines
 
 
 def test_nobody_has_it() -> None:
