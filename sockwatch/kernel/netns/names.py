@@ -21,15 +21,16 @@ _UUID = rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SAYS_NOTHING = re.compile(rb"(?:cni-|netns-)?" + _UUID)
 _NSFS = re.compile(rb"net:\[(\d{1,10})\]")
 _ESCAPED = re.compile(rb"\\([0-7]{3})")  # a space, tab, line end or backslash
-# A lookup in these waits for no disk and no server; what `/` is, we run from.
+# A lookup in these waits for no disk and no server; from what `/` is, we run.
 _IN_MEMORY: Final = frozenset({b"tmpfs", b"ramfs", b"overlay", b"nsfs"})
 
 
 class Mount(NamedTuple):
-    """A line of mountinfo; `root` is what of the file system is mounted."""
+    """A line of mountinfo; `root` is what is mounted of the file system on `device`."""
 
     number: int
     parent: int
+    device: bytes
     root: bytes
     path: bytes
     kind: bytes
@@ -86,7 +87,8 @@ def _mounts(lines: Iterable[bytes]) -> Iterator[Mount]:
         left, _, right = line.partition(b" - ")
         fields, kind = left.split(b" "), right.partition(b" ")[0]
         if len(fields) > 5 and fields[0].isdigit() and fields[1].isdigit():
-            yield Mount(int(fields[0]), int(fields[1]), fields[3], _unescaped(fields[4]), kind)
+            number, parent, device, root, path = fields[:5]
+            yield Mount(int(number), int(parent), device, root, _unescaped(path), kind)
 
 
 def _unescaped(path: bytes) -> bytes:
@@ -97,16 +99,33 @@ def _is_safe(
     mount: Mount, mounts: Mapping[int, Mount], by_path: Mapping[bytes, list[Mount]]
 ) -> bool:
     """Whether all that is mounted on the way is what it lies in: nothing covers it."""
-    around = {mount.number}
+    around = {mount.number: mount}
     outer = mounts.get(mount.parent)
     while outer is not None and outer.number not in around:
-        around.add(outer.number)
+        around[outer.number] = outer
         outer = mounts.get(outer.parent)
-    return all(
-        each.number in around and (each.kind in _IN_MEMORY or place == b"/")
-        for place in _places_on_the_way(mount.path)
-        for each in by_path.get(place, ())
-    )
+    ours = {each.device for each in around.values() if each.path == b"/"}
+    for place in _places_on_the_way(mount.path):
+        # A mount whose parent is not on the way is itself covered.
+        here = {each.number for each in around.values() if each.path == place}
+        around_here = here | {_nearest_above(place, around.values())}
+        for each in by_path.get(place, ()):
+            if each.number in here:
+                if not (each.kind in _IN_MEMORY or each.device in ours):
+                    return False
+            elif each.parent in around_here:
+                return False
+    return True
+
+
+def _nearest_above(place: bytes, around: Iterable[Mount]) -> int | None:
+    """The number of the mount that a folder lies in, if nothing is mounted on that."""
+    above = [each for each in around if each.path != place and _is_below(place, each.path)]
+    return max(above, key=lambda each: len(each.path)).number if above else None
+
+
+def _is_below(path: bytes, folder: bytes) -> bool:
+    return path.startswith(folder.rstrip(b"/") + b"/")
 
 
 def _places_on_the_way(path: bytes) -> Iterator[bytes]:

@@ -75,6 +75,20 @@ def test_a_name_within_what_may_wait_is_not_opened() -> None:
     assert [mount.is_safe for mount in parsed(ROOT, RUN, names_on_nfs, BLUE)] == [False]
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_safe"),
+    [
+        # `ip netns add` binds /run/netns to itself, where /run is no file system of its own.
+        (["23 21 8:1 /run/netns /run/netns rw shared:1 - ext4 /dev/sda1 rw"], True),
+        (["23 21 8:2 /run/netns /run/netns rw shared:1 - ext4 /dev/sdb1 rw"], False),
+        # Covered by RUN, with what lies in it.
+        (["40 21 0:50 / /run/netns rw - fuse.sshfs x rw", RUN, NAMES], True),
+    ],
+)
+def test_where_the_folder_of_names_may_lie(lines: list[str], is_safe: bool) -> None:
+    assert [mount.is_safe for mount in parsed(ROOT, *lines, BLUE)] == [is_safe]
+
+
 def test_a_mount_beside_it_does_not_matter() -> None:
     beside = "40 22 0:50 / /run/netns-of-others rw - fuse.sshfs x rw"
     assert [mount.is_safe for mount in parsed(ROOT, RUN, NAMES, BLUE, beside)] == [True]
