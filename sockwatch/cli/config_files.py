@@ -16,7 +16,7 @@ from sockwatch.text import clean
 
 NAME: Final = "sockwatch/config.toml"
 SYSTEM_FOLDER: Final = "/etc"
-MOST_BYTES: Final = 1 << 16
+MOST_BYTES: Final = 1 << 14  # a key of so many words takes the parser of TOML 2 s, and 250 MB
 # What sudo(8) and run0(1), doas(1) and pkexec(1) tell the program that they start.
 OF_ANOTHER_USER: Final = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
 WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -94,7 +94,7 @@ def _look(path: str) -> ConfigFile:
     if len(data) > MOST_BYTES:
         raise UsageError(f"{clean(path)} is not read: more than {MOST_BYTES} bytes")
     try:
-        return ConfigFile(path, data.decode(), "read")
+        return ConfigFile(path, data.decode("utf-8-sig"), "read")
     except UnicodeDecodeError as error:
         raise UsageError(f"{clean(path)} is not UTF-8, at byte {error.start}") from None
 

@@ -22,7 +22,9 @@ class Known:
         self.typed_alone = {
             ".".join((*command, name)): name
             for command, action, _ in parser.options()
-            if action not in set_in_advance and (name := long_name(action))
+            if action not in set_in_advance
+            and (name := long_name(action))
+            and name not in self.settings  # it repeats an option of every command
         }
         commands = {option.command for option in parser.options()}
         self.tables = {words[:end] for words in commands for end in range(1, len(words) + 1)}

@@ -32,7 +32,9 @@ def run(options: argparse.Namespace) -> int:
         state = f"TERM is {term}" if term else "TERM is not set"
         raise UsageError(f"{state}, so there is no live screen; {_TABLE}")
     if options.lang == "zh" and options.ascii:
-        raise UsageError("--lang zh needs more characters than --ascii allows; leave one out")
+        raise UsageError(
+            "Chinese needs more characters than --ascii allows; leave that out, or type --lang en"
+        )
     if options.source is None and options.host is None:
         return _show(options)
     from sockwatch.cli.far_host import FarHost

@@ -210,4 +210,4 @@ def test_ascii_and_chinese_exclude_each_other() -> None:
     _, told = process.communicate(timeout=60)
     os.close(ours)
     assert process.returncode == ExitCode.USAGE
-    assert b"--lang zh needs more characters than --ascii allows; leave one out" in told
+    assert b"Chinese needs more characters than --ascii allows; leave that out, or type" in told
