@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sockwatch import toml
+from sockwatch.cli.arguments import top_parser
+from sockwatch.cli.config_text import Known, values_in
 from sockwatch.cli.dispatch import COMMANDS
 from sockwatch.lab.languages.zh_scenarios import SCENARIOS
 from sockwatch.lab.scenario import all_scenarios
@@ -24,6 +27,13 @@ def commands_of(readme: Path) -> set[str]:
     return set(re.findall(r"`sockwatch ([a-z]+)", "\n".join(cells)))
 
 
+def table(readme: Path, heading: str) -> list[list[str]]:
+    """What is written as code in each row of the table whose first column is headed so."""
+    _, _, after = readme.read_text().partition(f"\n| {heading} |")
+    rows = after.partition("\n\n")[0].splitlines()[2:]
+    return [re.findall("`([^`]+)`", row) for row in rows]
+
+
 def installs(readme: Path) -> list[str]:
     return re.findall(r"^    python3 -m venv .*$", readme.read_text(), re.MULTILINE)
 
@@ -36,6 +46,30 @@ def test_it_names_every_command(readme: Path) -> None:
 def test_the_two_install_commands_are_the_same() -> None:
     assert len(installs(ENGLISH)) == 2
     assert installs(CHINESE) == installs(ENGLISH)
+
+
+def test_the_two_name_the_same_options_of_each_command() -> None:
+    named = table(ENGLISH, "command")
+    assert len(named) == len(NAMES) + 2  # alone, and with a port
+    assert table(CHINESE, "命令") == named
+
+
+def test_the_two_configure_the_same() -> None:
+    example = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    english, chinese = (
+        [toml.loads(text) for text in example.findall(readme.read_text())]
+        for readme in (ENGLISH, CHINESE)
+    )
+    assert english == chinese
+    assert len(english) == 1
+    values_in(english[0], Known(top_parser(COMMANDS)))
+
+
+def test_the_two_carry_the_same_files() -> None:
+    file_and_size = re.compile(r"^\| `(sockwatch[-_]\d\S+)`\W+(\d[\d.]* MB) \|", re.MULTILINE)
+    carried = file_and_size.findall(ENGLISH.read_text())
+    assert len(carried) == 3
+    assert file_and_size.findall(CHINESE.read_text()) == carried
 
 
 @BOTH
