@@ -16,6 +16,7 @@ import pytest
 
 from sockwatch.cli.arguments import top_parser
 from sockwatch.cli.dispatch import COMMANDS
+from sockwatch.cli.settings import OTHER_VARIABLES, settings
 from sockwatch.lab.scenario import all_scenarios
 from tests.support.privilege import needs_root
 from tests.support.tools import need
@@ -109,6 +110,16 @@ def test_the_manual_page_has_every_command_and_option(share: Path) -> None:
     for command, names in options().items():
         text = main if command == "sockwatch" else sections[command]
         assert names <= set(re.findall(r"^\\fB(--[a-z0-9-]+)", text, re.MULTILINE)), command
+
+
+def test_the_manual_page_has_every_variable(share: Path) -> None:
+    page = (share / MANUAL).read_text()
+    of_others = set(OTHER_VARIABLES.values()) | {"LC_ALL", "LC_MESSAGES", "LANG"}
+    named = {each.variable for each in settings(top_parser(COMMANDS))} | of_others
+    _, environment = re.split(r"^\.SH\sENVIRONMENT$", page, flags=re.MULTILINE)
+    environment = environment.partition("\n.SH")[0]
+    words = set(re.findall(r"[A-Z0-9_]{4,}", environment))
+    assert named <= words
 
 
 def test_mandoc_finds_no_fault_with_the_page(share: Path) -> None:
