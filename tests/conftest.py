@@ -29,7 +29,10 @@ TESTS = Path(__file__).parent
 FAST_ROOMS = ("bind", "test_units.py", "view")
 FAST_ROOMS_ASK_BY = {"kernel_oracle", "netns"}  # the fixtures by which their other tests do
 HANGS_AGAIN_S = 10.0
-settings.register_profile("long", max_examples=2_000, deadline=None)  # for tests/fuzz.py
+# Beside other tests, any call takes long now and then.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
+settings.register_profile("long", max_examples=2_000)  # for tests/fuzz.py
 _host_lock = HostLock()
 
 

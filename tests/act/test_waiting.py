@@ -19,9 +19,10 @@ from sockwatch.act import waiting
 from sockwatch.bind import BindRequest
 from sockwatch.bind.pair import RequestPair
 from sockwatch.kernel.sock_diag.destroy import destroy
-from tests.bind.calls import abort, attempt, fill, new_socket, set_flags
+from tests.bind.calls import abort, attempt, new_socket, set_flags
 from tests.support.awaiting import Awaiting
 from tests.support.child import become, idle_child, in_child
+from tests.support.full_window import fill
 from tests.support.netns import set_ipv4_sysctl
 from tests.support.privilege import needs_root
 from tests.support.seccomp import refuse, refuse_netlink
@@ -165,7 +166,6 @@ def orphans_peer_resets(stack: ExitStack) -> Taken:
     listener = serve(stack)
     server, client = connect(stack, listener)
     listener.close()
-    server.setblocking(False)
     fill(server)
     server.close()  # FIN_WAIT1: the client has no room for the FIN
     return Taken(ANY, lambda: abort(client))

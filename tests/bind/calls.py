@@ -39,13 +39,6 @@ def attempt(call: Callable[[], object]) -> str:
     return "ok"
 
 
-def fill(s: socket.socket) -> None:
-    """Send until the far end's window and our buffer are full, so that a FIN has to wait."""
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            s.send(bytes(4096))
-
-
 def abort(s: socket.socket) -> None:
     """Close it with a reset, so that no TIME_WAIT is left."""
     with contextlib.suppress(OSError):

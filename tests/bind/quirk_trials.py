@@ -16,8 +16,9 @@ from sockwatch.bind.verdict import UDP_SLOT
 from sockwatch.kernel.sock_diag.destroy import destroy
 from sockwatch.kernel.surroundings import take_snapshot
 from sockwatch.model import KernelError
-from tests.bind.calls import attempt, fill, set_flags
+from tests.bind.calls import attempt, set_flags
 from tests.support import sock_diag
+from tests.support.full_window import fill
 from tests.support.waiting import wait_until
 
 PORT: Final = 2000
@@ -150,7 +151,6 @@ def _orphans_stay(trial: Trial) -> bool:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
     server, _ = trial.connection(listener, "127.0.0.1")
     listener.close()
-    server.setblocking(False)
     fill(server)  # its FIN has to wait
     server.close()
     port = take_snapshot(PORT).port("tcp", PORT)

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from sockwatch.kernel.snapshot import SnapshotReader
 from sockwatch.model import Protocol
 from tests.bind import states
-from tests.bind.calls import fill, set_flags
+from tests.bind.calls import set_flags
 from tests.bind.oracle import FIRST_PORT, OTHER_UID, Shared, Stage, Tracked
 from tests.bind.restarts import ENDS, End, Restart, bind_again, clock_s, foretell, serving
 from tests.bind.states import ADDRESSES, FLAG_PAIRS, Address, accepted
+from tests.support.full_window import fill
 
 BATCH = 12  # cases whose servers are one process
 

@@ -9,8 +9,9 @@ from itertools import product
 from typing import NamedTuple
 
 from sockwatch.model import Family, Protocol
-from tests.bind.calls import abort, fill
+from tests.bind.calls import abort
 from tests.bind.oracle import OTHER_UID, Stage, Tracked
+from tests.support.full_window import fill
 
 FLAG_PAIRS = ((False, False), (True, False), (False, True), (True, True))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from tests.stage.actors import bound, listen
+from tests.support.full_window import fill
 
 
 def connections(*options: int, address: str = "127.0.0.1", port: int = 8080) -> list[socket.socket]:
@@ -57,16 +58,6 @@ def half_closed(address: str, port: int = 8080) -> list[socket.socket]:
     fill(sockets[1])
     sockets[1].shutdown(socket.SHUT_WR)
     return sockets
-
-
-def fill(sock: socket.socket) -> None:
-    """Send until the peer takes no more."""
-    sock.setblocking(False)
-    try:
-        while True:
-            sock.send(bytes(65536))
-    except BlockingIOError:
-        return
 
 
 def unaccepted() -> list[socket.socket]:

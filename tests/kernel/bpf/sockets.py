@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sockwatch.kernel.bpf.flags import OPTIONS_OF_BYTE
 from sockwatch.kernel.sock_diag.inet_diag import address_text
+from tests.support.full_window import fill
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -86,14 +87,6 @@ def pair(flags: Flags) -> tuple[socket.socket, socket.socket]:
         subject.connect(listener.getsockname())
         peer, _ = listener.accept()
     return subject, peer
-
-
-def fill(sender: socket.socket) -> None:
-    """Until the receiver's window is shut: a FIN then waits behind the data."""
-    sender.setblocking(False)
-    with suppress(BlockingIOError):
-        while True:
-            sender.send(bytes(1 << 16))
 
 
 def listening(flags: Flags) -> list[socket.socket]:
