@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Final
 
 from sockwatch.lab.model import (
     EVERYWHERE,
@@ -17,7 +19,12 @@ from sockwatch.lab.model import (
 from sockwatch.lab.prediction import Prediction
 from sockwatch.lab.process import PATIENCE_S, LabProcess
 from sockwatch.lab.sandbox import Sandbox
+from sockwatch.model import Snapshot
 from sockwatch.readable import readable
+
+# States that a closed connection leaves once its peer has acknowledged that.
+PASSING: Final = frozenset({"FIN_WAIT1", "CLOSING", "LAST_ACK"})
+PASSED_S: Final = 2.0  # on one host it takes microseconds; milliseconds on a busy one
 
 
 class Session:
@@ -81,6 +88,18 @@ class Session:
         elif not process.opened:
             self.sandbox.drop(self._processes.pop(name))
         return str(reply["outcome"])
+
+    def look(self, port: int | None) -> Snapshot:
+        """A snapshot of the port, or of all, once what was closed is acknowledged.
+
+        Raises LabError, KernelError.
+        """
+        deadline = time.monotonic() + PASSED_S
+        while True:
+            snapshot = self.sandbox.take_snapshot(port)
+            is_passing = any(PASSING & each.states.keys() for each in snapshot.ports)
+            if not is_passing or time.monotonic() > deadline:
+                return snapshot
 
     def port(self, number: int) -> int:
         """The port that stands for this one of the scenario: another one on the host."""

@@ -35,7 +35,7 @@ class Start(BaseStep):
         spec = session.server_here(self.spec)
         if spec.uid is not None and not session.sandbox.many_uids:
             raise Skipped("a second user needs root")
-        prediction = predict_server(spec, session.sandbox.take_snapshot(spec.port or None))
+        prediction = predict_server(spec, session.look(spec.port or None))
         session.on_prediction(prediction)
         return StepResult(session.open(self.who, spec), prediction)
 
@@ -55,7 +55,7 @@ class Listen(BaseStep):
     def run(self, session: Session) -> StepResult:
         process = session.process(self.who)
         spec = process.opened[-1]
-        snapshot = session.sandbox.take_snapshot(spec.port)
+        snapshot = session.look(spec.port)
         prediction = predict_listen(spec, snapshot, session.inodes[self.who])
         session.on_prediction(prediction)
         return StepResult(process.request("listen", backlog=self.backlog)["outcome"], prediction)
@@ -78,7 +78,7 @@ class Connect(BaseStep):
         spec = session.client_here(self.spec)
         prediction = None
         if spec.binds:
-            prediction = predict_client(spec, session.sandbox.take_snapshot(spec.port or None))
+            prediction = predict_client(spec, session.look(spec.port or None))
             session.on_prediction(prediction)
         servers = [session.process(name) for name in self.servers]
         for server in servers:
