@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from sockwatch.model import HostSnapshot, Netns, Snapshot, SockwatchError
+from sockwatch.cli.source import CONTRADICTION
+from sockwatch.model import HostSnapshot, Netns, Snapshot, SockwatchError, shortage
 from sockwatch.units import duration
 from sockwatch.view.look import OLD_S
 
@@ -100,6 +101,8 @@ class FarHost:
                     self._is_shown = False
         except SockwatchError as error:
             end = f": {error}"
+        except Exception as error:  # noqa: BLE001 - the screen says that it is over, and why
+            end = f": {shortage(error) or f'{CONTRADICTION}: {type(error).__name__}'}"
         if end is None:
             end = self._source.why_ended() if self._source.name else ""
         with self._lock:

@@ -9,7 +9,6 @@ from sockwatch.cli.command import Parser, UsageError, add_json
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.output import narrate, write_data, write_json
 from sockwatch.cli.place import Place, add_netns
-from sockwatch.model import SockwatchError
 
 if TYPE_CHECKING:
     from sockwatch.model import HostSnapshot, Port
@@ -105,18 +104,10 @@ def _look(options: argparse.Namespace, number: int | None, *, each: bool) -> Hos
 
 def _far_look(options: argparse.Namespace, number: int | None, *, each: bool) -> HostSnapshot:
     """What a document has. Raises SockwatchError where it has less than what was asked for."""
-    from sockwatch.cli.source import one_look
+    from sockwatch.cli.source import whole_look
     from sockwatch.model import HostSnapshot
 
-    words = [("--all", each), ("--all-netns", options.all_netns)]
-    carried = one_look(options, [word for word, is_given in words if is_given])
-    only = carried.own.only_port
-    if only is not None and number != only:
-        raise SockwatchError(f"the document is of port {only} alone; type that port")
-    if options.all_netns and not carried.is_wide:
-        raise SockwatchError(
-            "the document is of one network namespace; sockwatch snapshot --all-netns has them all"
-        )
+    carried = whole_look(options, ["--all"] if each else [], only=number)
     if each and carried.own.clients.groups and not carried.is_wide:
         narrate("client ports are counted by destination there; sockwatch snapshot --all has each")
     return carried.seen if options.all_netns else HostSnapshot((carried.own,))

@@ -23,8 +23,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises UsageError where there is no terminal, SockwatchError where a source has no document.
     """
-    if options.source == STDIN:
-        options.source = _freed_stdin()
+    stdin = _freed_stdin() if options.source == STDIN else None
     if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
         raise UsageError(f"the live screen needs a terminal; {_TABLE}")
     term = os.environ.get("TERM", "")
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from sockwatch.cli.far_host import FarHost
 
     # ssh asks for what it needs before the screen takes the terminal.
-    with Source(options, ("--every", f"{options.interval:g}")) as source:
+    with Source(options, ("--every", f"{options.interval:g}"), stdin) as source:
         return _show(options, FarHost(source, options.interval))
 
 
@@ -64,10 +63,10 @@ def _show(options: argparse.Namespace, far: FarHost | None = None) -> int:
     )
 
 
-def _freed_stdin() -> str:
-    """The path of what standard input was: keys come from the terminal from now on."""
+def _freed_stdin() -> int | None:
+    """What standard input was: keys come from the terminal from now on."""
     if sys.stdin is None or sys.stdin.isatty():
-        return STDIN  # which the source refuses
+        return None  # which the source refuses
     source = os.dup(0)
     try:
         terminal = os.open(_TERMINAL, os.O_RDWR)
@@ -75,4 +74,4 @@ def _freed_stdin() -> str:
         raise UsageError(f"{_TERMINAL}: {error.strerror}; {_TABLE}") from None
     os.dup2(terminal, 0)
     os.close(terminal)
-    return f"/dev/fd/{source}"
+    return source

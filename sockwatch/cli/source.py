@@ -77,8 +77,13 @@ class Source:
     `name` is the host's as the user typed it; None for a document, which says it itself.
     """
 
-    def __init__(self, options: argparse.Namespace, words: Sequence[str] = ()) -> None:
-        """`words` are what sockwatch is told on the host.
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        words: Sequence[str] = (),
+        stdin: int | None = None,
+    ) -> None:
+        """`words` are what sockwatch is told on the host; `stdin` is what ``-`` stands for, else 0.
 
         Raises UsageError for what cannot be opened, SockwatchError where ssh cannot be run.
         """
@@ -93,7 +98,7 @@ class Source:
             self._ssh = Ssh(options.host, options.host_command or PROGRAM, ("snapshot", *words))
             fd = self._ssh.stdout
         elif options.source == STDIN:
-            fd = _stdin()
+            fd = _stdin() if stdin is None else stdin
         else:
             fd = self._fd = _opened(options.source)
         self._documents = Documents(fd)
@@ -112,7 +117,14 @@ class Source:
 
         Raises SockwatchError for what is none.
         """
-        carried = self._documents.next()
+        from sockwatch.export.carried import CutOffError
+
+        try:
+            carried = self._documents.next()
+        except CutOffError as error:
+            if self._ssh is None:
+                raise
+            raise SockwatchError(f"{error}; {self.name}: {self._ssh.why_ended()}") from None
         if carried is None:
             return None
         name = self.name or carried.host
@@ -145,6 +157,25 @@ def one_look(options: argparse.Namespace, words: Sequence[str] = ()) -> Carried:
     with Source(options, words) as source:
         carried = source.first()
     narrate(provenance(carried))
+    return carried
+
+
+def whole_look(
+    options: argparse.Namespace, words: Sequence[str] = (), *, only: int | None = None
+) -> Carried:
+    """The same of all ports, or of the one port `only`; with ``--all-netns``, of all namespaces.
+
+    Raises SockwatchError where the document has less than that.
+    """
+    carried = one_look(options, [*words, *(["--all-netns"] if options.all_netns else [])])
+    port = carried.own.only_port
+    if port not in (None, only):
+        advice = "type that port" if options.command == "ports" else "this needs one of all ports"
+        raise SockwatchError(f"the document is of port {port} alone; {advice}")
+    if options.all_netns and not carried.is_wide:
+        raise SockwatchError(
+            "the document is of one network namespace; sockwatch snapshot --all-netns has them all"
+        )
     return carried
 
 

@@ -23,6 +23,11 @@ from sockwatch.text import NAME_LIMIT, clean
 SCHEMA: Final = 1
 KIND: Final = "snapshot"
 SIZE_LIMIT: Final = 32 << 20  # bytes; 10,000 servers take 4 MB
+SHOWN: Final = 40  # characters of what is no document
+
+
+class CutOffError(SockwatchError):
+    """A document that ends in the middle."""
 
 
 class Carried(NamedTuple):
@@ -68,16 +73,14 @@ def carried_document(carried: Carried) -> str:
 def read_carried(text: str | bytes, reader: str) -> Carried:
     """What the document has; `reader` is our own version.
 
-    Raises SockwatchError with what is wrong with it.
+    Raises SockwatchError with what is wrong with it, CutOffError where its end is missing.
     """
     if len(text) > SIZE_LIMIT:
         raise SockwatchError(f"the document is larger than {SIZE_LIMIT >> 20} MiB")
     try:
         document = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
-        raise SockwatchError(
-            "this is no document of sockwatch snapshot, which is one line of JSON"
-        ) from None
+        raise _no_document(text) from None
     if not isinstance(document, dict) or document.get("document") != KIND:
         raise SockwatchError("this is no document of sockwatch snapshot; run that to get one")
     version = document.get("sockwatch")
@@ -131,6 +134,15 @@ def _check_schema(schema: Any, version: str, reader: str) -> None:
     raise SockwatchError(
         f"the document has schema {clean(str(schema)[:NAME_LIMIT])}, of sockwatch {version}, and "
         f"this sockwatch {reader} reads schema {SCHEMA}: {older} side is older; update {what}"
+    )
+
+
+def _no_document(text: str | bytes) -> SockwatchError:
+    start = clean(text[: SHOWN + 1].strip(), SHOWN)
+    if start.startswith('{"document"') and text[-1:] not in ("\n", b"\n"):
+        return CutOffError("the document is cut off: its line has no end")
+    return SockwatchError(
+        f"this is no document of sockwatch snapshot, which is one line of JSON: {start!r}"
     )
 
 

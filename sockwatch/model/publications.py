@@ -14,6 +14,8 @@ from sockwatch.model.sockets import Process, Protocol
 from sockwatch.text import NAME_LIMIT, clean
 
 DOCKER_PROXY: Final = "docker-proxy"
+# Options of podman(1) by which it finds a container that is kept somewhere else.
+PODMAN_OPTIONS: Final = ("--root", "--runroot", "--tmpdir", "--storage-driver")
 COMMAND_LINE: Final = "command line"  # by which an Origin is known
 MAX_PORT: Final = 65535
 # Programs that hold the published ports of containers, and what each belongs to.

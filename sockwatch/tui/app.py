@@ -214,7 +214,9 @@ class SockwatchApp(App[int]):
 
     @on(ActsWanted)
     def _acts_wanted(self, message: ActsWanted) -> None:
-        if self._readonly:
+        if self._far is not None:
+            self.shown.show_notice(f"nothing is done to {self._far.name} from here")
+        elif self._readonly:
             self.shown.show_notice("--readonly disables acts")
         else:
             self.acts.offer(message, self._symbols)

@@ -168,7 +168,10 @@ def free_text(port: Port, snapshot: Snapshot) -> str:
 
 
 def _missing(asked: Asked, ports: Iterable[Port], look: Look) -> Port | None:
-    """The port that is asked for, of our own namespace first; None if it is among these."""
+    """The port that is asked for, of our own namespace first.
+
+    None if it is among these, or was not looked at: a document may be of another port alone.
+    """
     wanted = PROTOCOLS if asked.protocol is None else (asked.protocol,)
     if any(port.number == asked.first and port.protocol in wanted for port in ports):
         return None
@@ -176,6 +179,8 @@ def _missing(asked: Asked, ports: Iterable[Port], look: Look) -> Port | None:
         for protocol in wanted:
             if (port := part.snapshot.port(protocol, asked.first)) is not None:
                 return port._replace(netns=_netns(part, look))
+    if look.own.only_port not in (None, asked.first):
+        return None
     return Port(wanted[0], asked.first, {}, netns=_netns(look.parts[0], look))
 
 

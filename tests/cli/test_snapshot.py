@@ -120,6 +120,8 @@ def test_of_several_documents_the_first_counts(web_1: Path) -> None:
     [
         (["--from", "-", "ports"], "", 3, "nothing came on standard input"),
         (["--from", "-", "ports"], "{}", 3, "no document of sockwatch snapshot"),
+        (["--from", "-", "ports"], "motd", 3, "which is one line of JSON: 'motd'"),
+        (["--from", "-", "ports"], '{"document":"snap', 3, "the document is cut off"),
         (["--from", "/nowhere", "ports"], "", 2, "--from /nowhere: No such file or directory"),
         (["--from", "/", "ports"], "", 3, "cannot read the document: Is a directory"),
         (["--from", "x", "--host", "y", "ports"], "", 2, "name two sources; type one"),

@@ -101,6 +101,13 @@ def test_the_table_of_another_host(etc_ssh: Path) -> None:
         ("web-1", "echo sockwatch: no such luck >&2; false", "from web-1: no such luck"),
         ("nobody@web-1", FAR, "Permission denied"),
         ("web-1", "echo '{}';", "this is no document of sockwatch snapshot"),
+        ("web-1", f"echo Welcome to web-1; {FAR}", "one line of JSON: 'Welcome to web-1'"),
+        (
+            "web-1",
+            f"{FAR} snapshot | head -c 300; exit 4;",
+            "cut off: its line has no end; web-1: ",
+        ),
+        ("web-1", f"{FAR} snapshot | head -c 300; kill -9 $PPID;", "cut off: its line has no end;"),
     ],
 )
 def test_refusals(etc_ssh: Path, host: str, command: str, message: str) -> None:

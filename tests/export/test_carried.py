@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
+from dataclasses import replace
 from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from sockwatch.export.carried import SCHEMA, Carried, carried_document, read_carried
-from sockwatch.model import Gap, GapCode, HostSnapshot, Origin, Snapshot, SockwatchError
+from sockwatch.export.carried import (
+    SCHEMA,
+    Carried,
+    CutOffError,
+    carried_document,
+    read_carried,
+)
+from sockwatch.model import (
+    Gap,
+    GapCode,
+    HostSnapshot,
+    Origin,
+    Publication,
+    Snapshot,
+    SockwatchError,
+)
 from sockwatch.model.codec import read, read_processes, write_processes, written
 from sockwatch.model.json_values import MalformedError
 from tests.export.values import field_names, records, values
@@ -176,6 +192,18 @@ def with_value(path: str, value: Any) -> dict[str, Any]:
         ("snapshots.0.host", None, "snapshots[0].host: null is no text"),
         ("snapshots.0.gaps", [{"code": "x", "text": "", "remedy": ""}], "gaps[0].code: 'x'"),
         ("snapshots.0.facts", {"own_command": ["rm", "-rf", "/"]}, "is no command that starts"),
+        ("snapshots.0.time", 10**400, "snapshots[0].time: a huge number is no number of seconds"),
+        (
+            "snapshots.0.facts",
+            {"own_command": ["rm", "-rf", "/", "sockwatch"]},
+            "is no command that",
+        ),
+        (
+            "snapshots.0.facts",
+            {"own_command": ["sh", "-c", "id", "sockwatch"]},
+            "is no command that",
+        ),
+        ("snapshots.0.facts", {"reserved_ports": [[0, 65535]] * 3}, "is no list of reserved ports"),
         ("processes.0.halt", {"kind": "frozen", "thaw": "{0.__class__}"}, "no way to thaw"),
         ("processes.0.halt", {"kind": "odd"}, "processes[0].halt.kind: 'odd' is no kind of halt"),
         ("processes.0.pid", "\x1b]0;x\x07", "is no whole number"),
@@ -231,6 +259,41 @@ def test_text_is_cleaned() -> None:
 def test_no_json_is_refused(text: str) -> None:
     with pytest.raises(SockwatchError, match="no document"):
         read_carried(text, VERSION)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["/opt/sockwatch-0.1.0-linux-x86_64.pyz"], [sys.executable, "/opt/copy.pyz"],
+     ["/usr/bin/sockwatch"], [sys.executable, "-I", "-m", "sockwatch"]],
+)  # fmt: skip
+def test_whatever_sockwatch_runs_from_its_documents_are_read(words: list[str]) -> None:
+    document = with_value("snapshots.0.facts", {"own_command": words})
+    assert read_carried(json.dumps(document), VERSION).own.facts.own_command == tuple(words)
+
+
+@pytest.mark.parametrize(
+    ("client", "is_one"),
+    [([], True), (["docker"], True), (["docker", "-H", "unix:///run/x"], True), (["podman"], True),
+     (["podman", "--root", "/a", "--tmpdir", "/b"], True), (["docker", "-H"], False),
+     (["docker", "-H", "tcp://evil"], False), (["podman", "--root"], False),
+     (["podman", "rm", "-fa"], False), (["sh", "-c", "id"], False)],
+)  # fmt: skip
+def test_commands_about_containers_begin_as_ours(client: list[str], is_one: bool) -> None:
+    container = Origin("podman", "a" * 64, "web2", "cgroup")
+    publication = Publication("tcp", 9, "podman", container, None, 80, tuple(client))
+    document = document_of(replace(build.snapshot(()), publications=(publication,)))
+    if is_one:
+        assert read_carried(json.dumps(document), VERSION).own.publications == (publication,)
+    else:
+        assert "is no command about a container" in refusal(document)
+
+
+def test_a_document_that_is_cut_off_is_told_from_no_document() -> None:
+    text = carried_document(Carried(HostSnapshot((build.snapshot(()),)), VERSION))
+    with pytest.raises(CutOffError, match="cut off"):
+        read_carried(text[:200], VERSION)
+    with pytest.raises(SockwatchError, match=r"one line of JSON: 'Welcome to web-1 \?'"):
+        read_carried("Welcome to web-1 \x07\n", VERSION)
 
 
 def test_deep_origins_are_refused() -> None:

@@ -47,6 +47,8 @@ def own_strategy(kind: str, field: str) -> st.SearchStrategy[Any] | None:
         return {"kind": st.sampled_from(HaltKind), "thaw": st.sampled_from(THAWS)}.get(field)
     if (kind, field) == ("ReuseFlags", "source"):
         return st.sampled_from(FlagsSource)
+    if field == "client":
+        return st.sampled_from([(), ("docker",), ("podman", "--root", "/srv")])
     if field == "own_command":
         return st.sampled_from([("sockwatch",), ("/usr/bin/python3", "-I", "-m", "sockwatch")])
     return None

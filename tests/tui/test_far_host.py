@@ -120,6 +120,22 @@ def test_what_is_malformed_ends_it(pipe: Pipe) -> None:
     wait_until(lambda: "ended: this is no document" in error_of(far.take))
 
 
+def test_whatever_goes_wrong_ends_it(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    pipe.write(document(OWN))
+    far_source = pipe.source
+    first = far_source.first()
+    monkeypatch.setattr(far_source, "first", lambda: first)
+    monkeypatch.setattr(far_source, "next", fail)
+    far = pipe.far()
+    assert far.take(None) == replace(OWN, on_host="web-1")
+    far._thread.join()
+    pipe.source.name = "web-1"
+    assert error_of(far.take) == "the stream has ended: no memory is left"
+
+
 def test_nothing_at_all_is_an_error(pipe: Pipe) -> None:
     pipe.close()
     with pytest.raises(SockwatchError, match="nothing came"):
@@ -147,6 +163,26 @@ async def test_commands_are_for_that_host(pipe: Pipe) -> None:
         await pilot.press("8", "0", "8", "0", "enter")
         await shows(pilot, "on web-1, 8080/tcp is held by")
         await shows(pilot, "on web-1, stop web.service")
+
+
+async def test_nothing_is_done_to_it(pipe: Pipe) -> None:
+    pipe.write(document(OWN))
+    app = app_of(pipe.far())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "gunicorn")
+        await pilot.press("space")
+        await shows(pilot, "nothing is done to web-1 from here")
+
+
+async def test_of_one_port_no_other_is_told(pipe: Pipe) -> None:
+    ports = tuple(port for port in OWN.ports if port.number == 8080)
+    pipe.write(document(replace(OWN, ports=ports, only_port=8080)))
+    app = app_of(pipe.far())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "gunicorn")
+        await pilot.press(*"9090")
+        await shows(pilot, "1 of 1")
+        assert "9090" not in "\n".join(screen_lines(app))
 
 
 async def test_all_of_its_namespaces(pipe: Pipe) -> None:
@@ -183,6 +219,20 @@ def test_keys_come_from_the_terminal_while_documents_come_from_a_pipe(tmp_path: 
         program.press("q")
         program.wait_until(lambda: program.process.poll() is not None, "it goes on")
         assert program.process.returncode == 0
+
+
+def test_documents_may_come_from_a_socket(tmp_path: Path) -> None:
+    path = tmp_path / "web-1.json"
+    path.write_bytes(document(OWN))
+    feed = (
+        "import socket, subprocess, sys; ours, theirs = socket.socketpair();"
+        f"ours.sendall(open({str(path)!r}, 'rb').read()); ours.shutdown(socket.SHUT_WR);"
+        "subprocess.run([sys.executable, '-m', 'sockwatch', '--from', '-'], stdin=theirs)"
+    )
+    with Program([sys.executable, "-c", feed]) as program:
+        program.wait_until(lambda: b"gunicorn" in program.output, "no table")
+        program.press("q")
+        program.wait_until(lambda: program.process.poll() is not None, "it goes on")
 
 
 def test_without_a_terminal_there_is_no_screen(tmp_path: Path) -> None:

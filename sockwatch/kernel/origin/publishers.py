@@ -17,6 +17,7 @@ from sockwatch.kernel.origin.served import Namespaces
 from sockwatch.kernel.proc.processes import ProcessNames
 from sockwatch.model import Gap, GapCode, Origin, Port, Process, Publication, Redirect, Snapshot
 from sockwatch.model.publications import (
+    PODMAN_OPTIONS,
     PUBLISHERS,
     Target,
     is_contained,
@@ -36,8 +37,6 @@ DOCKERD: Final = "dockerd"
 DOCKER_HOSTS: Final = frozenset({"fd://", "unix:///var/run/docker.sock", "unix:///run/docker.sock"})
 PODMAN_ROOT: Final = "/var/lib/containers/storage"
 PODMAN_USER_ROOT: Final = "/.local/share/containers/storage"  # below the home folder
-# Options of podman(1) by which it finds a container that is kept somewhere else.
-PODMAN_OPTIONS: Final = ("--root", "--runroot", "--tmpdir", "--storage-driver")
 UNREAD: Final = "…"  # of a command line
 
 
