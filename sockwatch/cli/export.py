@@ -14,13 +14,12 @@ from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.export_listen import DEFAULT, listen
 from sockwatch.cli.metrics import add_all_netns, looker
 from sockwatch.cli.output import narrate, write_data
-from sockwatch.model import SockwatchError
+from sockwatch.model import SockwatchError, shortage
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from sockwatch.export.failed_binds import FailedBinds
     from sockwatch.export.families import ExportGap
     from sockwatch.export.model import Family
     from sockwatch.watch import FailureWatch
@@ -132,7 +131,6 @@ def _page(options: argparse.Namespace) -> Callable[[str], tuple[str, bytes]]:
     """What answers a request; looks, and the watch for failures, have threads of their own."""
     from sockwatch import __version__
     from sockwatch.export.exposition import Writer
-    from sockwatch.export.failed_binds import FailedBinds
     from sockwatch.export.families import Exporter, ExportGap, merged
     from sockwatch.watch.looks import Looks
 
@@ -146,16 +144,19 @@ def _page(options: argparse.Namespace) -> Callable[[str], tuple[str, bytes]]:
             look = lambda: exporter.families(*take())  # noqa: E731
         return look()
 
-    looks = Looks(families)
-    counts, writer = FailedBinds(), Writer()
-    watch = _watched(counts)
+    looks, writer, failed = Looks(families), Writer(), FailedCalls()
+    said: str | None = None
 
     def page(accept: str) -> tuple[str, bytes]:
+        nonlocal said
         last = looks.latest(TIMEOUT_S)
-        gaps = [] if watch is not None else [ExportGap.FAILED_BINDS_UNWATCHED]
-        failed = () if watch is None else counts.families(watch.lost)
+        if last.error not in (None, said):
+            narrate(f"a look has failed: {last.error}")
+        said = last.error
+        counted = failed.families()
+        gaps = [ExportGap.FAILED_BINDS_UNWATCHED] if counted is None else []
         return writer.negotiated(
-            merged((*(last.seen or ()), *_health(last, gaps), *failed)), accept
+            merged((*(last.seen or ()), *_health(last, gaps), *(counted or ()))), accept
         )
 
     return page
@@ -171,20 +172,33 @@ def _health(last: LastLook[tuple[Family, ...]], gaps: list[ExportGap]) -> tuple[
     return health_families(health, [*gaps, *blind])
 
 
-def _watched(counts: FailedBinds) -> FailureWatch | None:
-    """The watch whose failures a thread counts; None where this user or host has none."""
-    from sockwatch.kernel.bpf.errors import BpfUnavailable
-    from sockwatch.watch import FailureWatch, refusal
+class FailedCalls:
+    """Counts them in a thread, where this user and this host let them be watched."""
 
-    try:
-        watch = FailureWatch()
-    except BpfUnavailable as error:
-        narrate(f"failed calls are not counted: {refusal(error)}")
-        return None
+    def __init__(self) -> None:
+        from sockwatch.export.failed_binds import FailedBinds
+        from sockwatch.kernel.bpf.errors import BpfUnavailable
+        from sockwatch.watch import FailureWatch, refusal
 
-    def count() -> None:
-        while True:
-            counts.add(watch.wait())
+        self._counts = FailedBinds()
+        self._watch: FailureWatch | None = None
+        try:
+            self._watch = FailureWatch()
+        except BpfUnavailable as error:
+            narrate(f"failed calls are not counted: {refusal(error)}")
+            return
+        threading.Thread(target=self._count, args=(self._watch,), daemon=True).start()
 
-    threading.Thread(target=count, daemon=True).start()
-    return watch
+    def families(self) -> tuple[Family, ...] | None:
+        """What was counted; None where nothing counts."""
+        watch = self._watch
+        return None if watch is None else self._counts.families(watch.lost)
+
+    def _count(self, watch: FailureWatch) -> None:
+        try:
+            while True:
+                self._counts.add(watch.wait())
+        except Exception as error:  # noqa: BLE001 - the rest goes on, and says what is missing
+            self._watch = None
+            why = shortage(error) or f"{type(error).__name__}: {error}"
+            narrate(f"failed calls are counted no more: {why}")

@@ -110,8 +110,9 @@ def _tcp(where: str, *, is_tls: bool, is_client_asked: bool) -> Listening:
         sock.bind((str(address), number))
         sock.listen(BACKLOG)
     except OSError as error:
-        hint = f"; sockwatch {number} says who has it" if error.strerror and number else ""
-        raise SockwatchError(f"cannot listen on {where}: {error.strerror}{hint}") from error
+        raise SockwatchError(
+            f"cannot listen on {where}: {error.strerror}; sockwatch why {where} says why"
+        ) from error
     at = endpoint(str(address), sock.getsockname()[1])
     whose = "every user of" if address.is_loopback else "everybody who reaches"
     whose += " this host"

@@ -13,8 +13,12 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from sockwatch.cli.output import narrate
+from sockwatch.model import shortage
+
 Page = Callable[[str], tuple[str, bytes]]  # of an Accept header: the content type, and the text
 PATH: Final = "/metrics"
+PLAIN: Final = "text/plain; charset=utf-8"
 INDEX: Final = b"sockwatch: /metrics\n"
 CLIENTS: Final = 16  # at the same time; one more, and the oldest goes
 IDLE_S: Final = 5.0  # that a client may be silent
@@ -94,12 +98,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if path == PATH:
-            content_type, text = self.page(self.headers.get("Accept", ""))
-            self._send(HTTPStatus.OK, content_type, text)
+            self._send(*self._answer())
         elif path == "/":
-            self._send(HTTPStatus.OK, "text/plain; charset=utf-8", INDEX)
+            self._send(HTTPStatus.OK, PLAIN, INDEX)
         else:
-            self._send(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"not found\n")
+            self._send(HTTPStatus.NOT_FOUND, PLAIN, b"not found\n")
+
+    def _answer(self) -> tuple[HTTPStatus, str, bytes]:
+        try:
+            return HTTPStatus.OK, *self.page(self.headers.get("Accept", ""))
+        except Exception as error:  # noqa: BLE001 - one that asks odd things ends nothing
+            narrate(f"a request got no answer: {shortage(error) or type(error).__name__}")
+            return HTTPStatus.INTERNAL_SERVER_ERROR, PLAIN, b"no answer\n"
 
     do_HEAD = do_GET  # noqa: N815 - the name is the standard library's
 

@@ -26,7 +26,7 @@ STDIN: Final = "-"
 PROGRAM: Final = "sockwatch"
 # Each value may be in its range, and yet no host can be so.
 CONTRADICTION: Final = "what the document says does not fit together"
-READERS: Final = ("ports", "why")  # besides the screen: what may have another source
+READERS: Final = ("ports", "why", "metrics")  # besides the screen: what may have another source
 
 
 def add_source(parser: Parser, default: Any = None) -> None:
@@ -63,7 +63,7 @@ def check_source(options: argparse.Namespace) -> None:
     if options.command not in (None, *READERS):
         raise UsageError(
             f"{options.command} is for this host: it takes neither --from nor --host; "
-            "ports, why and the screen do"
+            "ports, why, metrics and the screen do"
         )
     if options.source is not None and getattr(options, "netns", None) is not None:
         raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from sockwatch.export.model import Family, Sample
@@ -57,12 +58,20 @@ class Writer:
 
     def negotiated(self, families: Iterable[Family], accept: str) -> tuple[str, bytes]:
         """The content type that the Accept header asks for, and the families in it."""
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = _encoder(accept)
         with self._lock:
             if content_type not in self._formats and len(self._formats) >= MOST_FORMATS:
                 self._formats.clear()
             kept = self._formats.setdefault(content_type, _Format(encode))
             return content_type, kept.written(families)
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """What the header asks for; the usual one where the library stumbles over its version."""
+    with suppress(TypeError, ValueError):
+        if accept.isprintable():  # of it the content type has a part
+            return choose_encoder(accept)
+    return choose_encoder("")
 
 
 class _Written(NamedTuple):

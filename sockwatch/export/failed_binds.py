@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -12,8 +13,11 @@ from sockwatch.export.model import Family, Sample
 from sockwatch.text import NAME_LIMIT, clean
 
 MOST_SERIES: Final = 300  # that name a port; anybody can fail on any port
+MOST_OF_OTHERS: Final = 100  # that name an errno and a cause
 OTHER: Final = "other"
 PROTOCOLS: Final = ("tcp", "udp", "unix")
+# A seccomp filter may answer any number.
+ERRNOS: Final = frozenset((*errno.errorcode.values(), "EOPNOTSUPP"))
 
 
 class FailedBinds:
@@ -29,8 +33,10 @@ class FailedBinds:
             failure = explained.failure
             labels = _labels(explained)
             if labels not in counts and len(counts) >= MOST_SERIES:
-                _, protocol, _, errno, cause, _ = labels
-                labels = (OTHER, protocol, OTHER, errno, cause, OTHER)
+                _, protocol, _, name, cause, _ = labels
+                labels = (OTHER, protocol, OTHER, name, cause, OTHER)
+                if labels not in counts and len(counts) >= MOST_SERIES + MOST_OF_OTHERS:
+                    labels = (OTHER, protocol, OTHER, OTHER, "", OTHER)
             counts[labels] += 1 + failure.repeats
         self._counts = counts
 
@@ -57,7 +63,7 @@ def _labels(explained: ExplainedFailure) -> tuple[str, ...]:
         clean(netns, NAME_LIMIT),
         failure.protocol if failure.protocol in PROTOCOLS else OTHER,
         str(failure.port) if has_port else "",
-        failure.errno,
+        failure.errno if failure.errno in ERRNOS else OTHER,
         "" if explained.cause is None else str(explained.cause.id),
         clean((process.unit if process else None) or "", NAME_LIMIT),
     )

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Final, TypeAlias
 
 from sockwatch.bind import explain_restart
-from sockwatch.bind.ephemeral import usable_ports
+from sockwatch.bind.kernels import release_gaps
 from sockwatch.export import metrics
-from sockwatch.export.listeners import Listener, Told, address_label, listeners_of
+from sockwatch.export.drops import DropCounts
+from sockwatch.export.listeners import Listener, Told, listeners_of
 from sockwatch.export.model import Family, Health, Metric, Sample
+from sockwatch.export.namespaces import fullest, netns_labels
+from sockwatch.export.per_port import OTHER, Room, bound_only, ephemeral, is_ephemeral, time_waits
 from sockwatch.kept import Kept
 from sockwatch.model import (
     Gap,
+    GapCode,
     HostFacts,
     HostSnapshot,
     Id,
-    Netns,
     NetnsKey,
     Port,
     Protocol,
     Snapshot,
-    TimeWait,
 )
 from sockwatch.text import NAME_LIMIT, clean
 
 MOST_LISTENERS: Final = 500  # the longest queues first
 MOST_UNITS: Final = 100
-MOST_PAIRS: Final = 5  # of addresses that client ports lead between
 MOST_PORTS: Final = 500  # with TIME_WAITs, and as many with bound sockets
 MEMORY_S: Final = 3600.0  # for which a port without a listener keeps its TIME_WAITs
-OTHER: Final = "other"
 Published: TypeAlias = frozenset[tuple[Protocol, int]]
-USUAL_RANGE: Final = (32768, 60999)  # where ip_local_port_range is unknown
 
 
 class ExportGap(Id):
@@ -43,29 +43,35 @@ class ExportGap(Id):
     FAILED_BINDS_UNWATCHED = "failed-binds-unwatched", "failed calls are not counted"
     CLIENTS_NOT_TOLD_APART = "clients-not-told-apart", "which ports are clients' is unknown"
     NO_LOOK = "no-look", "there was no look at this host yet"
+    NETNS_FACTS_UNREAD = (
+        "netns-facts-unread",
+        "sysctls, addresses and NAT rules of other network namespaces are not read",
+    )
+    NETNS_LEFT_OUT = "netns-left-out", "of some network namespaces only the listeners are told"
 
 
 class Exporter:
     """Makes families of look after look; of a port that has not changed it remembers them.
 
-    Use it from one thread.
+    Use it from one thread. `is_once`: there will be no other look, by which a counter goes on.
     """
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, *, is_once: bool = False) -> None:
         self._version = version
         self._kept: Kept[[Port, HostFacts, bool, str], tuple[Listener, ...]] = Kept(self._listeners)
+        self._drops = None if is_once else DropCounts()
         self._asked: Snapshot | None = None
         self._seen: dict[tuple[NetnsKey, int], float] = {}  # TCP ports: when somebody listened
         self._last: HostSnapshot | None = None
-        self._published: Published = frozenset()
+        self._published: Published | None = frozenset()
         self._families: tuple[Family, ...] = ()
 
     def families(
-        self, host: HostSnapshot, published: Published = frozenset()
+        self, host: HostSnapshot, published: Published | None = frozenset()
     ) -> tuple[Family, ...]:
         """The families that this look tells, in the order of METRICS.
 
-        `published` are ports of our own namespace whose traffic NAT rules take.
+        `published` are ports of our own namespace whose traffic NAT rules take; None if unknown.
         """
         same_ports = published == self._published
         self._published = published
@@ -82,28 +88,34 @@ class Exporter:
         self._remember(host)
         self._kept.renew()
         found: dict[Metric, list[Sample]] = defaultdict(list)
+        names = netns_labels(one.netns for one in host.snapshots)
         kernel = clean(host.own.kernel, NAME_LIMIT)
         found[metrics.BUILD_INFO].append(Sample((self._version, kernel), 1))
-        listeners = [each for one in host.snapshots for each in self._of(one)]
-        for metric, sample in chain(_told(listeners), *map(self._per_port, host.snapshots)):
+        listeners = [each for one in host.snapshots for each in self._of(one, names[one.netns.key])]
+        told, dropped = fullest(host), self._dropped(listeners)
+        for metric, sample in chain(_told(listeners, dropped), self._per_port(told, names)):
             found[metric].append(sample)
-        for protocol, number in sorted(self._published):
+        for protocol, number in sorted(self._published or ()):
             port = host.own.port(protocol, number)
-            labels = (netns_label(host.own.netns), protocol, str(number))
+            labels = (names[host.own.netns.key], protocol, str(number))
             is_alone = port is None or not port.listeners
             found[metrics.PUBLISHED].append(Sample(labels, float(is_alone)))
         left_out = max(0, len(listeners) - MOST_LISTENERS)
         found[metrics.LEFT_OUT].append(Sample((), left_out))
-        found[metrics.GAP] += (Sample((code,), 1) for code in sorted(_codes(host)))
+        codes = _codes(host)
+        if self._published is None:
+            codes.add(GapCode.NAT_RULES_UNSEEN)
+        if len(told) < len(host.snapshots):
+            codes.add(ExportGap.NETNS_LEFT_OUT)
+        found[metrics.GAP] += (Sample((code,), 1) for code in sorted(codes))
         return tuple(
             Family(metric, tuple(found[metric])) for metric in metrics.METRICS if metric in found
         )
 
-    def _of(self, snapshot: Snapshot) -> Iterator[Listener]:
+    def _of(self, snapshot: Snapshot, name: str) -> Iterator[Listener]:
         self._asked = snapshot
-        name = netns_label(snapshot.netns)
         for port in snapshot.ports:
-            if not port.listeners or (port.protocol == "udp" and _is_ephemeral(port, snapshot)):
+            if not port.listeners or (port.protocol == "udp" and is_ephemeral(port, snapshot)):
                 continue
             folded = snapshot.is_folded(*port.key)
             key = (snapshot.netns.key, port.key)
@@ -115,11 +127,29 @@ class Exporter:
         assert self._asked is not None
         return listeners_of(netns, port, facts, explain_restart(port, self._asked))
 
-    def _per_port(self, snapshot: Snapshot) -> Iterator[Told]:
-        name = netns_label(snapshot.netns)
-        yield from self._time_waits(snapshot, name)
-        yield from _bound_only(snapshot, name)
-        yield from _ephemeral(snapshot, name)
+    def _dropped(self, listeners: Iterable[Listener]) -> dict[tuple[str, ...], int]:
+        """What a counter can say of each; of one look, the sum of several sockets is none."""
+        if self._drops is None:
+            single = (each for each in listeners if each.drops is not None and len(each.drops) == 1)
+            return {each.labels: sum((each.drops or {}).values()) for each in single}
+        self._drops.renew()
+        return {
+            each.labels: self._drops.total(each.labels, each.drops)
+            for each in listeners
+            if each.drops is not None
+        }
+
+    def _per_port(self, told: Iterable[Snapshot], names: Mapping[NetnsKey, str]) -> Iterator[Told]:
+        waiting, bound = Room(MOST_PORTS), Room(MOST_PORTS)
+        for snapshot in told:
+            key = snapshot.netns.key
+            name = names[key]
+            yield from time_waits(snapshot, name, partial(self._was_server, key), waiting)
+            yield from bound_only(snapshot, name, bound)
+            yield from ephemeral(snapshot, name)
+
+    def _was_server(self, netns: NetnsKey, number: int) -> bool:
+        return (netns, number) in self._seen
 
     def _remember(self, host: HostSnapshot) -> None:
         for one in host.snapshots:
@@ -128,23 +158,6 @@ class Exporter:
                     self._seen[one.netns.key, port.number] = one.time
         oldest = host.own.time - MEMORY_S
         self._seen = {each: seen for each, seen in self._seen.items() if seen > oldest}
-
-    def _time_waits(self, snapshot: Snapshot, name: str) -> Iterator[Told]:
-        key = snapshot.netns.key
-        rest: Counter[bool | None] = Counter()
-        tcp = [port for port in snapshot.ports if port.protocol == "tcp"]
-        tcp.sort(key=lambda port: (not port.listeners, -port.time_wait.count, port.number))
-        left = MOST_PORTS
-        for port in tcp:
-            if left and (key, port.number) in self._seen:
-                left -= 1
-                yield from _by_flag(name, str(port.number), *port.time_wait.reuseaddr)
-            else:
-                rest.update(_counts(port.time_wait))
-        for group in snapshot.clients.groups:
-            if group.state == "TIME_WAIT":
-                rest[group.flags.reuseaddr] += group.count
-        yield from _by_flag(name, OTHER, rest[True], rest[False], rest[None])
 
 
 def health_families(health: Health, gaps: Iterable[ExportGap]) -> tuple[Family, ...]:
@@ -169,11 +182,6 @@ def merged(families: Iterable[Family]) -> tuple[Family, ...]:
     return tuple(Family(each, tuple(found[each])) for each in metrics.METRICS if each in found)
 
 
-def netns_label(netns: Netns) -> str:
-    """As people call the namespace."""
-    return clean(netns.short_name, NAME_LIMIT)
-
-
 def _is_alike(one: HostSnapshot, other: HostSnapshot) -> bool:
     """Whether the same is told of both: all but when they were taken."""
     if len(one.snapshots) != len(other.snapshots) or one.gaps != other.gaps:
@@ -185,7 +193,7 @@ def _is_alike(one: HostSnapshot, other: HostSnapshot) -> bool:
     )
 
 
-def _told(listeners: list[Listener]) -> Iterator[Told]:
+def _told(listeners: list[Listener], dropped: Mapping[tuple[str, ...], int]) -> Iterator[Told]:
     if len(listeners) > MOST_LISTENERS:
         listeners = sorted(listeners, key=lambda each: -each.queue)[:MOST_LISTENERS]
     units: dict[str, None] = {}
@@ -193,6 +201,8 @@ def _told(listeners: list[Listener]) -> Iterator[Told]:
         unit = listener.unit
         if unit and len(units) < MOST_UNITS:
             units[unit] = None
+        if (count := dropped.get(listener.labels)) is not None:
+            yield metrics.DROPS, Sample(listener.labels, count)
         for metric, sample in listener.told:
             if metric is metrics.LISTENER_INFO and unit and unit not in units:
                 at = metric.labels.index("unit")
@@ -202,50 +212,11 @@ def _told(listeners: list[Listener]) -> Iterator[Told]:
                 yield metric, sample
 
 
-def _counts(time_wait: TimeWait) -> dict[bool | None, int]:
-    yes, no, unknown = time_wait.reuseaddr
-    return {True: yes, False: no, None: unknown}
-
-
-def _by_flag(netns: str, port: str, yes: int, no: int, unknown: int) -> Iterator[Told]:
-    for flag, count in (("yes", yes), ("no", no), ("unknown", unknown)):
-        if count or flag != "unknown":
-            yield metrics.TIME_WAITS, Sample((netns, "tcp", port, flag), count)
-
-
-def _bound_only(snapshot: Snapshot, netns: str) -> Iterator[Told]:
-    counts: Counter[tuple[str, str]] = Counter()
-    for port in snapshot.ports:
-        for sock in port.bound:
-            is_rest = _is_ephemeral(port, snapshot) or len(counts) >= MOST_PORTS
-            labels = ("", OTHER) if is_rest else (address_label(sock), str(port.number))
-            counts[labels] += 1
-    for (address, number), count in counts.items():
-        yield metrics.BOUND_ONLY, Sample((netns, "tcp", address, number), count)
-
-
-def _ephemeral(snapshot: Snapshot, netns: str) -> Iterator[Told]:
-    facts = snapshot.facts
-    if facts.port_range is not None:
-        usable = len(usable_ports(facts.port_range, facts))
-        yield metrics.EPHEMERAL, Sample((netns,), usable)
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for group in snapshot.clients.groups:
-        if group.peer_address is not None and group.peer_port is not None:
-            counts[group.address, group.peer_address, str(group.peer_port)] += group.count
-    for pair, count in counts.most_common(MOST_PAIRS):
-        yield metrics.EPHEMERAL_USED, Sample((netns, *pair), count)
-
-
-def _is_ephemeral(port: Port, snapshot: Snapshot) -> bool:
-    """Whether it comes and goes with a client: without a limit, each would be a series."""
-    first, last = snapshot.facts.port_range or USUAL_RANGE
-    return first <= port.number <= last
-
-
 def _codes(host: HostSnapshot) -> set[str]:
     gaps: Iterable[Gap] = chain(host.gaps, *(one.gaps for one in host.snapshots))
-    codes = {str(gap.code) for gap in gaps}
+    codes = {str(gap.code) for gap in chain(gaps, release_gaps(host.own.kernel))}
     if not all(one.clients.told_apart for one in host.snapshots):
         codes.add(ExportGap.CLIENTS_NOT_TOLD_APART)
+    if len(host.snapshots) > 1:
+        codes.add(ExportGap.NETNS_FACTS_UNREAD)
     return codes

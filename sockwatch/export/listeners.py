@@ -21,12 +21,13 @@ class Listener(NamedTuple):
     """The sockets of one address, and what is told of them.
 
     `queue` is how many connections wait; 0 also where that is unknown. `unit` is empty if none is
-    known.
+    known. `drops` is what each of the sockets has dropped, by its cookie; None if unknown.
     """
 
-    number: int
+    labels: tuple[str, ...]
     queue: int
     unit: str
+    drops: Mapping[int, int] | None
     told: tuple[Told, ...]
 
 
@@ -69,16 +70,15 @@ def _listener(
         fullest = max(queued, key=lambda sock: (sock.queue or 0) / ((sock.backlog or 0) + 1))
         tell(metrics.QUEUE, fullest.queue)
         tell(metrics.QUEUE_LIMIT, fullest.backlog)
-    drops = [sock.drops for sock in socks if sock.drops is not None]
-    if len(drops) == len(socks):
-        tell(metrics.DROPS, sum(drops))
     for metric, value in _restart(restart).items():
         tell(metric, value)
     tell(metrics.DOUBLE_START, _is_double_start(socks))
     if socks[0].protocol == "tcp":
         tell(metrics.IN_RANGE, _is_in_range(socks[0].port, facts))
     queue = max((sock.queue or 0 for sock in socks), default=0)
-    return Listener(socks[0].port, queue, _unit(process), tuple(told))
+    drops = {sock.cookie: sock.drops for sock in socks if sock.drops is not None}
+    are_known = len(drops) == len(socks)
+    return Listener(labels, queue, _unit(process), drops if are_known else None, tuple(told))
 
 
 def _info(process: Process | None, socks: Iterable[Socket]) -> Iterator[str]:

@@ -49,6 +49,11 @@ IN_RANGE: Final = Metric(
     "sockwatch_listener_in_ephemeral_range", "gauge",
     "Whether a client may take the port once the TCP server has stopped.", LISTENER,
 )  # fmt: skip
+EPHEMERAL_UDP: Final = Metric(
+    "sockwatch_ephemeral_udp_sockets", "gauge",
+    "UDP sockets without a peer in the ephemeral range, of clients or of servers: they are not"
+    " listed as listeners.", ("netns",),
+)  # fmt: skip
 LEFT_OUT: Final = Metric(
     "sockwatch_listeners_left_out", "gauge", "Listeners beyond those that are listed."
 )
@@ -101,7 +106,7 @@ LOOK_ERRORS: Final = Metric("sockwatch_look_errors_total", "counter", "Looks tha
 
 METRICS: Final = (
     BUILD_INFO, LISTENER_INFO, START_TIME, QUEUE, QUEUE_LIMIT, DROPS, RESTART_BLOCKED,
-    RESTART_BLOCKED_SECONDS, DOUBLE_START, IN_RANGE, LEFT_OUT, TIME_WAITS, BOUND_ONLY,
-    EPHEMERAL_USED, EPHEMERAL, PUBLISHED, FAILED_BINDS, FAILED_BINDS_LOST, GAP, LOOK_SECONDS,
-    LOOK_AGE, LOOKS, LOOK_ERRORS,
+    RESTART_BLOCKED_SECONDS, DOUBLE_START, IN_RANGE, EPHEMERAL_UDP, LEFT_OUT, TIME_WAITS,
+    BOUND_ONLY, EPHEMERAL_USED, EPHEMERAL, PUBLISHED, FAILED_BINDS, FAILED_BINDS_LOST, GAP,
+    LOOK_SECONDS, LOOK_AGE, LOOKS, LOOK_ERRORS,
 )  # fmt: skip

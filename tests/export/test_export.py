@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import signal
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import threading
@@ -18,11 +20,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from sockwatch.cli.export import data_text
-from tests.support.privilege import needs_btf, needs_root
+from sockwatch.cli.export import FailedCalls, data_text
+from sockwatch.cli.export_server import serve
+from sockwatch.cli.metrics import write_file
+from tests.support.privilege import REAL_ROOT, needs_btf, needs_root
 from tests.support.tools import need
 from tests.support.user import run_as_user
 from tests.support.waiting import PATIENCE_S, wait_until
@@ -82,7 +87,7 @@ def test_who_can_read_it_is_said() -> None:
     [
         ("localhost", 2, "no address to listen on"),
         ("127.0.0.1:70000", 2, "no address to listen on"),
-        ("192.0.2.7:9917", 3, "cannot listen on 192.0.2.7:9917"),
+        ("192.0.2.7:9917", 3, "sockwatch why 192.0.2.7:9917 says why"),
         ("/nonexistent/sock", 3, "cannot listen on '/nonexistent/sock'"),
     ],
 )
@@ -299,3 +304,81 @@ def test_prometheus_scrapes_it_and_an_alert_fires(tmp_path: Path) -> None:
         finally:
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=x", "\xff" * 99, ";=,"])
+def test_an_odd_accept_header_gets_an_answer(accept: str) -> None:
+    with exporting() as process:
+        connection = HTTPConnection("127.0.0.1", PORT, timeout=PATIENCE_S)
+        connection.request("GET", "/metrics", headers={"Accept": accept})
+        assert b"sockwatch_looks_total" in connection.getresponse().read()
+        process.terminate()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_a_page_that_fails_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def page(_: str) -> tuple[str, bytes]:
+        raise TypeError
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener, page, None), daemon=True).start()
+        with pytest.raises(urllib.error.HTTPError, match="500"):
+            scraped(listener.getsockname()[1])
+    assert capsys.readouterr().err == "sockwatch: a request got no answer: TypeError\n"
+
+
+def test_calls_that_are_counted_no_more_are_a_gap(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Watch:
+        lost = 0
+
+        def wait(self) -> NoReturn:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("sockwatch.watch.FailureWatch", Watch)
+    failed = FailedCalls()
+    wait_until(lambda: failed.families() is None)
+    wait_until(lambda: "counted no more: OSError" in capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "device"])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "sockwatch.prom"
+    if kind == "link":
+        path.symlink_to("/dev/null")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        if not REAL_ROOT:
+            pytest.skip("needs root, to make a device")
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    before = path.lstat()
+    done = subprocess.run(
+        [*COMMAND, "metrics", "--output", str(path)],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is there and no regular file" in done.stderr
+    assert os.path.samestat(path.lstat(), before)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_what_a_killed_run_has_left_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / f".sockwatch.prom.{os.getpid()}").write_text("half")
+    write_file(str(tmp_path / "sockwatch.prom"), b"whole\n")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole\n"]
+
+
+def test_metrics_of_a_document() -> None:
+    with socket.create_server(("127.0.0.1", 8080)):
+        full = subprocess.run([*COMMAND, "snapshot"], check=True, capture_output=True, timeout=60)
+    done = subprocess.run(
+        [*COMMAND, "--from", "-", "metrics"], input=full.stdout, check=True, capture_output=True,
+        timeout=60,
+    )  # fmt: skip
+    text = done.stdout.decode()
+    assert re.search(r'sockwatch_restart_blocked\{.*port="8080".*\} 0.0', text)
+    assert "sockwatch_look_age_seconds" in text
+    assert 'sockwatch_gap{code="nat-rules-unseen"}' in text

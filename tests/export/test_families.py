@@ -6,9 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from sockwatch.bind.failure import unexplained
 from sockwatch.export import metrics
 from sockwatch.export.exposition import Writer, text_of
-from sockwatch.export.failed_binds import failed_binds
+from sockwatch.export.failed_binds import MOST_OF_OTHERS, MOST_SERIES, FailedBinds, failed_binds
 from sockwatch.export.families import (
     MOST_LISTENERS,
     Exporter,
@@ -17,6 +18,7 @@ from sockwatch.export.families import (
     merged,
 )
 from sockwatch.export.model import Family, Health, Metric
+from sockwatch.failure import Failure
 from sockwatch.model import (
     ClientGroup,
     Clients,
@@ -183,3 +185,93 @@ def test_what_is_written_again_is_what_the_library_writes() -> None:
         assert writer.negotiated(families, "")[1] == text_of(families)
         new = Writer().negotiated(families, "application/openmetrics-text")
         assert writer.negotiated(families, "application/openmetrics-text") == new
+
+
+def in_netns(number: int, name: str | None, *ports: Port) -> Snapshot:
+    netns = Netns(number, name, id=number)
+    return replace(look(*ports).own, netns=netns, facts=HostFacts())
+
+
+def test_namespaces_of_one_name_are_told_apart() -> None:
+    own = look(server(80)).own
+    host = HostSnapshot((own, in_netns(9, "web", server(80)), in_netns(7, "web", server(80))))
+    families = Exporter("1").families(host)
+    names = {labels[0] for labels in values(families, metrics.LISTENER_INFO)}
+    assert names == {"host", "web", "web 9/9"}  # the eldest keeps the name
+    for family in families:
+        labels = [sample.labels for sample in family.samples]
+        assert len(labels) == len(set(labels)), family.metric.name
+
+
+def test_namespaces_are_bounded_and_what_is_not_read_of_them_is_a_gap() -> None:
+    others = [in_netns(number, None, server(80)) for number in range(2, 1002)]
+    families = Exporter("1").families(HostSnapshot((look(server(22)).own, *others)))
+    assert sum(len(family.samples) for family in families) < 15 * MOST_LISTENERS
+    gaps = {code for (code,) in values(families, metrics.GAP)}
+    assert {"netns-left-out", "netns-facts-unread"} <= gaps
+
+
+def test_udp_sockets_in_the_ephemeral_range_are_counted() -> None:
+    def listener(number: int) -> Port:
+        sock = build.socket("UNCONN", "0.0.0.0", number, protocol="udp")
+        return build.port(number, protocol="udp", listeners=(sock,))
+
+    families = Exporter("1").families(look(listener(53), listener(40000), listener(41641)))
+    listed = {labels[3] for labels in values(families, metrics.LISTENER_INFO)}
+    assert listed == {"53", "40000"}  # which is reserved: no client gets it
+    assert values(families, metrics.EPHEMERAL_UDP) == {("host",): 1}
+
+
+def test_drops_never_go_back() -> None:
+    def shared(**drops: int) -> Port:
+        socks = [
+            build.socket("LISTEN", "::", 80, flags=build.P, cookie=ord(name))._replace(drops=count)
+            for name, count in drops.items()
+        ]
+        return build.port(80, listeners=tuple(socks))
+
+    exporter = Exporter("1")
+    told = [
+        values(exporter.families(look(each)), metrics.DROPS)["host", "tcp", "::", "80"]
+        for each in (shared(a=5, b=7), shared(b=8), shared(b=8, c=1), shared(c=1))
+    ]
+    assert told == [12, 13, 14, 14]
+    once = Exporter("1", is_once=True).families(look(shared(a=5, b=7)))
+    assert not values(once, metrics.DROPS)
+    single = Exporter("1", is_once=True).families(look(shared(a=5)))
+    assert values(single, metrics.DROPS)["host", "tcp", "::", "80"] == 5
+
+
+def test_unknown_rules_of_nat_are_a_gap() -> None:
+    families = Exporter("1").families(look(server(80)), None)
+    assert ("nat-rules-unseen",) in values(families, metrics.GAP)
+    assert not values(families, metrics.PUBLISHED)
+
+
+def test_a_newer_kernel_is_a_gap() -> None:
+    host = HostSnapshot((replace(look(server(80)).own, kernel="99.1.0"),))
+    assert ("kernel-newer",) in values(Exporter("1").families(host), metrics.GAP)
+
+
+def test_odd_versions_are_answered_with_the_usual_format() -> None:
+    families = Exporter("1").families(look(server(80)))
+    usual = Writer().negotiated(families, "")
+    for version in ("x", "1.x", "", "9" * 5000, "1.1.\r\n X: y"):
+        accept = f"application/openmetrics-text; version={version}"
+        content_type, text = Writer().negotiated(families, accept)
+        assert content_type.isprintable()
+        assert version == "" or (content_type, text) == usual
+
+
+def test_failed_binds_have_a_closed_set_of_labels() -> None:
+    counts = FailedBinds()
+    failure = Failure(0.0, "bind", "EACCES", 1, 1, "x", 0, 3, protocol="tcp")
+    counts.add(
+        unexplained(failure._replace(port=number, errno=name))
+        for number in range(1, 2000)
+        for name in ("EADDRINUSE", str(500 + number))
+    )
+    samples = counts.families(0)[0].samples
+    assert len(samples) <= MOST_SERIES + MOST_OF_OTHERS + 4
+    assert {sample.labels[3] for sample in samples} == {"EADDRINUSE", "other"}
+    assert sum(sample.value for sample in samples) == 2 * 1999
