@@ -156,6 +156,8 @@ def formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=80)
 
 
-def add_json(parser: Parser, text: str = "print one JSON document (schema 2)") -> None:
-    """Add ``--json``."""
-    parser.add_argument("--json", action="store_true", help=text)
+def add_json(
+    options: argparse._ActionsContainer, text: str = "print one JSON document (schema 2)"
+) -> None:
+    """Add ``--json`` to a parser, or to a group of it."""
+    options.add_argument("--json", action="store_true", help=text)

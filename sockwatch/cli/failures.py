@@ -38,8 +38,14 @@ ATTACHED: Final = (
 
 
 def add_arguments(parser: Parser) -> None:
-    """``--json``, ``--for`` and ``--count``."""
-    add_json(parser, "print one JSON document per line (schema 2)")
+    """``--json``, ``--journal``, ``--for`` and ``--count``."""
+    form = parser.add_mutually_exclusive_group()
+    add_json(form, "print one JSON document per line (schema 2)")
+    form.add_argument(
+        "--journal",
+        action="store_true",
+        help="write to the journal of systemd, where journalctl -u shows it with the unit",
+    )
     parser.add_argument(
         "--for", dest="seconds", type=_seconds, metavar="SECONDS", help="exit after this time"
     )
@@ -49,15 +55,19 @@ def add_arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> ExitCode:
     """Print failures until the time or the count is reached.
 
-    Raises SockwatchError if this host, or this user, cannot watch for them.
+    Raises SockwatchError if this host, or this user, cannot watch for them, or has no journal.
     """
     from sockwatch.cli.failure_document import failure_document
+    from sockwatch.cli.journal import Journal
     from sockwatch.cli.look import VERIFIER_LOG
     from sockwatch.kernel.bpf.errors import BpfUnavailable
     from sockwatch.kernel.host import current_netns
-    from sockwatch.view.failures import failure_line
+    from sockwatch.view.failures import failure_line, failure_text
     from sockwatch.watch import FailureWatch, refusal
 
+    journal = Journal() if options.journal else None
+    if journal is not None:
+        journal.check()
     try:
         watch = FailureWatch()
     except BpfUnavailable as error:
@@ -67,7 +77,9 @@ def run(options: argparse.Namespace) -> ExitCode:
     home = current_netns().inode
 
     def write(explained: ExplainedFailure) -> None:
-        if options.json:
+        if journal is not None:
+            journal.write(failure_text(explained, home), explained)
+        elif options.json:
             write_json(failure_document(explained))
         else:
             write_data(f"{failure_line(explained, home)}\n")
@@ -95,7 +107,8 @@ def _follow(
         if watch.lost > lost:
             narrate(f"{plural(watch.lost - lost, 'failure')} not listed: they came too fast")
             lost = watch.lost
-        _exit_with_the_reader()
+        if not options.journal:
+            _exit_with_the_reader()
 
 
 def _exit_with_the_reader() -> None:

@@ -16,7 +16,7 @@ from sockwatch.cli.command import Parser
 NOT_SETTINGS: Final = frozenset(
     {
         # They ask for something else than the answer.
-        "help", "version", "print-config", "print", "output", "debug",
+        "help", "version", "print-config", "print", "output", "journal", "debug",
         # They say what is asked this time: unseen, they would make it another answer.
         "udp", "uid", "device", "netns", "from", "host", "host-command", "json", "for", "count",
         "every", "listening",

@@ -93,16 +93,17 @@ def time_of_day(time: float) -> str:
 
 
 def failure_line(explained: ExplainedFailure, home_netns: int | None = None) -> str:
-    """``14:03:07 nginx(812) bind tcp 0.0.0.0:80 EADDRINUSE: apache2(700) of user ...``.
+    """``14:03:07 nginx(812) bind tcp 0.0.0.0:80 EADDRINUSE: apache2(700) of user ...``."""
+    return f"{time_of_day(explained.failure.time)} {failure_text(explained, home_netns)}"
 
-    The network namespace is named if it is not `home_netns`.
-    """
+
+def failure_text(explained: ExplainedFailure, home_netns: int | None = None) -> str:
+    """The same without the time. The network namespace is named if it is not `home_netns`."""
     failure = explained.failure
-    at = time_of_day(failure.time)
     what = f"{failure.call} {kind(failure)} {endpoint(failure)}{flags(failure)}"
     where = in_netns(explained, home_netns)
     more = f" and {failure.repeats:,} times more" if failure.repeats else ""
-    return f"{at} {who(failure)} {what} {failure.errno}{more}{where}: {why(explained)}"
+    return f"{who(failure)} {what} {failure.errno}{more}{where}: {why(explained)}"
 
 
 def why(explained: ExplainedFailure) -> str:
