@@ -32,7 +32,7 @@ def self_connected(evidence: Evidence) -> Explanation | None:
         for sock in evidence.members()
     ):
         return None
-    who = evidence.who if evidence.blocker.holders else "a client"
+    who = evidence.who if evidence.processes else "a client"
     text = f"{who} connected to itself: {evidence.where} is both ends of one connection"
     if owner.mini:
         todo: tuple[Fix, ...] = (fixes.WAIT,)
@@ -174,7 +174,7 @@ def _destination(evidence: Evidence) -> Socket | None:
 def _accepted_by_a_listener(evidence: Evidence) -> bool:
     """Whether a listener of the port may have accepted it."""
     owner = evidence.blocker.owner
-    mine = classify(owner.family, owner.address, owner.v6only is True)
+    mine = classify(owner.family, owner.address, owner.v6only is True, bound=True)
     return any(
         overlaps(mine, classify(sock.family, sock.address, sock.v6only is True), "tcp")
         for sock in evidence.port.listeners

@@ -114,7 +114,7 @@ def _leftover(evidence: Evidence) -> str:
     if evidence.blocker.owner.state in WITHOUT_PROCESS and evidence.blocker.without_fd:
         return f"{sockets}, closed here but not yet by the peer"
     if evidence.blocker.owner.state == "CLOSE_WAIT":
-        who = evidence.does("has") if evidence.blocker.holders else "the program has"
+        who = evidence.does("has") if evidence.processes else "the program has"
         return f"{sockets}, which the peer has closed and {who} not"
     return f"{sockets}, still open{f' in {evidence.who}' if evidence.processes else ''}"
 

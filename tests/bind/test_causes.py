@@ -13,6 +13,7 @@ from sockwatch.model import (
     Gap,
     GapCode,
     Halt,
+    Holder,
     HostFacts,
     Port,
     Process,
@@ -426,3 +427,10 @@ def test_without_a_blocker(request_: BindRequest, facts: HostFacts, cause: str |
     verdict = explain_bind(request_, replace(build.snapshot([]), facts=facts))
     assert (verdict.cause and verdict.cause.id) == cause
     assert bool(verdict.fixes) == (cause is not None)
+
+
+def test_a_connection_whose_holder_could_not_be_read() -> None:
+    found = leftovers("CLOSE_WAIT", build.NONE, holders=(Holder(812, 3, None),), with_fd=1)
+    verdict = explained(found)
+    assert verdict.cause is not None
+    assert "which the peer has closed and the program has not" in verdict.cause.text

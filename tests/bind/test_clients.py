@@ -278,6 +278,28 @@ def test_an_outgoing_connection_beside_a_listener_on_another_address(ephemeral: 
     assert by_state["ESTABLISHED"].id == "client-port"
 
 
+@pytest.mark.parametrize("listening", ["127.0.0.1", "::", "::1"])
+def test_an_outgoing_ipv6_connection_beside_a_listener(ephemeral: None, listening: str) -> None:
+    v6 = socket.AF_INET6
+    with socket.create_server(("::1", 443), family=v6) as far, socket.socket(v6) as client:
+        client.connect(far.getsockname())
+        port = client.getsockname()[1]
+        with socket.socket(v6 if ":" in listening else socket.AF_INET) as beside:
+            beside.setsockopt(socket.SOL_SOCKET, ADDR, 1)
+            client.setsockopt(socket.SOL_SOCKET, ADDR, 1)
+            beside.bind((listening, port))
+            beside.listen()
+            client.setsockopt(socket.SOL_SOCKET, ADDR, 0)
+            request = BindRequest("tcp", "::1", port)
+            with SnapshotReader() as reader:
+                verdict = explain_bind(request, reader.take(port))
+    assert verdict.bind == "EADDRINUSE"
+    by_state = {blocker.owner.state: blocker.cause for blocker in verdict.blockers}
+    assert by_state["ESTABLISHED"] is not None
+    # What listens on the address may have accepted the connection.
+    assert (by_state["ESTABLISHED"].id == "client-port") == (listening == "127.0.0.1")
+
+
 def test_the_snapshot_says_who_chose_the_port(ephemeral: None) -> None:
     kept: list[socket.socket] = []
     expected: dict[int, bool] = {}
