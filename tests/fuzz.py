@@ -54,6 +54,7 @@ TARGETS: Final = {
         "tests/cli/test_why.py::test_any_text_is_an_endpoint_or_our_error",
         "tests/cli/test_first_word.py",
     ),
+    "document": ("tests/export/test_odd_hosts.py", "tests/export/test_carried.py"),
     "json": (
         "tests/kernel/test_fuzz.py::test_the_cached_layout",
         "tests/kernel/netns/test_unprivileged_packed.py",

@@ -102,6 +102,9 @@ def consistent(record: Any) -> Any:
     address = getattr(record, "address", None)
     if family is not None and address is not None and (":" in address) != (family == "ipv6"):
         raise MalformedError(f"{address} is no {family} address")
+    process = getattr(record, "process", None)
+    if process is not None and process.pid != record.pid:
+        raise MalformedError(f"process {process.pid} is not pid {record.pid}")
     if type(record).__name__ == "Origin" and sum(1 for _ in record.chain) > MOST_ORIGINS:
         raise MalformedError("too many origins are in one another")
     return record

@@ -187,6 +187,7 @@ def with_value(path: str, value: Any) -> dict[str, Any]:
         ("snapshots.0.ports.0.listeners.0.family", "ipv6", "0.0.0.0 is no ipv6 address"),
         ("snapshots.0.ports.0.listeners.0.state", "open", "'open' is no state of a socket"),
         ("snapshots.0.ports.0.listeners.0.holders.0.process", 99, "no process 99"),
+        ("snapshots.0.ports.0.listeners.0.holders.0.pid", 7, "process 4242 is not pid 7"),
         ("snapshots.0.time", "now", "snapshots[0].time: 'now' is no number of seconds"),
         ("snapshots.0.time", 1e300, "is no number of seconds"),
         ("snapshots.0.host", None, "snapshots[0].host: null is no text"),

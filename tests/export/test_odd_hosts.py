@@ -35,6 +35,7 @@ def ask_all(text: str, number: int) -> None:
             ["ports", "--json"],
             [str(number)],
             ["why", str(number), "--json"],
+            ["metrics"],
         ):
             said, shown = io.StringIO(), io.StringIO()
             with contextlib.redirect_stderr(said), contextlib.redirect_stdout(shown):

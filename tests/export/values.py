@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
-from sockwatch.model import STATES, FlagsSource, HaltKind, Origin, PortSet, Snapshot
+from sockwatch.model import STATES, FlagsSource, HaltKind, Holder, Origin, PortSet, Snapshot
 from sockwatch.model.json_ranges import THAWS
 
 PRINTABLE = st.text(st.characters(exclude_categories=("C", "Z")), max_size=6)
@@ -114,6 +114,8 @@ def field_names(kind: Any) -> list[str]:
 def _fitting(kind: Any, chosen: dict[str, Any]) -> Any:
     if "family" in chosen and chosen.get("address") is not None:
         chosen["family"] = "ipv6" if ":" in chosen["address"] else "ipv4"
+    if kind is Holder and chosen["process"] is not None:
+        chosen["pid"] = chosen["process"].pid
     return kind(**chosen)
 
 
