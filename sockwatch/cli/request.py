@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from sockwatch.model import Protocol
 
 
+class NamedUid(int):
+    """The uid of a user of this host, who was typed by name."""
+
+
 def add_request(parser: Parser, *, several: bool = True) -> None:
     """Add the ports, or a port, and the options of a request."""
     parser.add_argument(
@@ -89,6 +93,6 @@ def _uid(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) < 2**32:
         return int(text)
     try:
-        return pwd.getpwnam(text).pw_uid
+        return NamedUid(pwd.getpwnam(text).pw_uid)
     except KeyError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a user nor a uid") from None

@@ -6,11 +6,11 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from sockwatch.cli.command import Parser, add_json
+from sockwatch.cli.command import Parser, UsageError, add_json
 from sockwatch.cli.exit_codes import ExitCode
 from sockwatch.cli.output import write_data, write_json
 from sockwatch.cli.place import Place
-from sockwatch.cli.request import add_request, asked_requests, verdicts_exit_code
+from sockwatch.cli.request import NamedUid, add_request, asked_requests, verdicts_exit_code
 from sockwatch.view.code_lines import LANGUAGES
 
 if TYPE_CHECKING:
@@ -91,12 +91,17 @@ def _pages(
 
 
 def _far_pages(requests: Sequence[RequestPair], options: argparse.Namespace) -> Iterator[Page]:
-    """The same from a document; a host is asked for the one port, of which it then tells more."""
+    """The same from a document; a host is asked for the one port, of which it then tells more.
+
+    Raises UsageError for a user of this host.
+    """
     from dataclasses import replace
 
     from sockwatch.cli.source import one_look
     from sockwatch.view.page import Page
 
+    if isinstance(options.uid, NamedUid) and options.uid != 0:
+        raise UsageError("--uid: users of another host have other numbers; type the number there")
     ports = {request.port for request, _ in requests}
     port = ports.pop() if len(ports) == 1 else 0
     carried = one_look(options, (str(port),) if port else ())

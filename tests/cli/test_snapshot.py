@@ -134,6 +134,8 @@ def test_of_several_documents_the_first_counts(web_1: Path) -> None:
         (["--host=", "ports"], "", 2, "'' is no host"),
         (["--host", "a b", "ports"], "", 2, "'a b' is no host"),
         (["--host-command", "x", "ports"], "", 2, "type --host too"),
+        (["--from", "-", "why", "80", "--uid", "daemon"], "", 2, "type the number there"),
+        (["--from", "-", "why", "80", "--uid", "root"], "", 3, "nothing came"),
         (["--from", "-", "ports", "--netns", "x"], "", 2, "sockwatch snapshot --netns WHICH"),
         (["snapshot", "0"], "", 2, "'0' is no port from 1 to 65535"),
         (["snapshot", "80", "--all-netns"], "", 2, "PORT asks for less than --all-netns"),
