@@ -35,6 +35,7 @@ WORDS = st.sampled_from([word for s in SETTINGS for word in (*s.table, s.name)])
 VALUES = st.recursive(
     st.booleans() | st.integers() | st.floats() | st.text(),
     lambda values: st.lists(values) | st.dictionaries(WORDS, values),
+    max_leaves=8,
 )
 
 
