@@ -367,7 +367,7 @@ def test_the_largest_file_is_read(files: Files) -> None:
 def test_a_key_of_many_words_takes_no_more_than_seconds(files: Files) -> None:
     """The parser of TOML takes the square of their number in time, and in memory."""
     files.user_file.write_text(".".join("a" * (MOST_BYTES // 2 - 1)) + "=1")
-    assert "a is no setting" in refused()
+    assert refused().endswith(("it is nested too deeply", "--print-config lists them all"))
 
 
 def test_what_editors_put_before_the_text_is_none_of_it(files: Files) -> None:
