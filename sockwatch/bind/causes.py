@@ -10,7 +10,7 @@ from sockwatch.bind.accepting import seen_of_queue
 from sockwatch.bind.address_causes import explain_address
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.ephemeral import EXHAUSTED
-from sockwatch.bind.evidence import Evidence, Explanation, bound_to, in_ephemeral_range
+from sockwatch.bind.evidence import Evidence, Explanation, each_evidence, in_ephemeral_range
 from sockwatch.bind.exhausted import explain_exhausted
 from sockwatch.bind.foreign import with_foreign_address
 from sockwatch.bind.halted import seen_of_halts
@@ -53,10 +53,7 @@ def with_causes(
     flags = _flags_to_set(verdict.request, matrix)
     explanations = [
         with_foreign_address(_explain(evidence), evidence, facts)
-        for evidence in (
-            Evidence(verdict, _with_its_group(blocker, verdict), port, snapshot, failing, flags)
-            for blocker in verdict.blockers
-        )
+        for evidence in each_evidence(verdict, port, snapshot, failing, flags)
     ]
     blockers = tuple(
         replace(blocker, cause=cause, fixes=_by_its_clock(blocker, todo))
@@ -93,14 +90,6 @@ def _flags_to_set(
             }
             return tuple(flag for flag, is_new in wanted.items() if is_new)
     return ()
-
-
-def _with_its_group(blocker: Blocker, verdict: Verdict) -> Blocker:
-    """Give a server's socket the holders of all that share its address: they are one cause."""
-    group = [other for other in verdict.blockers if bound_to(other) == bound_to(blocker)]
-    if blocker.owner.mini or len(group) == 1:
-        return blocker
-    return replace(blocker, holders=tuple(holder for other in group for holder in other.holders))
 
 
 def _rank(blocker: Blocker) -> int:

@@ -2,31 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from typing import Final, NamedTuple
 
 from sockwatch.bind import fixes
-from sockwatch.bind.generations import eldest_first
+from sockwatch.bind.generations import eldest_first, first_and_last, members
 from sockwatch.bind.kernels import Quirk
-from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, FlagName, Owner, Verdict
+from sockwatch.bind.model import BindRequest, Blocker, Cause, Fix, FlagName, Verdict
 from sockwatch.bind.releases import possible_quirks
-from sockwatch.model import Holder, Port, Process, Snapshot, Socket, SocketGroup
+from sockwatch.model import Holder, HostFacts, Port, Process, Snapshot, Socket, SocketGroup
 from sockwatch.units import endpoint, process_name, verb
 
 MOST_LOOKED_AT: Final = 128  # of the connections of a port, which may be 100,000
 MOST_MEMBERS: Final = 50
 
 
+class Holding:
+    """Holders, and what follows from them: found once for all blockers that have them.
+
+    `failing` and `facts` are those of the Evidence.
+    """
+
+    def __init__(
+        self, holders: Iterable[Holder], failing: Process | None, facts: HostFacts
+    ) -> None:
+        self.holders = tuple(holders)
+        self._failing = failing
+        self._facts = facts
+
+    @cached_property
+    def processes(self) -> list[Process]:
+        """The processes, each once, in the order of eldest_first()."""
+        return [h.process for h in eldest_first(self.holders) if h.process is not None]
+
+    @cached_property
+    def stop(self) -> tuple[Fix, ...]:
+        """Stop every process; nothing where one has to stay."""
+        return fixes.stop(self.processes, self._failing, self._facts)
+
+
+class Sharing:
+    """Blockers on the same address in the same state: the sockets of servers that share it."""
+
+    def __init__(self, blockers: list[Blocker]) -> None:
+        self.owners = [blocker.owner for blocker in blockers]
+        self.holders = [holder for blocker in blockers for holder in blocker.holders]
+
+    @cached_property
+    def ends(self) -> tuple[Process, Process] | None:
+        """The first and the last server to start of those with SO_REUSEPORT, see generations."""
+        sockets = (sock for sock in self.owners if isinstance(sock, Socket))
+        return first_and_last(members(sock for sock in sockets if sock.flags.reuseport))
+
+
 class Evidence(NamedTuple):
     """A blocker, and what was seen around it.
 
+    A server's socket has the holders of all that share its address: they are one cause.
     `failing` is the process whose call failed; None where nothing has been called yet.
     `flags_to_set` are the fewest by which the request would succeed now; none if none help.
     """
 
     verdict: Verdict
     blocker: Blocker
+    sharing: Sharing
+    holding: Holding
     port: Port
     snapshot: Snapshot
     failing: Process | None = None
@@ -40,15 +84,7 @@ class Evidence(NamedTuple):
     @property
     def processes(self) -> list[Process]:
         """The processes that hold it, each once, in the order of eldest_first()."""
-        is_one = isinstance(self.blocker.owner, Socket)
-        # Whose a group of connections is shows only in a snapshot of its port alone.
-        holders = self.blocker.holders or (() if is_one else self.port.holders)
-        return [h.process for h in eldest_first(holders) if h.process is not None]
-
-    @property
-    def alike(self) -> list[Owner]:
-        """The blockers on the same address in the same state: servers that share it."""
-        return [b.owner for b in self.verdict.blockers if bound_to(b) == bound_to(self.blocker)]
+        return self.holding.processes
 
     @property
     def owner_holders(self) -> tuple[Holder, ...]:
@@ -57,7 +93,7 @@ class Evidence(NamedTuple):
 
     def stop(self) -> tuple[Fix, ...]:
         """Stop every process that holds it; nothing where one has to stay."""
-        return fixes.stop(self.processes, self.failing, self.snapshot.facts)
+        return self.holding.stop
 
     def stop_or_leave(self) -> tuple[Fix, ...]:
         """The same, or else a word on the one that has to stay."""
@@ -125,7 +161,38 @@ def is_of(group: SocketGroup, sock: Socket) -> bool:
     return group.mini or group.flags[:2] == sock.flags[:2]
 
 
-def bound_to(blocker: Blocker) -> tuple[str, str, str | None]:
+def each_evidence(
+    verdict: Verdict,
+    port: Port,
+    snapshot: Snapshot,
+    failing: Process | None,
+    flags_to_set: tuple[FlagName, ...],
+) -> Iterator[Evidence]:
+    """The evidence on each blocker of the verdict, in their order."""
+
+    def holding(holders: Iterable[Holder]) -> Holding:
+        return Holding(holders, failing, snapshot.facts)
+
+    groups = defaultdict(list)
+    for blocker in verdict.blockers:
+        groups[_bound_to(blocker)].append(blocker)
+    sharing = {key: Sharing(group) for key, group in groups.items()}
+    of_all = {key: holding(shared.holders) for key, shared in sharing.items()}
+    # Whose a group of connections is shows only in a snapshot of its port alone.
+    of_port = holding(port.holders)
+    for each in verdict.blockers:
+        blocker, key = each, _bound_to(each)
+        if len(sharing[key].owners) > 1 and not blocker.owner.mini:
+            held = of_all[key]
+            blocker = replace(blocker, holders=held.holders)
+        elif blocker.holders or isinstance(blocker.owner, Socket):
+            held = holding(blocker.holders)
+        else:
+            held = of_port
+        yield Evidence(verdict, blocker, sharing[key], held, port, snapshot, failing, flags_to_set)
+
+
+def _bound_to(blocker: Blocker) -> tuple[str, str, str | None]:
     """What servers that share an address have in common."""
     owner = blocker.owner
     return (owner.state, owner.address, owner.device)

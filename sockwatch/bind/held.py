@@ -10,7 +10,6 @@ from sockwatch.bind.acts import EndProcesses
 from sockwatch.bind.cause_ids import CauseId
 from sockwatch.bind.clients import chosen_by_kernel, chosen_listener
 from sockwatch.bind.evidence import Evidence, Explanation, Finder
-from sockwatch.bind.generations import first_and_last, members
 from sockwatch.bind.halted import halted
 from sockwatch.bind.kinship import relative, seen_of_holders
 from sockwatch.bind.model import Cause, Fix
@@ -19,7 +18,7 @@ from sockwatch.bind.programs import NEVER_LISTEN, program
 from sockwatch.bind.published import published
 from sockwatch.bind.socket_units import systemd
 from sockwatch.bind.unseen import no_holder
-from sockwatch.model import INIT_PID, Socket
+from sockwatch.model import INIT_PID
 from sockwatch.units import process_name, spoken_duration, verb
 
 WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
@@ -69,8 +68,7 @@ def _reuseport(evidence: Evidence) -> Explanation | None:
 
 
 def _old_generation(evidence: Evidence) -> Explanation | None:
-    group = [sock for sock in evidence.alike if isinstance(sock, Socket) and sock.flags.reuseport]
-    ends = first_and_last(members(group))
+    ends = evidence.sharing.ends
     # A parent that restarts a worker is one server all along.
     if ends is None or ends[0].parent_pid == ends[1].parent_pid != INIT_PID:
         return None

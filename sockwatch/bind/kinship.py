@@ -21,7 +21,7 @@ def seen_of_holders(evidence: Evidence) -> tuple[str, ...]:
 def _seen(evidence: Evidence) -> Iterator[str]:
     first = evidence.processes[0]
     fd = next(holder.fd for holder in evidence.blocker.holders if holder.pid == first.pid)
-    count = len(evidence.alike)
+    count = len(evidence.sharing.owners)
     if count > 1:
         yield f"{count} sockets share the address"
     else:

@@ -200,6 +200,12 @@ def _blocker(judged: JudgedOwner) -> Blocker:
     return Blocker(owner, count, owner.holders, rule, certain, frees_in_s, judged.unknowns)
 
 
+def _tested(owner: Owner) -> tuple[object, ...]:
+    """All of an owner that the test can tell."""
+    where = (owner.family, owner.address, owner.device, owner.v6only)
+    return (*where, owner.state, owner.mini, owner.flags[:2], owner.uid)
+
+
 class _PortTest:
     """The kernel's test of a new socket against all owners of its port."""
 
@@ -259,27 +265,33 @@ class _PortTest:
 
     def conditions(self, judged: Sequence[JudgedOwner]) -> tuple[Condition, ...]:
         """What would decide, each with the outcome for yes and for no."""
-        conditions = [
-            self._condition(judged, i, unknown)
-            for i, j in enumerate(judged)
-            for unknown in j.unknowns
-        ]
-        conditions = [condition for condition in conditions if condition.yes != condition.no]
+        conditions = []
+        # Of many owners that are alike to the test, each would decide the same.
+        answers: dict[tuple[object, ...], tuple[Outcome, Outcome]] = {}
+        for i, j in enumerate(judged):
+            for unknown in j.unknowns:
+                key = (unknown, *_tested(j.owner))
+                if key not in answers:
+                    answers[key] = self._if_known(judged, i, unknown)
+                yes, no = answers[key]
+                if yes != no:
+                    conditions.append(Condition(j.owner, unknown, yes, no, QUESTIONS[unknown]))
         if any(j.blocks is True for j in judged):
             unnoticed = self.weigh(judged, escape=False)
             for owner, name in self._escapes(judged):
-                yes: Outcome
-                no: Outcome
                 yes, no = ("ok", unnoticed) if name != "scan reach" else (unnoticed, "ok")
                 conditions.append(Condition(owner, name, yes, no, QUESTIONS[name]))
         return tuple(conditions)
 
-    def _condition(self, judged: Sequence[JudgedOwner], i: int, unknown: Unknown) -> Condition:
+    def _if_known(
+        self, judged: Sequence[JudgedOwner], i: int, unknown: Unknown
+    ) -> tuple[Outcome, Outcome]:
+        """The outcome if what is unknown of that owner is so, and if it is not."""
         yes, no = (
             self.weigh([*judged[:i], self._fixed(i, unknown, value), *judged[i + 1 :]])
             for value in (True, False)
         )
-        return Condition(self.owners[i], unknown, yes, no, QUESTIONS[unknown])
+        return yes, no
 
     def _fixed(self, i: int, unknown: Unknown, value: bool) -> JudgedOwner:
         return judge(self.new, self.owners[i], self.quirks, fixed=(unknown, value))

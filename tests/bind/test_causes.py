@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 
-from sockwatch.bind import BindRequest, Verdict, explain_bind, fixes
+from sockwatch.bind import BindRequest, Verdict, evidence, explain_bind, fixes
 from sockwatch.model import (
     Gap,
     GapCode,
@@ -434,3 +435,24 @@ def test_a_connection_whose_holder_could_not_be_read() -> None:
     verdict = explained(found)
     assert verdict.cause is not None
     assert "which the peer has closed and the program has not" in verdict.cause.text
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_servers_that_share_an_address_are_explained_together(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands: none of them looks at all the others again."""
+    in_order, stopped = Mock(wraps=evidence.eldest_first), Mock(wraps=fixes.stop)
+    monkeypatch.setattr(evidence, "eldest_first", in_order)
+    monkeypatch.setattr(fixes, "stop", stopped)
+    listeners = tuple(
+        socket(
+            "LISTEN", "0.0.0.0", 8080, uid=None, flags=build.P,
+            holders=(holder(process(100 + number, "nginx")),),
+        )
+        for number in range(count)
+    )  # fmt: skip
+    verdict = explained(port(8080, listeners=listeners), reuseport=True)
+    assert len(verdict.blockers) == count
+    assert {blocker.cause for blocker in verdict.blockers} == {verdict.cause}
+    assert (in_order.call_count, stopped.call_count) == (1, 1)
