@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from sockwatch.bind import BindRequest, Verdict, evidence, explain_bind, fixes
+from sockwatch.bind.generations import eldest_first
 from sockwatch.model import (
     Gap,
     GapCode,
@@ -442,7 +443,7 @@ def test_servers_that_share_an_address_are_explained_together(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There may be thousands: none of them looks at all the others again."""
-    in_order, stopped = Mock(wraps=evidence.eldest_first), Mock(wraps=fixes.stop)
+    in_order, stopped = Mock(wraps=eldest_first), Mock(wraps=fixes.stop)
     monkeypatch.setattr(evidence, "eldest_first", in_order)
     monkeypatch.setattr(fixes, "stop", stopped)
     listeners = tuple(

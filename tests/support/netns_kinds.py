@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import pytest
+
+from sockwatch.kernel.netns.handles import namespace_id
 from tests.support.child import idle_child
 from tests.support.libc import check, libc
 from tests.support.netns import CLONE_NEWNS, enter_new_netns, fresh_netns, netns_inode, unshare
@@ -40,6 +43,16 @@ def take_name(path: Path) -> None:
     """As `ip netns delete` does."""
     check(libc.umount2(os.fsencode(path), MNT_DETACH))
     path.unlink()
+
+
+def own_id() -> int:
+    """The id of this thread's network namespace; skips the test where it has none."""
+    fd = os.open(OWN, os.O_RDONLY)
+    identity = namespace_id(fd)
+    os.close(fd)
+    if identity is None:
+        pytest.skip("this kernel has no ids of namespaces")
+    return identity
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from tests.support.netns_kinds import (
     by_name,
     by_process,
     by_socket,
+    own_id,
     private_mounts,
 )
 from tests.support.privilege import needs_btf, needs_root, needs_task_files
@@ -330,6 +331,8 @@ def test_one_that_may_not_be_opened_is_looked_for_once() -> None:
 @pytest.mark.parametrize("by_id", [True, False])
 def test_a_dead_mount_over_the_folder_of_names_holds_up_nobody(*, by_id: bool) -> None:
     def body() -> None:
+        if by_id:
+            own_id()
         private_mounts()
         with (
             by_name() as inode,

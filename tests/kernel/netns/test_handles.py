@@ -13,17 +13,8 @@ import pytest
 from sockwatch.kernel import libc
 from sockwatch.kernel.netns import handles
 from sockwatch.kernel.netns.handles import list_ids, namespace_id, open_by_id
-from tests.support.netns_kinds import OWN
+from tests.support.netns_kinds import OWN, own_id
 from tests.support.privilege import needs_root
-
-
-def own_id() -> int:
-    fd = os.open(OWN, os.O_RDONLY)
-    identity = namespace_id(fd)
-    os.close(fd)
-    if identity is None:
-        pytest.skip("this kernel has no ids of namespaces")
-    return identity
 
 
 @needs_root
