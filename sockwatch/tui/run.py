@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from typing import Final
 
+from sockwatch.kernel.allocator import use_one_arena
 from sockwatch.tui.background import Question
 from sockwatch.tui.first_look import HostReader
 from sockwatch.tui.namespaces import HostNamespaces
@@ -24,6 +25,7 @@ def run(options: Options, take: Take | None = None, far: FarHost | None = None) 
 
     Raises RuntimeError where their threads cannot be started.
     """
+    use_one_arena()
     _check_threads()
     take_each_port: Take | None = None
     namespaces: Namespaces | None = None
