@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from textual.dom import DOMNode
 from textual.timer import Timer
 
-from sockwatch.model import RowKey, Snapshot, SockwatchError
+from sockwatch.model import Port, RowKey, Snapshot, SockwatchError
 from sockwatch.tui.watched import Watched
 
 REST_S: Final = 0.3  # how long the cursor stays before somebody is asked
@@ -36,10 +36,13 @@ class CloserLook:
         self._rests: Timer | None = None
         self._is_looking = False
 
-    @property
-    def snapshot(self) -> Snapshot | None:
-        """What was seen of the subject; None if nothing was, yet or at all."""
-        return self._snapshot
+    def snapshot_of(self, row: Port) -> Snapshot | None:
+        """What was seen of the row; None if nothing was, yet or at all, or it is not the subject.
+
+        It is not while the cursor has moved on and rest_on() has not been called yet.
+        """
+        is_subject = self._subject is not None and self._subject.key == row.row_key
+        return self._snapshot if is_subject else None
 
     def rest_on(self, subject: Subject | None) -> None:
         """The cursor is there; None where there is nothing to ask."""

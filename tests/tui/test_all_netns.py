@@ -177,6 +177,22 @@ async def test_details_are_those_of_the_port_in_its_namespace() -> None:
         await shows(pilot, WIDE)
 
 
+async def test_enter_that_comes_with_a_move_opens_the_row_that_is_there_now() -> None:
+    """The closer look is still of the row before."""
+    host = WideHost()
+    async with host.app().run_test(size=(80, 24)) as pilot:
+        await widen(pilot)
+        await pilot.press(*"8080", "down", "down")
+        await closer(pilot, host, "web2", 8080)
+        await shows(pilot, " container web2: 8080/tcp is held by nginx(5005)")
+        screen = pilot.app.screen
+        assert isinstance(screen, MainScreen)
+        screen.table.cursor = 0
+        screen.action_details()
+        await wait_for(pilot, lambda: isinstance(pilot.app.screen, DetailsScreen))
+        await shows(pilot, "22/tcp is held by sshd(812)")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -144,7 +144,8 @@ class MainScreen(FilteredScreen[Port]):
             return
         port = table.row
         self._closer.rest_on(self._outside(port, look))
-        self._restarts.look_closer(port, self._closer.snapshot)
+        closer = None if port is None else self._closer.snapshot_of(port)
+        self._restarts.look_closer(port, closer)
         if port is None:
             self.query_one(Panel).show_text(*self._empty(look))
         elif (clients := self._rows.clients.get(port.row_key)) is not None:
@@ -162,7 +163,7 @@ class MainScreen(FilteredScreen[Port]):
 
     def _snapshot_of(self, port: Port, look: Look) -> Snapshot | None:
         """The latest one of its namespace; None where that is not looked into any longer."""
-        return self._closer.snapshot or look.snapshot_of(port)
+        return self._closer.snapshot_of(port) or look.snapshot_of(port)
 
     def _show_panel(self, port: Port, look: Look) -> None:
         snapshot, box = self._snapshot_of(port, look), self.query_one(Panel)
