@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Leftovers:
-    """Looks for them by another pass, in /proc where that fails.
+    """Looks for them by another pass, in /proc where that fails or shows less.
 
     Most are newer than the pass, or closed by now. Some have no fd anywhere: what was not found is
     not looked for in every sample.
@@ -48,12 +49,17 @@ class Leftovers:
         return None if records is None else held(records, inodes)
 
     def _another_pass(self) -> Records | None:
-        if self._pass_again is None:
+        if self._pass_again is None or not _is_proc_ours():
             return None
         try:
             return self._pass_again()
         except (KernelError, BpfUnavailable):
             return None
+
+
+def _is_proc_ours() -> bool:
+    """Whether /proc is that of our pid namespace; of an outer one it shows more than BPF does."""
+    return os.readlink("/proc/self") == str(os.getpid())
 
 
 def held(records: Records, inodes: set[int]) -> dict[int, tuple[Holder, ...]]:
