@@ -162,7 +162,6 @@ def _up(*names: str) -> list[str]:
 @pytest.mark.timeout(300)
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

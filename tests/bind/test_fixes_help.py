@@ -133,7 +133,7 @@ def answer(verdict: Verdict) -> tuple[object, ...]:
     return verdict.bind, verdict.listen, blockers
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(owners(), min_size=1, max_size=4), requests)
 def test_each_fix_changes_the_verdict(
     found: list[Socket | SocketGroup], request: BindRequest
@@ -145,7 +145,7 @@ def test_each_fix_changes_the_verdict(
         assert after is None or answer(after) != answer(verdict), fix
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(owners(), min_size=1, max_size=4), requests)
 def test_all_that_end_processes_together_end_every_one_in_the_way(
     found: list[Socket | SocketGroup], request: BindRequest
@@ -160,7 +160,7 @@ def test_all_that_end_processes_together_end_every_one_in_the_way(
     assert runs_others or not any(b.owner.state in ("LISTEN", "BOUND") for b in after.blockers)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(owners(), min_size=1, max_size=4), requests)
 def test_nobody_is_ended_who_is_not_in_the_way(
     found: list[Socket | SocketGroup], request: BindRequest

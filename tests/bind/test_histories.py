@@ -62,7 +62,7 @@ def judge(kernel_oracle: None) -> Iterator[Judge]:
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_histories(judge: Judge, protocol: Protocol) -> None:
     @seed(SEED)
-    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=quiet)
+    @settings(max_examples=60, database=None, suppress_health_check=quiet)
     @given(histories)
     def run(history: History) -> None:
         judge.check(protocol, history)
@@ -75,7 +75,7 @@ def test_histories(judge: Judge, protocol: Protocol) -> None:
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_long_histories(judge: Judge, protocol: Protocol) -> None:
-    @settings(max_examples=NIGHTLY_EXAMPLES * 2, deadline=None, database=None,
+    @settings(max_examples=NIGHTLY_EXAMPLES * 2, database=None,
               suppress_health_check=quiet)  # fmt: skip
     @given(histories)
     def run(history: History) -> None:

@@ -96,7 +96,7 @@ def judge(kernel_oracle: None) -> Iterator[Judge]:
 
 
 def restart_histories(judge: Judge, examples: int, *, seeded: bool) -> None:
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=quiet)
+    @settings(max_examples=examples, database=None, suppress_health_check=quiet)
     @given(histories, shares, st.sampled_from(ENDS))
     def run(history: History, dealt: Sequence[int], end: End) -> None:
         judge.check(history, dealt, end)

@@ -88,7 +88,7 @@ def test_the_model_has_what_a_snapshot_is_made_of() -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=25, deadline=None, phases=PHASES)
+@settings(max_examples=25, phases=PHASES)
 @given(data=st.data())
 def test_what_is_written_is_read_back(name: str, data: st.DataObject) -> None:
     value = data.draw(records(KINDS[name]))
@@ -96,7 +96,7 @@ def test_what_is_written_is_read_back(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=15, deadline=None, phases=PHASES)
+@settings(max_examples=15, phases=PHASES)
 @given(data=st.data())
 def test_every_field_is_written_unless_it_has_its_default(name: str, data: st.DataObject) -> None:
     kind = KINDS[name]
@@ -114,7 +114,7 @@ def value_of(record: Any, field: str) -> Any:
     return getattr(record, field)
 
 
-@settings(max_examples=40, deadline=None, phases=PHASES)
+@settings(max_examples=40, phases=PHASES)
 @given(values(Snapshot), st.booleans())
 def test_documents_keep_everything(snapshot: Snapshot, is_outside: bool) -> None:
     gaps = (Gap(GapCode.NETNS_HIDDEN, "some", None),)
@@ -125,7 +125,7 @@ def test_documents_keep_everything(snapshot: Snapshot, is_outside: bool) -> None
     read_document(text, "snapshot")
 
 
-@settings(max_examples=100, deadline=None, phases=PHASES)
+@settings(max_examples=100, phases=PHASES)
 @given(JSON)
 def test_any_json_is_a_snapshot_or_our_error(value: Any) -> None:
     for document in (value, {"document": "snapshot", "schema": SCHEMA, "snapshots": value},
@@ -137,7 +137,7 @@ def test_any_json_is_a_snapshot_or_our_error(value: Any) -> None:
             check_line(str(error))
 
 
-@settings(max_examples=150, deadline=None, phases=PHASES)
+@settings(max_examples=150, phases=PHASES)
 @given(data=st.data())
 def test_a_document_with_one_value_changed_is_a_snapshot_or_our_error(data: st.DataObject) -> None:
     document = document_of(build.snapshot(build.web_host()))

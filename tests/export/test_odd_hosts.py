@@ -18,7 +18,7 @@ from tests.export.values import records, values
 from tests.support import build
 
 FEW = settings(
-    max_examples=40, deadline=None, phases=(Phase.explicit, Phase.generate),
+    max_examples=40, phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 ODD: st.SearchStrategy[Any] = st.sampled_from(

@@ -154,7 +154,7 @@ def look(reader: SnapshotReader) -> tuple[Snapshot, Snapshot]:
     return seen[0]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(mixes())
 def test_a_fold_loses_nothing(mix: Mix) -> None:
     with fresh_netns(), ExitStack() as stack, SnapshotReader() as reader:

@@ -38,7 +38,7 @@ from tests.support.json_values import JSON
 
 pytestmark = pytest.mark.timeout(120)
 MINI = 3
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+unhurried = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 numbers_16 = st.integers(0, 0xFFFF)
 numbers_32 = st.integers(0, 0xFFFFFFFF)
 cookies = st.one_of(st.integers(0, 20), st.integers(0, (1 << 64) - 1))

@@ -232,7 +232,6 @@ def test_free_play_is_predicted(sandbox: Sandbox) -> None:
 
     @settings(
         max_examples=60,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(st.lists(specs, min_size=2, max_size=5))

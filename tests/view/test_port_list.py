@@ -37,7 +37,7 @@ LOOKS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(LOOKS)
 def test_as_if_nothing_were_remembered(looks: list[tuple[list[Port], Filter[Port], Order]]) -> None:
     shown = PortList()
